@@ -41,7 +41,8 @@ def main(arguments: list[str]) -> None:
     overrides = [argument for argument in arguments if argument not in ("--plan", "--no-measure", "-m", "--multirun")]
     kinds_given = [item.partition("=")[2] for item in overrides if item.startswith(("study=", "+study="))]
     kinds = sorted(path.stem.replace(NULL_OPTION, "null") for path in (CONF / "study").glob("*.yaml"))
-    if len(kinds_given) != 1 or kinds_given[0] not in (*kinds, NULL_OPTION):
+    has_own = any(item.startswith(("--config-dir", "-cd", "hydra.searchpath=")) for item in overrides)  # Hydra tells.
+    if len(kinds_given) != 1 or not (kinds_given[0] in (*kinds, NULL_OPTION) or has_own):
         named = f"study={kinds_given[0]}: no such study" if kinds_given else "ablate needs study=KIND"
         raise ConfigError(f"{named}; {format_legal(''.join(kinds_given), kinds)}")
     from hydra.core.plugins import Plugins

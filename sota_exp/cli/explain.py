@@ -17,8 +17,8 @@ from omegaconf import DictConfig
 from sota_exp import CONF, PACKAGE
 from sota_exp.config import compose
 from sota_exp.config.catalog import load_catalog
-from sota_exp.config.configuration import Configuration, require_filled
-from sota_exp.config.rules import check_rules, find_fired_rules
+from sota_exp.config.configuration import Configuration
+from sota_exp.config.rules import check_each_value, check_rules, find_fired_rules
 from sota_exp.report.terminal import make_console, shorten_path
 
 #: Duration of the training steps that are measured for the estimate.
@@ -49,7 +49,7 @@ def explain(config: DictConfig, seconds: float) -> None:
 def _explain(configuration: Configuration, directory: Path, seconds: float) -> None:
     from sota_exp.preview import explain as explained
 
-    require_filled(configuration)
+    check_each_value(configuration)
     out, values = make_console(), configuration.values
     active = [
         option

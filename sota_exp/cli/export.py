@@ -19,7 +19,7 @@ files that the model was trained on, by which train and evaluate know these imag
 import os
 
 from sota_exp.cli.saved_model_argument import parse_values, parse_weights_argument, require_description
-from sota_exp.config.data_paths import expand_home
+from sota_exp.config.data_paths import expand_home, require_possible_folder
 from sota_exp.report.terminal import escape, make_console
 
 
@@ -27,6 +27,7 @@ def main(arguments: list[str]) -> None:
     """Export the model of `run=` or `weights=`."""
     found, others = parse_weights_argument("export", arguments)
     given = parse_values("export", others, {"format": "", "output": ""})
+    require_possible_folder("output", given["output"])
     from sota_exp.models.export import ExportSource, export
     from sota_exp.training.evaluate_saved import load_evaluated_model
 

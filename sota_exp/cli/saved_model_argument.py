@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sota_exp.config.configuration import Configuration
-from sota_exp.config.data_paths import expand_home
+from sota_exp.config.data_paths import describe_no_folder, expand_home, require_path
 from sota_exp.config.values import format_legal
 from sota_exp.errors import ConfigError
 from sota_exp.models.model_json import read_description
@@ -58,7 +58,7 @@ def find_run_weights(directory: Path) -> SavedWeights:
         ConfigError: no such directory, or not that of a finished run.
     """
     if not os.path.isdir(directory):  # unlike Path.is_dir, also for a name of more than 255 bytes
-        raise ConfigError(f"run={directory}: no such directory")
+        raise ConfigError(f"run={directory}: {describe_no_folder(directory)}")
     require_plain_files(directory)
     if is_being_trained(directory):
         raise ConfigError(f"run={directory} is being trained at this moment: wait until it is finished")
@@ -80,8 +80,10 @@ def find_file_weights(path: Path) -> SavedWeights:
     Raises:
         ConfigError: no such file, another suffix, or a configuration that cannot be read.
     """
-    if not os.path.isfile(path) or not path.name.endswith(WEIGHT_ENDINGS):
-        raise ConfigError(f"weights={path}: legal: a file that exists and ends in {', '.join(WEIGHT_ENDINGS)}")
+    legal = f"a file that ends in {', '.join(WEIGHT_ENDINGS)}"
+    require_path("weights", str(path), legal, is_folder=False)
+    if not path.name.endswith(WEIGHT_ENDINGS):
+        raise ConfigError(f"weights={path}: legal: {legal}")
     candidates = [path.with_suffix(".json"), path.with_name("model.json"), path.parent.parent / "model.json"]
     description = next((file for file in candidates if file.is_file() and read_description(file)), None)
     if description is None or path.suffix != ".safetensors":

@@ -44,7 +44,7 @@ def build(cls: type[T], tree: object, key: str = "") -> T:
         raise ConfigError(f"{key}={format_given_value(tree)}: this is a group of values; set {each}")
     tree = get_inert_values(typing.cast(Any, cls)) | dict(tree)
     require_known_keys(tree, types, key)
-    _require_values(tree, types, key)
+    require_values(tree, types, key)
     values = {
         name: build(kind, tree.get(name), join_key(key, name)) for name, kind in types.items() if is_config_class(kind)
     }
@@ -113,7 +113,12 @@ def require_known_keys(tree: Iterable[str], fields: Collection[str], key: str) -
             raise ConfigError(f"{join_key(key, name)}: no such key; {legal}{hint}")
 
 
-def _require_values(tree: Mapping[str, Any], types: Mapping[str, Any], key: str) -> None:
+def require_values(tree: Mapping[str, Any], types: Mapping[str, Any], key: str) -> None:
+    """Check that a node has a value for each field of its class that is no group and no slot.
+
+    Raises:
+        ConfigError: one is missing.
+    """
     for name in types:
         if tree.get(name) == MISSING or (name not in tree and not is_config_class(types[name])):
             raise ConfigError(f"{join_key(key, name)}: a value is missing; give one: {join_key(key, name)}=…")

@@ -24,7 +24,7 @@ from sota_exp.config.data_paths import find_path_problem
 from sota_exp.config.hashing import compute_digest
 from sota_exp.config.hydra_compose import compose_with_hydra, normalize_override, register_resolvers
 from sota_exp.config.hydra_errors import format_hydra_error
-from sota_exp.config.hydra_paths import prepare_written_configs, require_utf8
+from sota_exp.config.hydra_paths import prepare_written_configs, require_real_parents, require_utf8
 from sota_exp.config.multirun import CheckedSweeper
 from sota_exp.config.recipe_values import drop_replaced_values, extract_run, get_search_directories
 from sota_exp.config.search_path import build_search_path_override, parse_flags
@@ -39,12 +39,13 @@ def run_hydra(task: Callable[[DictConfig], object], arguments: list[str], comman
     """Run `task` with Hydra's command line: overrides, -m, --cfg, --info, --config-dir.
 
     Raises:
-        ConfigError: composition failed, or the names of several runs are not UTF-8.
+        ConfigError: composition failed, or a folder for runs cannot be one.
         RunFailed: the task failed.
         Interrupted: a signal stopped the task.
         KeyboardInterrupt: a signal stopped a multirun.
     """
     require_utf8(arguments)
+    require_real_parents(arguments)
     register_resolvers()
     prepare_written_configs()
     forget_shown_messages()

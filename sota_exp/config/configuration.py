@@ -89,8 +89,6 @@ def resolve_configuration(
         raise ConfigError(f"{error.full_key}: {first_line(error)}") from error
     assert isinstance(tree, dict)
     own = choices.keys() - set(list_config_groups())
-    for group in sorted(own & tree.keys()):
-        raise ConfigError(f"{group}={choices[group]}: the first line of the file must be `# @package _global_`")
     chosen = {
         group: option
         for group, option in choices.items()

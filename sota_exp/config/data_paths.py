@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sota_exp.config.values import format_override_value
+from sota_exp.config.values import flatten, format_override_value
 from sota_exp.errors import ConfigError
 
 #: Keys whose relative paths are made absolute in the configuration of a run, so that it can be read from anywhere.
@@ -39,6 +39,17 @@ REQUIRED = {
     },
 }
 
+#: What `data.class_order` may be.
+LEGAL_ORDER = "lexical (1, 10, 2), natural (1, 2, 10), a text file with one class name per line, or a list of names"
+
+#: Keys of `FILE_PATHS`, dotted → what is legal there.
+LEGAL_FILES = {
+    "data.class_order": LEGAL_ORDER,
+    "model.weights.path": "a file of weights, or runs:/RUN_ID",
+    "regularization.distillation.path": "a file of weights",
+    "supervision.labelled_file": "a text file with indices of training images, one per line",
+}
+
 
 def expand_home(*parts: str | Path) -> Path:
     """The path with a leading `~` replaced; `~name` stays a name where there is no such user."""
@@ -52,23 +63,64 @@ def make_paths_absolute(values: dict[str, Any]) -> None:
         for key in keys[:-1]:
             node = node.get(key) if isinstance(node, dict) else None
         path = node.get(keys[-1]) if isinstance(node, dict) else None
-        if isinstance(path, str) and path not in NOT_PATHS and (keys in DATA_PATHS or os.path.exists(path)):
+        if (
+            isinstance(path, str)
+            and path not in NOT_PATHS
+            and (keys in DATA_PATHS or os.path.exists(os.path.expanduser(path)))
+        ):
             node[keys[-1]] = os.path.abspath(os.path.expanduser(path))
 
 
 def check_data_paths(values: Mapping[str, Any]) -> None:
-    """Check that the folder or file of the data set is there.
+    """Check that the folder or file of the data set, and the files of weights and labels, are there.
 
     Raises:
-        ConfigError: it does not exist, is of the other kind, is empty or is a dangling link.
+        ConfigError: one does not exist, is of the other kind, is empty or is a dangling link.
     """
     data = values.get("data")
     data = data if isinstance(data, Mapping) else {}
+    if data.get("_option_") == "huggingface" and data.get("dataset") == "":
+        raise ConfigError("data.dataset= is empty; give the name of a data set of the hub, or a folder: data.dataset=…")
     for key, legal in REQUIRED.get(str(data.get("_option_")), {}).items():
-        path = data.get(key)
-        if isinstance(path, str) and (problem := find_path_problem(expand_home(path), is_folder=key == "root")):
-            shown = os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path
-            raise ConfigError(f"data.{key}={shown} is not legal: {problem}; give {legal}: data.{key}=…")
+        require_path(f"data.{key}", data.get(key), legal, is_folder=key == "root")
+    if isinstance(cache := data.get("cache"), str):
+        require_possible_folder("data.cache", cache)
+    given = flatten(values)
+    for key, legal in LEGAL_FILES.items():
+        path = given.get(key)
+        if path != "" and path not in NOT_PATHS and not str(path).startswith("runs:/"):
+            require_path(key, path, legal, is_folder=False)
+
+
+def require_path(key: str, path: object, legal: str, is_folder: bool) -> None:
+    """Check that a path, where it is a text, is a folder with something in it, or a file with something in it.
+
+    legal: what is legal there, for the message.
+
+    Raises:
+        ConfigError: it is not; the message says what is wrong and has the absolute path.
+    """
+    if isinstance(path, str) and (problem := find_path_problem(expand_home(path), is_folder)):
+        shown = os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path
+        raise ConfigError(f"{key}={shown} is not legal: {problem}; give {legal}: {key}=…")
+
+
+def require_possible_folder(key: str, path: str) -> None:
+    """Check that a path is a folder, or that one can be made there.
+
+    Raises:
+        ConfigError: it, or a part of it, is a file.
+    """
+    place = expand_home(path).absolute()
+    above = next(each for each in (place, *place.parents) if os.path.lexists(each))
+    if not above.is_dir():
+        problem = find_path_problem(above, is_folder=True)
+        raise ConfigError(f"{key}={path} is not legal: {problem}; give a folder, which may be new: {key}=…")
+
+
+def describe_no_folder(path: str | Path) -> str:
+    """What is wrong with a path that is no folder, in words: it is a file, or there is none."""
+    return "a file, not a folder" if os.path.lexists(path) else "no such directory"
 
 
 def find_path_problem(path: Path, is_folder: bool) -> str:
@@ -87,16 +139,20 @@ def _find_path_problem(path: Path, is_folder: bool) -> str:
     if is_folder and not path.is_dir():
         return f"{path} is a file, not a folder"
     if not is_folder and not path.is_file():
-        return f"{path} is a folder, not a file"
+        return f"{path} is {'a folder, ' if path.is_dir() else ''}not a file"
     if not os.access(path, os.R_OK | (os.X_OK if is_folder else 0)):
         return f"{path} is not readable for you"
-    return f"{path} is an empty folder" if is_folder and not any(path.iterdir()) else ""
+    if not is_folder:
+        return "" if path.stat().st_size else f"{path} is an empty file"
+    return "" if any(path.iterdir()) else f"{path} is an empty folder"
 
 
 def _describe_nearest(path: Path) -> str:
     """The first folder of the path that is not there, and a similar name in its place: ` (did you mean photos?)`."""
     above = next(parent for parent in path.parents if parent.is_dir())
     name = path.relative_to(above).parts[0]
+    if os.path.lexists(above / name):
+        return f": {_find_path_problem(above / name, is_folder=True)}"
     try:
         near = difflib.get_close_matches(name, [entry.name for entry in above.iterdir()], n=1)
     except OSError:

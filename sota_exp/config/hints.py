@@ -39,7 +39,18 @@ OTHER_WAYS = {
     "tensorboard": "tracking=mlflow",
     "output_dir": "hydra.run.dir",
     "save_dir": "hydra.run.dir",
+    "out_dir": "hydra.run.dir",
+    "log_dir": "hydra.run.dir",
+    "ckpt_path": "model/weights=checkpoint model.weights.path=FILE",
+    "n_trials": "hydra.sweeper.n_trials, of sota-exp sweep",
+    "seeds": "study.seeds of ablate, hydra.sweeper.seeds of sweep, or -m seed=0,1,2",
     "resume": "the same command again, which resumes its run",
+}
+
+#: Names of keys in other programs → why there is no such key here.
+NOT_NEEDED = {
+    "num_classes": "the classes are those of the data",
+    "num_labels": "the classes are those of the data",
 }
 
 #: Groups whose keys are hinted at only if no other key has the name.

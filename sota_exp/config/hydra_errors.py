@@ -4,6 +4,7 @@ import itertools
 import os
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import yaml
@@ -11,10 +12,14 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from sota_exp.config.hints import find_key_elsewhere, format_meant_option, format_options_with_key
+from sota_exp.config.data_paths import find_path_problem
+from sota_exp.config.hints import NOT_NEEDED, find_key_elsewhere, format_meant_option, format_options_with_key
 from sota_exp.config.hydra_compose import compose_with_hydra, list_config_groups
-from sota_exp.config.search_path import build_search_path_override
+from sota_exp.config.search_path import build_search_path_override, format_not_global
 from sota_exp.config.values import flatten, format_legal, format_suggestion
+
+#: A sign that Hydra reads in a value without quotes.
+PLAIN_SIGN = re.compile(r"[\w/\\+.$%*@?|: -]", re.ASCII)
 
 
 def format_hydra_error(error: Exception, arguments: list[str]) -> str:
@@ -57,6 +62,8 @@ def _explain_no_key_or_group(found: re.Match[str], arguments: list[str]) -> str:
         return f"{key}: no such key{keys or f'; the option of {slot} has no keys'}.{hint}"
     if elsewhere := find_key_elsewhere(key, legal):
         return f"{key}: no such key{keys}. Did you mean {elsewhere}?"
+    if name in NOT_NEEDED:
+        return f"{key}: no such key{keys}; it is not needed: {NOT_NEEDED[name]}"
     if parent in legal and not siblings:
         return f"{key}: no such key; the option of {slot} has no keys."
     if not siblings:
@@ -93,15 +100,32 @@ def _explain_not_an_override(found: re.Match[str], arguments: list[str]) -> str:
     key, _, value = found[1].partition("=")
     if not (key and value):
         return f"{found[1]}: not an override; write key=value or group/slot=option"
-    if value.startswith("~"):
-        return f"{found[1]}: Hydra reads no ~; write the path in full: {key}={os.path.expanduser(value)}"
     quoted = f"in quotes it is one text: {key}='\"{value}\"'"
-    return f"{found[1]}: Hydra cannot read this value, because of a sign such as = ( [ {{; {quoted}"
+    if value.startswith("~"):
+        path = os.path.expanduser(value)
+        fix = f"write the path in full: {key}={path}" if path != value else f"there is no such user; {quoted}"
+        return f"{found[1]}: Hydra reads no ~; {fix}"
+    reason = next((f", because of {sign}" for sign in value if not PLAIN_SIGN.match(sign)), "")
+    return f"{found[1]}: Hydra cannot read this value{reason}; {quoted}"
 
 
 def _explain_several_values(found: re.Match[str], arguments: list[str]) -> str:
     key, _, values = found[1].partition("=")
+    if key == "seed":
+        return f"{found[1]}: for one run per seed add -m; a study has study.seeds=[{values}] instead"
     return f"{found[1]}: for one run per value add -m; for a list write {key}=[{values}]"
+
+
+def _explain_no_default(found: re.Match[str], arguments: list[str]) -> str:
+    file, slot = found[1], found[2]
+    if "@" in slot:
+        return format_not_global("=".join(file.rsplit("/", 1)))
+    return f"{file}.yaml: override /{slot}: no such group.{format_suggestion(slot, list_config_groups())}"
+
+
+def _explain_no_config_directory(found: re.Match[str], arguments: list[str]) -> str:
+    problem = find_path_problem(Path(found[1]), is_folder=True) or f"{found[1]} is no folder"
+    return f"--config-dir: {problem}; give the folder of your YAML files: --config-dir=DIR"
 
 
 def _explain_not_a_list(found: re.Match[str], arguments: list[str]) -> str:
@@ -114,10 +138,12 @@ def _explain_not_a_list(found: re.Match[str], arguments: list[str]) -> str:
 ERROR_EXPLANATIONS: dict[str, Callable[[re.Match[str], list[str]], str]] = {
     r"Could not find '([^']+)'\s*\n+\s*Available options in '([^']+)':\n((?:\t.*\n?)+)": _explain_no_option,
     r"Could not (?:override|delete)(?: from config)?[:.]? '([^']+)'": _explain_no_key_or_group,
+    r"In '([^']+)': Invalid Defaults List override[\s\S]*No earlier Group Default for '([^']+)'": _explain_no_default,
     r"Interpolation key '([^']+)' not found": _explain_no_reference,
     r"Error when parsing index: \d+, string: (.+?) out of \[": _explain_not_an_override,
     r"Config group override must be a string|argument of type '\w+' is not iterable": _explain_no_name,
     r"BasicSweeper does not support sweep type": _explain_not_a_list,
+    r"Additional config directory '(.+)' not found": _explain_no_config_directory,
     r"Ambiguous value for argument '([^']+)'": _explain_several_values,
 }
 

@@ -6,11 +6,13 @@ Those are names with `${`, or bytes that are not UTF-8.
 import functools
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from sota_exp.config.credentials import hide_in_config
+from sota_exp.config.data_paths import find_path_problem
 from sota_exp.config.printable import is_utf8, make_printable
 from sota_exp.config.values import escape_interpolations, is_multirun
 from sota_exp.errors import ConfigError
@@ -26,6 +28,20 @@ def require_utf8(arguments: Sequence[str]) -> None:
         for name in (os.getcwd(), *arguments):
             if not is_utf8(name):
                 raise ConfigError(f"{name}: the file multirun.yaml of several runs needs names in UTF-8; rename it")
+
+
+def require_real_parents(arguments: Sequence[str]) -> None:
+    """Check that each `..` in a folder for runs follows a folder that is there: Hydra would make that folder too.
+
+    Raises:
+        ConfigError: one does not.
+    """
+    for word in arguments:
+        key, _, value = word.partition("=")
+        parts = Path(value.strip("'\"")).parts if key in ("hydra.run.dir", "hydra.sweep.dir") else ()
+        for index in [index for index, part in enumerate(parts) if part == ".."]:
+            if problem := not (above := Path(*parts[:index])).is_dir() and find_path_problem(above, is_folder=True):
+                raise ConfigError(f"{word}: {problem}; write the path without ..: {key}=DIR")
 
 
 @functools.cache

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from sota_exp import CONF
 from sota_exp.config.hydra_compose import compose_with_hydra, list_config_groups
+from sota_exp.config.search_path import require_global_files
 from sota_exp.config.values import flatten, format_override_value
 
 SearchDirectories = tuple[Path, ...]
@@ -40,6 +41,9 @@ def extract_run(config: DictConfig) -> tuple[DictConfig, dict[str, str]]:
     """Split what Hydra composed into the run's configuration and its choices; `config` is changed.
 
     Replaced values are dropped from the configuration, as by `drop_replaced_values`.
+
+    Raises:
+        ConfigError: the file of a recipe or an experiment does not say that it sets values of other groups.
     """
     found = config.hydra.runtime.choices.items()
     choices = {str(group): str(option) for group, option in found if not str(group).startswith("hydra/")}
@@ -57,6 +61,9 @@ def drop_replaced_values(
 
     The presets are the recipe, then the experiments. A value that a later preset or one of `overrides` sets is kept.
     directories: see `get_search_directories`.
+
+    Raises:
+        ConfigError: the file of one of them does not say that it sets values of other groups.
     """
     cleaned = copy.deepcopy(config)
     _drop_of_presets(cleaned, choices, overrides, directories)
@@ -67,6 +74,7 @@ def _drop_of_presets(
     cleaned: DictConfig, choices: dict[str, str], overrides: Sequence[str], directories: SearchDirectories
 ) -> None:
     """Drop the values of all presets from `cleaned`; see `drop_replaced_values`."""
+    require_global_files(choices, directories)
     keys = [text.lstrip("+~").partition("=")[0] for text in overrides]
     presets = list_presets(choices)
     for index, preset in enumerate(presets):

@@ -1,18 +1,26 @@
 """The user's directories of YAML files: those of `--config-dir` and `hydra.searchpath`, and those that runs had."""
 
+import re
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
 from hydra._internal.utils import get_args_parser
 
 from sota_exp.config.formats import load_yaml
+from sota_exp.config.hydra_compose import list_config_groups
 from sota_exp.config.values import format_override_value
-from sota_exp.errors import raise_usage_error
+from sota_exp.errors import ConfigError, raise_usage_error
 
 #: Providers of Hydra's search path that are not of the user.
 OTHER_PROVIDERS = ("hydra", "main", "schema")
+
+#: Groups whose files set values of other groups, as those of a user's own groups do.
+GLOBAL_GROUPS = ("recipe", "experiment", "search")
+
+#: The comments at the start of a file that name its package; `_group_` is what a file without them has.
+PACKAGE = re.compile(r"\A(?:[ \t]*(?:#.*)?\n)*[ \t]*#\s*@package\s+(?!_group_)\S")
 
 
 def parse_flags(arguments: list[str]) -> Namespace:
@@ -46,3 +54,24 @@ def read_config_directories(run: Path) -> list[Path]:
     except (OSError, ValueError, yaml.YAMLError, RecursionError, KeyError, TypeError):
         return []  # A run of another launcher, or without Hydra's files.
     return [place for place in places if place.is_absolute() and place.is_dir()]
+
+
+def require_global_files(choices: Mapping[str, str], directories: Sequence[Path]) -> None:
+    """Check that the chosen files that set values of other groups say so, as Hydra would set `experiment.optimizer.lr`.
+
+    choices: group → option. directories: those on the search path, the first one with a file counts.
+
+    Raises:
+        ConfigError: one does not.
+    """
+    own = choices.keys() - set(list_config_groups()) if "recipe" in choices else ()  # Not of another program.
+    for group in [*GLOBAL_GROUPS, *sorted(own)]:
+        names = [place / group / f"{choices.get(group)}.yaml" for place in directories]
+        file = next((name for name in names if name.is_file()), None)
+        if file is not None and not group.startswith("hydra/") and not PACKAGE.match(file.read_text(errors="replace")):
+            raise ConfigError(format_not_global(f"{group}={choices[group]}"))
+
+
+def format_not_global(choice: str) -> str:
+    """The message for `group=option` whose file does not say that it sets values of other groups."""
+    return f"{choice}: the first line of the file must be `# @package _global_`"

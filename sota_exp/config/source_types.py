@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
-from sota_exp.config.build import convert_values, prefix_invalid_values, require_known_keys
+from sota_exp.config.build import convert_values, prefix_invalid_values, require_known_keys, require_values
 from sota_exp.config.formats import get_target
 from sota_exp.config.values import join_key
 from sota_exp.stages.stage import require_legal_values
@@ -103,8 +103,8 @@ def evaluate(module: str, node: ast.expr) -> Any:
 
 
 @functools.cache
-def read_fields(cls: SourceClass) -> dict[str, Any]:
-    """Field → its annotation, or the `SourceClass` of a group; `Any` where it cannot be evaluated.
+def read_statements(cls: SourceClass) -> dict[str, tuple[str, ast.AnnAssign]]:
+    """Field → the module and the statement that declares it, of a class and its bases.
 
     Raises:
         NotEvaluated: there is no such class in the source.
@@ -112,20 +112,33 @@ def read_fields(cls: SourceClass) -> dict[str, Any]:
     node = read_module(cls.module).get(cls.name)
     if not isinstance(node, ast.ClassDef):
         raise NotEvaluated(cls.name)
-    found: dict[str, Any] = {}
+    found: dict[str, tuple[str, ast.AnnAssign]] = {}
     for base in node.bases:
         try:
             place = evaluate(cls.module, base)
         except NotEvaluated:
             continue
-        found |= read_fields(place) if isinstance(place, SourceClass) else {}
+        found |= read_statements(place) if isinstance(place, SourceClass) else {}
     is_dataclass = any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
     for item in node.body if is_dataclass else []:
         if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
-            try:
-                found[item.target.id] = evaluate(cls.module, item.annotation)
-            except NotEvaluated:
-                found[item.target.id] = Any
+            found[item.target.id] = (cls.module, item)
+    return found
+
+
+@functools.cache
+def read_fields(cls: SourceClass) -> dict[str, Any]:
+    """Field → its annotation, or the `SourceClass` of a group; `Any` where it cannot be evaluated.
+
+    Raises:
+        NotEvaluated: there is no such class in the source.
+    """
+    found: dict[str, Any] = {}
+    for name, (module, item) in read_statements(cls).items():
+        try:
+            found[name] = evaluate(module, item.annotation)
+        except NotEvaluated:
+            found[name] = Any
     return found
 
 
@@ -150,7 +163,7 @@ def check_values(values: Mapping[str, Any]) -> None:
     """Check keys, types and ranges of the values of a run, as `build` does, without importing PyTorch.
 
     Raises:
-        ConfigError: a key is unknown, or a value has another type or is not legal.
+        ConfigError: a key is unknown, a value is missing, or a value has another type or is not legal.
     """
     for key, node, cls in find_options(values, "", SourceClass(*ROOT)):
         with contextlib.suppress(NotEvaluated):
@@ -161,12 +174,15 @@ def check_option(key: str, node: Mapping[str, Any], cls: SourceClass) -> None:
     """Check keys, types and ranges of one option. node: its values, below `key`; options below it are not checked.
 
     Raises:
-        ConfigError: a key is unknown, or a value has another type or is not legal.
+        ConfigError: a key is unknown, a value is missing, or a value has another type or is not legal.
         NotEvaluated: the source has something else than names and plain types for an annotation.
     """
     fields = read_fields(cls)
     require_known_keys(node, fields, key)
-    given = {name: kind for name, kind in fields.items() if name in node and not isinstance(kind, SourceClass)}
+    leaves = {name: kind for name, kind in fields.items() if not isinstance(kind, SourceClass)}
+    inert = {name for name, (_, item) in read_statements(cls).items() if item.value is not None}
+    require_values({name: node.get(name) for name in inert} | dict(node), leaves, key)
+    given = {name: kind for name, kind in leaves.items() if name in node}
     schema = type(cls.name, (), {"__annotations__": given})
     types = get_type_hints(schema)
     with prefix_invalid_values(key):

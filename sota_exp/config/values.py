@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from sota_exp import CONF
 from sota_exp.config.printable import make_printable
 from sota_exp.errors import ConfigError
 
@@ -100,5 +101,7 @@ def require_option(node: object, key: str) -> None:
     if node is None:
         raise ConfigError(f"{slot}: no option is chosen; choose one, such as {slot}=none")
     if not isinstance(node, Mapping):
+        options = sorted(path.stem for path in (CONF / slot).glob("*.yaml"))
         given = format_given_value(node)
-        raise ConfigError(f"{key}={given} sets a value; an option is chosen with slashes: {slot}={given}")
+        meant = given if node in options or not options else "|".join(options)
+        raise ConfigError(f"{key}={given} sets a value; an option is chosen with slashes: {slot}={meant}")

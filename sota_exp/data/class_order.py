@@ -7,12 +7,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from sota_exp.config.data_paths import expand_home, find_path_problem
+from sota_exp.config.data_paths import LEGAL_ORDER, expand_home, find_path_problem
 from sota_exp.config.values import quote_first
 from sota_exp.stages.stage import InvalidValue
-
-#: What `data.class_order` may be.
-LEGAL_ORDER = "lexical (1, 10, 2), natural (1, 2, 10), a text file with one class name per line, or a list of names"
 
 log = logging.getLogger(__name__)
 

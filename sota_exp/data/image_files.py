@@ -17,9 +17,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from sota_exp.config.data_paths import LEGAL_ORDER
 from sota_exp.config.printable import make_printable
 from sota_exp.config.values import quote_first
-from sota_exp.data.class_order import LEGAL_ORDER, order_classes
+from sota_exp.data.class_order import order_classes
 from sota_exp.data.decode import (
     DECODE_ERRORS,
     DECODING,

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from sota_exp.config.data_paths import find_path_problem
 from sota_exp.config.fingerprint import canonicalize_option
 from sota_exp.config.hashing import compute_digest
 from sota_exp.errors import first_line
@@ -88,8 +88,8 @@ def read_state(path: str, prefix: str, entry: str | None = None) -> dict[str, Te
             key starts with `prefix`.
         DamagedFile: it is not as the run wrote it.
     """
-    if not os.path.isfile(path):  # unlike Path.is_file, also for a name of more than 255 bytes
-        raise InvalidValue("path", path, "a file that exists")
+    if problem := find_path_problem(Path(path), is_folder=False):
+        raise InvalidValue("path", path, f"a file of weights; {problem}")
     check_digest(Path(path))
     try:
         found = load_file(path) if path.endswith(".safetensors") else load_plain(path)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sota_exp.config.configuration import Configuration
-from sota_exp.config.data_paths import expand_home
+from sota_exp.config.data_paths import describe_no_folder, expand_home
 from sota_exp.config.values import format_suggestion, join_first
 from sota_exp.errors import ConfigError
 from sota_exp.runs.contents import RunContent
@@ -223,6 +223,6 @@ def _find_by_mlflow_id(word: str, named: dict[str, list[Path]]) -> list[Path]:
     near = format_suggestion(word, named) or format_suggestion(word, [Path(name).name for name in named])
     legal = join_first(sorted(named), MOST_LISTED) if named else "none: sota-exp train makes one"
     raise ConfigError(
-        f"{word}: no such directory, and no run below outputs/ or multirun/ has this name, beginning or MLflow id."
-        f"{near or f' Runs there: {legal}'}"
+        f"{word}: {describe_no_folder(word)}, and no run below outputs/ or multirun/ has this name, beginning or "
+        f"MLflow id.{near or f' Runs there: {legal}'}"
     )

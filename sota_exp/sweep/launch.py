@@ -88,7 +88,7 @@ class BatchLauncher:
             raise RunFailed(f"{len(failed)} of {len(batch)} trials of a batch failed; {failed[-1]}")
         if len(self.reasons) >= self.sweep.settings.max_failures_in_a_row:
             none = "" if any(trial.state == TrialState.COMPLETE for trial in trials) else "; no trial is complete"
-            last = f"The last was {self.reasons[-1]}. When it is fixed, repeat the command to continue"
+            last = f"The last was {self.reasons[-1].rstrip('.')}. When it is fixed, repeat the command to continue"
             raise RunFailed(f"{len(self.reasons)} trials in a row failed{none}. {last}")
 
 

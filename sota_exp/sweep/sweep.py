@@ -25,6 +25,8 @@ from optuna.trial import FrozenTrial, Trial
 
 from sota_exp.config.formats import require_current_format
 from sota_exp.config.hydra_errors import format_hydra_error
+from sota_exp.config.recipe_values import get_search_directories
+from sota_exp.config.search_path import require_global_files
 from sota_exp.errors import ConfigError
 from sota_exp.sweep.checks import (
     check_run,
@@ -84,7 +86,9 @@ class Sweep:
         Raises:
             ConfigError: they are wrong, or do not go together.
         """
-        given = to_plain(given)
+        given, choices = to_plain(given), config.hydra.runtime.choices.items()
+        chosen = {str(group): str(option) for group, option in choices}
+        require_global_files(chosen, get_search_directories(config.hydra))
         settings, goal = read_settings(given), read_goal(given)
         trees = read_trees(given)
         space = read_space(trees["params"], trees["conditional"], trees["derived"], arguments)
@@ -105,7 +109,7 @@ class Sweep:
             loader=loader,
             sampler=trees["sampler"],
             pruner=trees["pruner"],
-            choices={str(group): str(option) for group, option in config.hydra.runtime.choices.items()},
+            choices=chosen,
             search_overrides=[item for item in arguments if is_search(item)],
             directory=directory,
             custom_search_space=load_custom_search_space(settings.custom_search_space),
@@ -154,17 +158,27 @@ class Sweep:
         for name, kind in knobs.items():
             self._check_knob(name, kind)
 
-    def _compose_with(self, overrides: list[str]) -> DictConfig:
-        """The configuration with `overrides`, the fixed ones and first choices, or alone where these do not compose.
+    @property
+    def _choices(self) -> dict[str, Sequence[Any]]:
+        """The choices of the knobs that have such."""
+        knobs = {name: kind for name, kind in self.space.knobs.items() if name not in self.space.coordinates}
+        return {name: kind.choices for name, kind in knobs.items() if isinstance(kind, Categorical)}
 
-        A value may belong to an option that the command fixes, or to only some of those that it searches.
+    def _compose_with(self, overrides: list[str]) -> DictConfig:
+        """The configuration with `overrides`, the fixed ones and first choices, or another choice of one of the knobs.
+
+        A value may belong to only some of the options that the command searches.
         """
-        first = {name: kind.choices[0] for name, kind in self.space.knobs.items() if isinstance(kind, Categorical)}
-        try:
-            job = [*self.search_overrides, *self.space.overrides(first), *overrides]
-            return self.require_composable(overrides, job)
-        except ConfigError:
-            return self.require_composable(overrides, [*self.search_overrides, *overrides])
+        first = {name: choices[0] for name, choices in self._choices.items()}
+        others = [{**first, name: each} for name, choices in self._choices.items() for each in choices[1:]]
+        problems = []
+        for chosen in (first, *others):
+            try:
+                job = [*self.search_overrides, *self.space.overrides(chosen), *overrides]
+                return self.require_composable([*self.space.overrides(chosen), *overrides], job)
+            except ConfigError as error:
+                problems.append(error)
+        raise problems[0]
 
     def _check_knob(self, name: str, kind: BaseDistribution) -> None:
         """Check the values of a knob, each with the first choices of the others; trials tell what does not compose.
@@ -172,7 +186,7 @@ class Sweep:
         Raises:
             ConfigError: there is no such option, or a value is not legal.
         """
-        first = {other: each.choices[0] for other, each in self.space.knobs.items() if isinstance(each, Categorical)}
+        first = {other: choices[0] for other, choices in self._choices.items()}
         for value in list_extremes(kind):
             overrides = self.space.overrides({**first, name: value})
             try:

@@ -211,7 +211,13 @@ def test_the_same_command_twice_is_done_once(finished: Path, tmp_path: Path) -> 
         (["run={finished}", "weights=x.safetensors"], "evaluate needs one of"),
         (["run={tmp}/nowhere"], "no such directory"),
         (["run={tmp}"], "not the directory of a finished run"),
-        (["weights={tmp}/nowhere.safetensors"], "a file that exists and ends in .safetensors, .pth"),
+        (
+            ["weights={tmp}/nowhere.safetensors"],
+            "nowhere.safetensors does not exist (did you mean",
+        ),
+        (["weights={tmp}"], "is a folder, not a file; give a file that ends in"),
+        (["run={finished}/result.json"], "a file, not a folder"),
+        (["weights={tmp}/empty.safetensors"], "is an empty file; give a file"),
         (["weights={tmp}/lone.safetensors"], "a safetensors file or a PyTorch file of tensors and plain values"),
         (["run={finished}", "data.num_classes=5"], "the model has no class 'color_04'; its 4 classes are 'color_00'"),
         (["run={finished}", "evaluation/tta=filp"], "Did you mean flip?"),
@@ -221,7 +227,8 @@ def test_the_same_command_twice_is_done_once(finished: Path, tmp_path: Path) -> 
 def test_what_cannot_be_evaluated_is_reported_in_one_line(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
-    (tmp_path / "lone.safetensors").touch()
+    (tmp_path / "lone.safetensors").write_text("no weights")
+    (tmp_path / "empty.safetensors").touch()
     words = [word.format(finished=finished, tmp=tmp_path) for word in arguments]
     place = [] if any("hydra.run.dir" in word for word in words) else [f"hydra.run.dir={tmp_path}/e"]
     assert main.run_command_line(["evaluate", *words, *place]) == 2

@@ -103,6 +103,10 @@ def test_other_logits_are_a_failure(finished: Path) -> None:
         (["format=onnx", "output=x"], "export needs one of run=DIR"),
         (["run={finished}", "output=x"], "format: a value is missing"),
         (["run={finished}", "format=onxx", "output={tmp}/x"], "format=onxx is not legal: safetensors, torch_export"),
+        (
+            ["run={finished}", "format=onnx", "output={finished}/result.json"],
+            "result.json is a file, not a folder; give",
+        ),
         (["run={finished}", "fromat=onnx", "output=x"], "Did you mean format?"),
         (["run={tmp}", "format=onnx", "output=x"], "not the directory of a finished run"),
     ],

@@ -97,9 +97,20 @@ FOUND_BY_COMPOSITION = {
     "seed=[1": ["seed=[1: Hydra cannot read this value", "seed='\"[1\"'"],
     "hydra.run.dir=runs/lr=1": ["runs/lr=1: Hydra cannot read this value", "hydra.run.dir='\"runs/lr=1\"'"],
     "hydra.run.dir=~/runs": ["hydra.run.dir=~/runs: Hydra reads no ~; write the path in full", "/runs"],
-    "seed=0,1": ["seed=0,1", "add -m", "seed=[0,1]"],
+    "seed=0,1": ["seed=0,1: for one run per seed add -m; a study has study.seeds=[0,1]"],
+    "batch_size=16,32": ["batch_size=16,32: for one run per value add -m; for a list write batch_size=[16,32]"],
+    "regularization.smoothing=0.1": ["is chosen with slashes: regularization/smoothing=label_smoothing|none"],
+    "hydra.run.dir=rd/عرب": ["Hydra cannot read this value, because of ع; in quotes it is one text"],
+    "hydra.run.dir=~nosuchuser/x": ["there is no such user; in quotes", "'\"~nosuchuser/x\"'"],
+    "hydra.run.dir=gone/../x": ["gone does not exist; write the path without .."],
+    "hydra.run.dir=file/x": ["/file is a file, not a folder; hydra.run.dir=DIR takes another"],
+    "--config-dir file": ["--config-dir: /", "/file is a file, not a folder; give the folder"],
+    "seeds=3": ["Did you mean study.seeds of ablate"],
+    "n_trials=3": ["Did you mean hydra.sweeper.n_trials"],
+    "num_classes=5": ["num_classes: no such key; it is not needed: the classes are those of the data"],
+    "ckpt_path=x": ["Did you mean model/weights=checkpoint model.weights.path=FILE?"],
     "optimizer.lr=${foo}": ["optimizer.lr=${foo}: the configuration has no key foo"],
-    "--config-dir nowhere": ["nowhere", "not found"],
+    "--config-dir nowhere": ["/nowhere does not exist"],
     "--config-dir mine augmentation/mix=broken": ["broken.yaml", "line 2"],
     "augmentation.mix=cutmix": ["augmentation.mix=cutmix", "augmentation/mix=cutmix"],
     "schedule.lr=cosine": ["schedule.lr=cosine", "schedule/lr=cosine"],
@@ -152,8 +163,10 @@ FOUND_BY_TYPES = {
     "data=image_folder data.root=empty": ["data.root=empty is not legal", "is an empty folder"],
     "data=image_folder data.root=file": ["data.root=file is not legal", "is a file, not a folder"],
     "data=fake model/weights=checkpoint model.weights.path=nowhere.pth": [
-        "model.weights.path=nowhere.pth", "a file that exists"
+        "model.weights.path=nowhere.pth is not legal: /", "/nowhere.pth does not exist; give a file of weights"
     ],
+    "data=huggingface data.dataset=": ["data.dataset= is empty; give the name of a data set of the hub"],
+    "data.cache=file/x": ["data.cache=file/x is not legal: /", "/file is a file, not a folder; give a folder"],
     "--config-dir mine augmentation/mix=typo": ["augmentation.mix.alhpa: no such key", "Did you mean alpha?"],
     "--config-dir mine augmentation/mix=warmup": [
         "augmentation.mix._target_=sota_exp.stages.schedule.NoWarmup is not a BatchTransform"

@@ -37,6 +37,7 @@ def test_a_study_is_reported_by_its_path_or_name(study: Path, word: str, capsys:
         (["a", "b"], "report takes one directory"),
         (["--open"], "report takes one directory"),
         (["nowhere"], "nowhere: no such directory; legal: ladder"),
+        ([__file__], f"{__file__}: a file, not a folder"),
         (["multirun"], "multirun contains neither study.json nor sweep.json"),
         (["multirun"], "sota-exp compare multirun --html report.html"),
     ],

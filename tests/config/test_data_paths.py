@@ -1,5 +1,6 @@
 """Paths of data: what is wrong with them, and where they lie for a reader in another directory."""
 
+import json
 import os
 
 import pytest
@@ -26,6 +27,7 @@ PROBLEMS = {
     "photos/dogs/x": "photos/dogs/x does not exist: there is no PLACE/photos/dogs",
     "empty": "empty is an empty folder",
     "photos.zip": "photos.zip is a file, not a folder",
+    "photos.zip/x": "photos.zip/x does not exist: PLACE/photos.zip is a file, not a folder",
     "dangling": "dangling is a link to PLACE/gone, which does not exist",
 }
 
@@ -47,6 +49,46 @@ def test_a_table_is_a_file(place):
     assert find_path_problem(place / "photos", is_folder=False).endswith("photos is a folder, not a file")
     with pytest.raises(ConfigError, match=r"data.path=a.csv is not legal: .*/a.csv does not exist.*give a CSV file"):
         check_data_paths({"data": {"_option_": "csv", "root": None, "path": "a.csv"}})
+
+
+FILES = {
+    "data": {"_option_": "imagenet", "class_order": "FILE"},
+    "model": {"weights": {"_option_": "checkpoint", "path": "FILE"}},
+    "regularization": {"distillation": {"path": "FILE"}},
+    "supervision": {"labelled_file": "FILE"},
+}
+
+
+@pytest.mark.parametrize("group", FILES)
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("gone.txt", "gone.txt does not exist; give "),
+        ("photos", "photos is a folder, not a file; give "),
+        ("photos.zip", "photos.zip is an empty file; give "),
+        ("photos.zip/x", "photos.zip is a file, not a folder; give "),
+        ("dangling", "dangling is a link to "),
+    ],
+)
+def test_a_file_of_weights_classes_or_labels(place, group, name, problem):
+    values = json.loads(json.dumps({group: FILES[group]}).replace("FILE", name).replace("imagenet", "fake"))
+    with pytest.raises(ConfigError) as caught:
+        check_data_paths(values)
+    key = str(caught.value).partition("=")[0]
+    assert f"{key}={name} is not legal: {place}/{name}" in str(caught.value) and f"{place}/{problem}" in str(
+        caught.value
+    )
+    (place / "names.txt").write_text("cat")
+    for legal in ("names.txt", *(["natural"] if group == "data" else []), *(["runs:/5"] if group == "model" else [])):
+        check_data_paths(json.loads(json.dumps(values).replace(name, legal)))
+
+
+def test_a_file_in_the_home_folder_is_found(place, monkeypatch):
+    monkeypatch.setenv("HOME", str(place))
+    (place / "labels.txt").write_text("1")
+    values = {"supervision": {"labelled_file": "~/labels.txt"}}
+    make_paths_absolute(values)
+    assert values["supervision"]["labelled_file"] == str(place / "labels.txt")
 
 
 def test_a_folder_of_others(place, monkeypatch):

@@ -106,6 +106,14 @@ OF_THE_USER = {
     "augmentation/mix/mymix": "_target_: sota_exp.techniques.augmentation.mix.mixup.Mixup\nalpha: 9e-1\n",
     "experiment/foo": HEAD + "defaults: [{override /recipe: semi_supervised}, {override /augmentation/mix: cutmix}]\n"
     "augmentation: {mix: {alpha: 0.3}}\n",
+    "experiment/bare": "# Mine.\noptimizer: {lr: 0.003}\n",
+    "experiment/bare_list": "defaults: [{override /augmentation/mix: cutmix}]\n",
+    "experiment/no_such_slot": HEAD + "defaults: [{override /augmentation/mixx: cutmix}]\n",
+    "exp/bare_list": "# @package _group_\ndefaults: [{override /augmentation/mix: cutmix}]\n",
+    "recipe/bare": "recipe: {name: h, epochs: 2, long_epochs: 4}\noptimizer: {lr: 0.003}\n",
+    "scale/bare": "epochs: 2\nlong_epochs: 3\ntrain_images: 20\neval_images: null\n",
+    "search/bare": "hydra: {sweeper: {params: {optimizer.lr: 'interval(0.01,0.1)'}}}\n",
+    "study/bare": "kind: ladder\n",
     "exp/bar": HEAD + "defaults: [{override /recipe: small_images}, {override /augmentation/mix: mixup}]\n"
     "augmentation: {mix: {alpha: 0.4}}\nseed: 9\n",
     "exp/chosen_slot": HEAD + "defaults: [{override /augmentation/mix: cutmix}]\n",
@@ -174,17 +182,51 @@ def test_cfg_job_prints_the_values_of_a_run_with_the_users_files_too(of_the_user
     ("overrides", "words"),
     [
         ("+exp=no_package", "exp=no_package: the first line of the file must be `# @package _global_`"),
+        ("experiment=bare", "experiment=bare: the first line of the file must be `# @package _global_`"),
+        ("experiment=bare_list", "experiment=bare_list: the first line of the file must be `# @package _global_`"),
+        ("recipe=bare", "recipe=bare: the first line of the file must be `# @package _global_`"),
+        ("+exp=bare_list", "exp=bare_list: the first line of the file must be `# @package _global_`"),
+        (
+            "experiment=no_such_slot",
+            "experiment/no_such_slot.yaml: override /augmentation/mixx: no such group. Did you",
+        ),
+        ("scale=bare", "scale.name: a value is missing; give one: scale.name=…"),
         ("+exp=typo augmentation/mix=mixup", "augmentation.mix.alhpa: no such key"),
         ("experiment=foo lr=0.1", "lr: no such key. Did you mean optimizer.lr?"),
         ("augmentation/mix=mymix augmentation.mix.alhpa=1", "augmentation.mix.alhpa: no such key; legal: alpha."),
         ("exp=bar", "exp: not in the defaults list; write +exp=bar"),
-        ("+exp=baz", "exp=baz: no such option; legal: bar, chosen_slot, no_package, typo. Did you mean bar?"),
-        ("experiment=fo", "experiment=fo: no such option; legal: cutmix_long, fine_tuned_photos, foo."),
+        (
+            "+exp=baz",
+            "exp=baz: no such option; legal: bar, bare_list, chosen_slot, no_package, typo. Did you mean bar?",
+        ),
+        (
+            "experiment=fo",
+            "experiment=fo: no such option; legal: bare, bare_list, cutmix_long, fine_tuned_photos, foo, no_such_slot.",
+        ),
     ],
 )
 def test_mistakes_in_experiments_name_the_file_or_the_key(of_the_user, capsys, overrides, words):
-    command = ["train", "--config-dir", str(of_the_user), "data=fake", *overrides.split()]
-    assert main.run_command_line(command) == 2
+    for name in ("train", "explain"):
+        command = [name, "--config-dir", str(of_the_user), "data=fake", *overrides.split()]
+        assert main.run_command_line(command) == 2
+        assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("sweep search=bare", "search=bare: the first line of the file must be `# @package _global_`"),
+        ("sweep experiment=bare seed=range(3)", "experiment=bare: the first line of the file must be"),
+        ("train -m experiment=bare,foo", "experiment=bare: the first line of the file must be"),
+        ("ablate study=ladder experiment=bare", "experiment=bare: the first line of the file must be"),
+        ("ablate study=bare", "study.title: a value is missing; give one: study.title=…"),
+        ("ablate study=bar", "study=bar: no such option; legal: add_one_in, bare, "),
+    ],
+)
+def test_so_do_mistakes_in_searches_and_studies(of_the_user, tmp_path, capsys, command, words):
+    name, *others = command.split()
+    arguments = [f"--config-dir={of_the_user}", "data=fake", f"hydra.sweep.dir={tmp_path}/s", *others]
+    assert main.run_command_line([name, *arguments]) == 2
     assert words in capsys.readouterr().err
 
 

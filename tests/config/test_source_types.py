@@ -53,6 +53,19 @@ def test_what_build_refuses_is_told_without_pytorch(option):
     assert (slot, node, source) in list(find_options(values, "", SourceClass(*ROOT)))
 
 
+@pytest.mark.parametrize("option", options(), ids=str)
+def test_a_value_that_is_missing_is_told_without_pytorch(option):
+    """As where a user's own option or recipe does not set it."""
+    slot, cls = option.slot.replace("/", "."), import_class(option.target, "")
+    values = copy.deepcopy(composed(str(option)).values)
+    node = functools.reduce(operator.getitem, slot.split("."), values)
+    node |= {name: "x" for name, value in node.items() if value == "???"}
+    for name in [name for name, kind in get_field_types(cls).items() if not is_config_class(kind)]:
+        before = node.pop(name)
+        assert find_problem(check_values, values) == find_problem(build, cls, node, slot)
+        node[name] = before
+
+
 def find_problem(check, *arguments):
     """The message of the error that a check raises, or None."""
     try:
@@ -112,6 +125,7 @@ def test_wrong_values_are_told(override, message):
     "override",
     [
         *("optimizer.lr=-1", "seed=x", "data=image_folder data.root=nope", "seed=-1"),
+        *("model/weights=checkpoint model.weights.path=nope.pt", "data=huggingface data.dataset="),
         *(
             "model/arch=timm model.arch.name=resnet19",
             "augmentation/policy=randaugment augmentation.policy.magnitude=90",

@@ -28,8 +28,8 @@ def check_each_value(configuration: Configuration) -> None:
     """
     require_filled(configuration)
     with configuration.name_typed_keys():
-        check_values(configuration.values)
         check_data_paths(configuration.values)
+        check_values(configuration.values)
 
 
 def check_rules(configuration: Configuration) -> list[str]:
