@@ -76,8 +76,9 @@ class SavedRun(RunContent):
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Metrics of the result (accuracies in [0, 1]); {} without a result."""
-        return self.result.get("metrics") or {}
+        """Metrics of the result (accuracies in [0, 1]), without those that are null; {} without a result."""
+        found = self.result.get("metrics") or {}
+        return {name: value for name, value in found.items() if value is not None}
 
     @property
     def classes(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import shutil
 from collections import Counter
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn import metrics
 
 from sota_exp.cli import main
 from sota_exp.data.open import open_data
@@ -79,6 +81,22 @@ def test_other_images_are_scored_with_the_parts_they_have(
     assert {key.partition("/")[0] for key in result["metrics"]} == set(images)
     assert Counter(row["part"] for row in rows(tmp_path / "e")) == images
     assert list(result["per_class_accuracy"]) == ["dark", "light", "red"]
+
+
+@pytest.mark.parametrize("label", ["dark", "light", "red"])
+@pytest.mark.filterwarnings("ignore")
+def test_kappa_of_one_class_is_absent_where_scikit_learn_has_none(
+    place: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], label: str
+) -> None:
+    draw(tmp_path / "others" / label, 6)
+    result = evaluated(place, tmp_path / "e", f"data.root={tmp_path}/others")
+    made = rows(tmp_path / "e")
+    expected = metrics.cohen_kappa_score(*([row[name] for row in made] for name in ("label", "prediction")))
+    found = result["metrics"]["test/kappa"]
+    assert found is None if math.isnan(expected) else found == pytest.approx(expected)
+    assert (f"{'–':>6}" in capfd.readouterr().out) or found is not None
+    assert found is None or result["metrics"]["test/accuracy"] < 1
+    assert compared(capfd, tmp_path / "e", place / "a_run")["metrics"]["test/kappa"][1] is not None
 
 
 def compared(capfd: pytest.CaptureFixture[str], *runs: Path) -> dict:
