@@ -72,7 +72,9 @@ def check_splits(data: DataSet, name: str, value: object) -> DataSet:
         InvalidValue: a split is empty.
     """
     if min(len(data.train), len(data.val), len(data.test)) == 0:
-        legal = f"enough images to train, validate and test; {len(data.labels)} were found"
+        most = int(data.labels.bincount().max())
+        found = f"{len(data.labels)} were found, " + ("one" if most == 1 else f"at most {most}") + " of each class"
+        legal = f"enough images to train, validate and test; {found}, of which one stays in train"
         raise InvalidValue(name, value, legal)
     return data
 

@@ -114,7 +114,7 @@ ERRORS = {
     "unknown part": (
         ["images/0.png,cat,tset"],
         "path,label,split",
-        "line 2: split=tset is not one of train, training, val,",
+        "line 2: split=tset is not one of train, training, trainings, trn, val,",
     ),
     "twice": ([*ROWS[:3], "images/1.png,dog"], "path,label", r"line 5: images/1\.png is on line 3 too"),
     "many": (

@@ -155,7 +155,10 @@ ERRORS = {
         {"pets_train/cat": 3, "pets_test/cat": 3, "sample": 3},
         "differ in one word alone, not pets_test, pets_train; data.layout=classes",
     ),
-    "nothing to cut": ({"cat": 1, "dog": 1}, "enough images to train, validate and test; 2 were found"),
+    "nothing to cut": (
+        {"cat": 1, "dog": 1},
+        "enough images to train, validate and test; 2 were found, one of each class, of which one stays in train",
+    ),
 }
 
 
@@ -180,11 +183,25 @@ def test_root_is_mandatory(tmp_path):
         source(tmp_path, root="???")
 
 
-def test_ignored_folders_are_named(tmp_path, caplog):
-    fill(tmp_path / "set", **{"train/cat": 3, "train/dog": 3, "vall/cat": 3})
+@pytest.mark.parametrize(
+    ("folder", "reason"),
+    [
+        ("vall/cat", "vall, not named as a split (val, valid, validate, dev, test, holdout …)"),
+        ("validate", "validate, no split with one folder per class"),
+    ],
+)
+def test_ignored_folders_are_named(tmp_path, caplog, folder, reason):
+    fill(tmp_path / "set", **{"train/cat": 3, "train/dog": 3, folder: 3})
     with caplog.at_level(logging.WARNING):
         source(tmp_path)()
-    assert "train is train; ignored: vall, not a split" in caplog.text and "data.layout=classes" in caplog.text
+    assert f"train is train; ignored: {reason}" in caplog.text and "data.layout=classes" in caplog.text
+
+
+def test_classes_of_one_image_each_are_told_as_such(tmp_path):
+    fill(tmp_path / "set", **{f"c{index:03}": 1 for index in range(20)})
+    legal = "20 were found, one of each class, of which one stays in train"
+    with pytest.raises(InvalidValue, match=f"enough images to train, validate and test; {legal}"):
+        source(tmp_path)()
 
 
 @pytest.mark.parametrize("counts", [{"val": 20, "test": 20}, {"train/a": 9, "test/a": 9, "car": 9}])
@@ -286,6 +303,52 @@ def test_no_folder_is_read_twice_through_a_link(tmp_path, caplog, link, target, 
     assert len(found) == len({image.path.resolve() for image in found}) == 15
     (told,) = [record.message for record in caplog.records if "not followed" in record.message]
     assert f"{reason}, and not followed" in told and told.startswith(str(tmp_path / "set" / "cat"))
+
+
+TWO_LABELS = {
+    "a sibling": ({"cat/more": "../dog"}, 5, "5 images"),
+    "a sibling before its target": ({"dog/more": "../cat"}, 5, "5 images"),
+    "a folder below a sibling": ({"cat/more": "../dog/deep"}, 2, "2 images"),
+    "a file": ({"dog/z.png": "../cat/000.png"}, 1, "1 images"),
+    "one outside, twice": ({"cat/out": "../../outside", "dog/out": "../../outside"}, 3, "3 images"),
+}
+
+
+@pytest.mark.parametrize(("links", "num", "told"), TWO_LABELS.values(), ids=TWO_LABELS)
+@pytest.mark.parametrize("is_linked", [False, True])
+def test_no_image_has_two_labels_through_links(tmp_path, caplog, links, num, told, is_linked):
+    fill(tmp_path / "set", **{"cat": 5, "dog": 3, "dog/deep": 2, "../outside": 3})
+    for link, target in links.items():
+        (tmp_path / "set" / link).symlink_to(target)
+    (tmp_path / "alias").symlink_to("set")
+    with caplog.at_level(logging.WARNING):
+        found = find_folder_images(tmp_path / ("alias" if is_linked else "set"))
+    assert len(found) == len({image.path.resolve() for image in found}) == 10 + 3 * ("outside" in told or num == 3)
+    (record,) = [record.message for record in caplog.records if "that links lead to" in record.message]
+    assert told in record
+    own = {image.class_name for image in found if image.path.resolve().parent.name == "deep"}
+    assert own == {"dog"}
+
+
+@pytest.mark.parametrize(
+    ("link", "target", "message"),
+    [
+        ("fox", "cat", "set/fox are links to those of .*set/cat"),
+        ("ant", "dog", "set/ant are links to those of .*set/dog"),
+    ],
+)
+def test_a_class_that_is_a_copy_of_another_through_links_is_refused(tmp_path, link, target, message):
+    fill(tmp_path / "set", cat=5, dog=5)
+    (tmp_path / "set" / link).symlink_to(target)
+    with pytest.raises(InvalidValue, match=f"{message}; remove the links"):
+        source(tmp_path)()
+
+
+def test_a_split_that_is_a_link_to_another_is_refused(tmp_path):
+    fill(tmp_path / "set", **{"train/cat": 5, "train/dog": 5})
+    (tmp_path / "set" / "test").symlink_to("train")
+    with pytest.raises(InvalidValue, match="set/test/cat are links to those of .*set/train/cat; remove the links"):
+        source(tmp_path)()
 
 
 def test_a_class_that_is_a_link_to_a_folder_above_is_refused(tmp_path):
