@@ -205,8 +205,7 @@ def drop_linked_copies(root: Path, listed: Sequence[ImageFile], folders: Mapping
     if copies:
         image, owner = copies[0]
         log.warning(
-            "%s: %d images that links lead to are in another class or split already and left out, such as %s, which "
-            "is %s",
+            "%s: links to images that are in another class or split already are left out: %d, such as %s, which is %s",
             root,
             len(copies),
             image.path,
