@@ -45,6 +45,8 @@ def make(
     (directory / "config.yaml").write_text(yaml.safe_dump(configuration(seed, values or {})))
     if status is not None:
         write_result(directory, seed, chosen, correct or right(28), result(status) | facts)
+    if "weights" in facts:
+        (directory / "start.json").unlink()  # an evaluation has none
     return directory
 
 
@@ -71,6 +73,7 @@ def write_result(
         "commit": "c" * 40,
         "versions": {"torch": "2.14.0"},
         "distinct_images": 80,
+        "per_class_accuracy": {"a": 0.5, "b": 0.5},
         **found,
         "seed": seed,
         "choices": choices,

@@ -10,7 +10,8 @@ an MLflow run id.
   sota-exp compare multirun/train-1f2e3d4c --each         one column per seed
   sota-exp compare small_images torchvision --html page.html   a self-contained page
 
-Differences of test accuracy are paired by image. "95 %: images" is the interval for the noise of a finite test set,
+Differences of test accuracy are paired by image, of runs that scored the same images in the same order (result.json has
+their digest), else "not comparable". "95 %: images" is the interval for the noise of a finite test set,
 "95 %: seeds" that for the noise of training, unknown with one seed. won : lost counts the images that only one of the
 two classifies correctly.
 """

@@ -3,7 +3,8 @@
 
 Classifies image files, or all images below a folder, with a finished run's model: prints the most probable classes
 with their probabilities. Images are decoded, resized and cropped exactly as in evaluation; JPEGs above 12 megapixels
-are decoded at a reduced size, as from a streamed set.
+are decoded at a reduced size, as from a streamed set. At most 24 megapixels are decoded at once, or one image of more,
+which takes about 12 bytes of memory for each of its pixels.
 
   sota-exp predict run=outputs/a_run photo.jpg                    one image
   sota-exp predict run=outputs/a_run photos top=1 format=csv      a folder, as CSV

@@ -52,12 +52,16 @@ def find_rows(table: Path, root: Path) -> list[ImageFile]:
         InvalidValue: a line is wrong; the message lists the first such lines. See also `read_rows`.
     """
     found: dict[Path, tuple[int, ImageFile]] = {}
+    lines: dict[str, tuple[int, str, int | None]] = {}  # real path → line, label, split
     wrong: list[str] = []
     for number, row in read_rows(table):
         path, split = root / row["path"], find_split(row.get("split", "train"))
         error = find_way_out(path, root) or find_error(row, path, split)
         if not error and path in found:
             error = f"{row['path']} is on line {found[path][0]} too"
+        known = lines.setdefault(os.path.realpath(path), (number, row["label"], split))
+        if not error and known[1:] != (row["label"], split):
+            error = f"{row['path']} is a link to the image on line {known[0]}, with another label or split"
         if error or split is None:
             wrong.append(f"line {number}: {error}")
         else:

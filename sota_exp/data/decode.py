@@ -1,35 +1,35 @@
 """Decodes image files to upright uint8 images."""
 
-import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
-from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
 from sota_exp.config.data_paths import find_path_problem
+from sota_exp.data.deep_pixels import (
+    SIXTEEN_BITS,
+    choose_white,
+    combine_bytes,
+    copy_low_bytes,
+    find_white,
+    is_deep_grey,
+    is_deep_negative,
+    read_depth,
+    read_white_or_peak,
+    scale_to_eight_bits,
+)
 from sota_exp.data.open_image import explain_error, open_image
 from sota_exp.data.store_writer import UnreadableImage
 
 # Part of the keys of the cache: increment it when the same files are decoded into different pixels.
-DECODING = 4
+DECODING = 5
 
 # Part of the digests of streamed sets, which know their files and not their pixels.
 STREAM_DIGEST = 1
-
-#: White of 12-bit and 16-bit values.
-TWELVE_BITS, SIXTEEN_BITS = 2**12 - 1, 2**16 - 1
-
-#: Values up to this one are black, of 12 bits as of 16.
-DARKEST = 15
-
-#: TIFF tags of the bits per sample, of whether 0 is black (1) or white (0), and of the value of white.
-TIFF_BITS, TIFF_ZERO, TIFF_WHITE = 258, 262, 281
 
 #: What Pillow raises for files that are not images, or that it refuses to decode.
 DECODE_ERRORS = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
@@ -43,32 +43,36 @@ class ImageFile(NamedTuple):
     split: int
 
 
-#: What a user should know of how images were read: a warning with their number and the first of them.
-TWELVE_BIT, TRANSPARENT = "twelve_bit", "transparent"
+#: What a user should know of how images were read: a warning with their number and the first of them. Of 16-bit values
+#: whose header does not say the value of white, that is part of the remark: `deep-4095`.
+DEEP, TRANSPARENT = "deep", "transparent"
+WHITE_BY_KEY = "data.white=65535 reads them as 16 bits"
+WHITE_BY_FILE = "dark images of 16 bits must be converted to 8 bits before"
 REMARKS = {
-    TWELVE_BIT: "16-bit images without a value above 4095 are read as 12-bit images, where 4095 is white ({images}); "
-    "dark images of 16 bits must be converted to 8 bits before",
+    DEEP: "16-bit images whose header does not say the value of white are read as images of {bits} bits, where {white} "
+    "is white, as none has a larger value ({images}); {remedy}",
     TRANSPARENT: "transparent pixels of images are shown as white ({images}); lay them on another background before, "
     "if they mean one",
 }
 
 
 class Decoded(NamedTuple):
-    """An upright image, uint8 [3, H, W], and which of `REMARKS` are true of it."""
+    """An upright image, uint8 [3, H, W], and which remarks are true of it, see `describe_remark`."""
 
     pixels: Tensor
     remarks: tuple[str, ...]
 
 
-def decode_image(path: Path, step: int = 1) -> Tensor:
+def decode_image(path: Path, step: int = 1, white: int | None = None) -> Tensor:
     """The image in a file, see `decode_file`: uint8 [3, H, W]."""
-    return decode_file(path, step).pixels
+    return decode_file(path, step, white).pixels
 
 
-def decode_file(path: Path, step: int = 1) -> Decoded:
+def decode_file(path: Path, step: int = 1, white: int | None = None) -> Decoded:
     """The image in a file, upright; of an animation the first frame.
 
     step: 1, 2, 4 or 8; a JPEG is decoded at 1/step of its size, rounded up, other formats at full size.
+    white: of 16-bit values whose header does not say it; None: by those of this file, at least 4095.
 
     Pillow decodes it: torchvision's decoders are deprecated since 0.29, and Pillow releases the GIL too.
 
@@ -80,7 +84,7 @@ def decode_file(path: Path, step: int = 1) -> Decoded:
             if step > 1 and image.format in ("JPEG", "MPO"):
                 width, height = image.size
                 image.draft("RGB", (max(1, width // step), max(1, height // step)))
-            return decode_upright(image)
+            return decode_upright(image, white)
     except DECODE_ERRORS as error:
         raise make_unreadable(path, error) from error
 
@@ -101,37 +105,35 @@ def make_unreadable(path: Path, error: Exception) -> UnreadableImage:
     return UnreadableImage(path, (isinstance(error, OSError) and error.strerror) or explain_error(error))
 
 
-def decode_upright(image: Image.Image) -> Decoded:
-    """An image that is not decoded yet, rotated by its EXIF orientation.
+def decode_upright(image: Image.Image, white: int | None = None) -> Decoded:
+    """An image that is not decoded yet, rotated by its EXIF orientation. white: as for `decode_file`.
 
     Transparent pixels show white: the colour stored below them is not what anybody saw.
 
     Raises:
         ValueError: its pixels are 32-bit integers or floats.
     """
-    header_white, bits, is_negative = read_white(image), read_significant_bits(image), is_deep_negative(image)
-    low, white = copy_low_bytes(image), SIXTEEN_BITS
-    upright, is_guessed = ImageOps.exif_transpose(image), False
-    if upright.mode.startswith("I;16") or (upright.mode == "I" and header_white is not None):
+    depth, is_negative, is_grey = read_depth(image), is_deep_negative(image), is_deep_grey(image)
+    low, used, is_guessed = copy_low_bytes(image), SIXTEEN_BITS, False
+    ImageOps.exif_transpose(image, in_place=True)  # without a copy where there is nothing to turn
+    upright = image
+    if is_grey:
         values = np.asarray(upright).astype(np.uint32)
-        white, is_guessed = (header_white, False) if header_white else choose_white(values, bits)
-        upright = Image.fromarray(scale_to_eight_bits(values, white))
+        used, is_guessed = choose_white(values, depth, white)
+        upright = Image.fromarray(scale_to_eight_bits(values, used))
     upright = to_eight_bits(upright)
-    pixels = np.array(upright.convert("RGB"))
-    if low is not None and pixels.max() <= get_largest_white(bits) >> 8:
-        values = pixels.astype(np.uint32) << 8 | np.array(ImageOps.exif_transpose(low).convert("RGB"))
-        white, is_guessed = choose_white(values, bits)
-        pixels = scale_to_eight_bits(values, white)
-    opacity, is_told = find_opacity(upright, white), is_guessed and bool(pixels.any())
+    pixels = np.array(upright if upright.mode == "RGB" else upright.convert("RGB"))
+    if low is not None:
+        values = combine_bytes(upright, low)
+        used, is_guessed = choose_white(values, depth, white)
+        pixels = scale_to_eight_bits(values, used)
+    opacity = find_opacity(upright, used)
     if opacity:
         backdrop = Image.new("RGB", upright.size, "white")
         pixels = np.array(Image.composite(Image.fromarray(pixels), backdrop, opacity))
     pixels = 255 - pixels if is_negative else pixels
-    return Decoded(torch.from_numpy(pixels).permute(2, 0, 1), list_remarks(is_told, opacity))
-
-
-def list_remarks(is_twelve_bit: bool, opacity: Image.Image | None) -> tuple[str, ...]:
-    return (TWELVE_BIT,) * is_twelve_bit + (TRANSPARENT,) * (opacity is not None)
+    remarks = (f"{DEEP}-{used}",) * is_guessed + (TRANSPARENT,) * (opacity is not None)
+    return Decoded(torch.from_numpy(pixels).permute(2, 0, 1), remarks)
 
 
 def find_opacity(image: Image.Image, white: int) -> Image.Image | None:
@@ -145,111 +147,23 @@ def find_opacity(image: Image.Image, white: int) -> Image.Image | None:
     return None if white < SIXTEEN_BITS and np.asarray(opacity).max() <= white >> 8 else opacity
 
 
-def is_deep_negative(image: Image.Image) -> bool:
-    """Whether 0 is white in a TIFF of more than 8 bits: Pillow inverts those of 8 bits only."""
-    return isinstance(image, TiffImageFile) and image.mode.startswith("I;16") and image.tag_v2.get(TIFF_ZERO) == 0
+class Reading(NamedTuple):
+    """What the pixels of a file depend on beside its bytes, as text, often ""; remarks; and the largest value of those
+    of 16 bits whose header does not say the value of white, else None."""
+
+    text: str
+    remarks: tuple[str, ...]
+    peak: int | None
 
 
-def read_white(image: Image.Image) -> int | None:
-    """The 16-bit value of white by the header of the file; None where that does not say it."""
-    if isinstance(image, TiffImageFile):
-        (bits, *_), (white,) = image.tag_v2.get(TIFF_BITS, (16,)), image.tag_v2.get(TIFF_WHITE, (None,))
-        return white or (2**bits - 1 if bits < 16 else None)
-    return SIXTEEN_BITS if image.format in ("PPM", "JPEG2000") else None  # Pillow scales their values.
-
-
-def read_significant_bits(image: Image.Image) -> int | None:
-    """The bits of a PNG's values, of its colours the most, by its chunk sBIT; None without it, and in other formats.
-
-    image: not decoded yet.
-    """
-    if not isinstance(image, PngImageFile) or not image.fp:
-        return None
-    place, bits = image.fp.tell(), 0
-    image.fp.seek(8)  # behind the signature
-    while len(head := image.fp.read(8)) == 8 and head[4:] != b"IDAT":
-        length = int.from_bytes(head[:4], "big")
-        if head[4:] == b"sBIT":
-            bits = max(image.fp.read(length), default=0)
-            break
-        image.fp.seek(length + 4, io.SEEK_CUR)
-    image.fp.seek(place)
-    return bits if 8 <= bits <= 16 else None
-
-
-def get_largest_white(bits: int | None) -> int:
-    """The largest value that a PNG of 16 bits can have where white is less than 65535."""
-    return TWELVE_BITS if bits is None else 2**bits - 1
-
-
-def choose_white(values: NDArray[np.uint32], bits: int | None) -> tuple[int, bool]:
-    """The value of white of 16-bit values [...], and whether it is a guess; bits: by `read_significant_bits`."""
-    fits = bool(values.max() <= get_largest_white(bits))
-    if bits is None:
-        return (TWELVE_BITS if fits else SIXTEEN_BITS), fits
-    return (2**bits - 1 if fits and not is_scaled(values, bits) else SIXTEEN_BITS), False
-
-
-def is_scaled(values: NDArray[np.uint32], bits: int) -> bool:
-    """Whether all values [...] are those of `bits` (8 to 16) scaled to 16, in one of the ways that PNG names.
-
-    Source: PNG specification (third edition), 12.4 Sample depth scaling: zero fill, left bit replication, linear.
-    """
-    shift = 16 - bits
-    original = values >> shift
-    filled = original << shift
-    forms = filled, filled | original >> (bits - shift), np.rint(original * (SIXTEEN_BITS / (2**bits - 1)))
-    return any(bool((values == form).all()) for form in forms)
-
-
-def describe_reading(image: Image.Image) -> tuple[str, tuple[str, ...]]:
-    """What the pixels of an image that is not decoded yet depend on beside its file, often "", and its `REMARKS`."""
-    (white, peak), is_negative = find_reduced_white(image), is_deep_negative(image)
-    opacity = find_opacity(image, white or SIXTEEN_BITS)
-    facts = [str(white)] * bool(white) + ["negative"] * is_negative + ["see-through"] * (opacity is not None)
-    return "".join(f"-{fact}" for fact in facts), list_remarks((peak or 0) > DARKEST, opacity)
-
-
-def find_reduced_white(image: Image.Image) -> tuple[int | None, int | None]:
-    """The value of white of an image of 9 to 15 bits that is not decoded yet, and the largest value if that decides.
-
-    None for all other images.
-    """
-    white, low, bits = read_white(image), copy_low_bytes(image), read_significant_bits(image)
-    if not image.mode.startswith("I;16") and low is None:
-        return None, None
-    if white is not None:
-        return (white if white < SIXTEEN_BITS else None), None
-    values = np.asarray(image.convert("RGB") if low else image).astype(np.uint32)
-    if low and values.max() <= get_largest_white(bits) >> 8:
-        values = values << 8 | np.asarray(low.convert("RGB"))
-    elif low:
-        return None, None
-    white, is_guessed = choose_white(values, bits)
-    return (white if white < SIXTEEN_BITS else None), (int(values.max()) if is_guessed else None)
-
-
-def copy_low_bytes(image: Image.Image) -> Image.Image | None:
-    """The low bytes of a PNG of 16-bit colours or of 16-bit grey with alpha, of which Pillow gives the high bytes.
-
-    None for other images.
-    """
-    if not isinstance(image, PngImageFile) or image.mode == "I;16" or not image.fp:
-        return None
-    if not any(str(tile.args).endswith(";16B") for tile in image.tile):
-        return None
-    place = image.fp.tell()
-    image.fp.seek(0)
-    again = open_image(io.BytesIO(image.fp.read()))
-    image.fp.seek(place)
-    if not any(tile.args == "LA;16B" for tile in again.tile):
-        again.tile = [tile._replace(args=str(tile.args).replace(";16B", ";16L")) for tile in again.tile]
-        return again
-    # Pillow does not read the low bytes of grey with alpha; as RGBA, the four bytes of a pixel are its channels.
-    again.tile = [tile._replace(args="RGBA") for tile in again.tile]
-    low = again.getchannel("G")
-    low.info = again.info  # with the orientation
-    return low
+def describe_reading(image: Image.Image) -> Reading:
+    """How an image that is not decoded yet will be read."""
+    negative = ["negative"] * is_deep_negative(image)
+    white, peak = read_white_or_peak(image)
+    opacity = find_opacity(image, white or (SIXTEEN_BITS if peak is None else find_white(peak)))
+    reduced = [str(white)] * (white is not None and white < SIXTEEN_BITS)
+    facts = [*reduced, *negative, *["see-through"] * (opacity is not None)]
+    return Reading("".join(f"-{fact}" for fact in facts), (TRANSPARENT,) * (opacity is not None), peak)
 
 
 def to_eight_bits(image: Image.Image) -> Image.Image:
@@ -265,11 +179,28 @@ def to_eight_bits(image: Image.Image) -> Image.Image:
     return image
 
 
-def scale_to_eight_bits(values: NDArray[np.uint32], white: int) -> NDArray[np.uint8]:
-    """Values [...] from 0 to `white` as uint8 [...]. Pillow would clip them at 255, which turns images white."""
-    return (values.clip(max=white) * 256 // (white + 1)).astype(np.uint8)
+def describe_remark(remark: str, num: int, total: int, first: str, remedy: str = WHITE_BY_FILE) -> str:
+    """The warning about `num` of `total` images; "" where all is as usual, 16-bit images with a white of 65535.
+
+    remark: a key of `REMARKS`, with the value of white for `DEEP`. first: the name of the first image. remedy: for
+    `DEEP`.
+    """
+    name, _, white = remark.partition("-")
+    if white == str(SIXTEEN_BITS):
+        return ""
+    bits, images = int(white or 0).bit_length(), f"{num:,} of {total:,} images; the first is {first}"
+    return REMARKS[name].format(images=images, bits=bits, white=white, remedy=remedy)
 
 
-def describe_remark(remark: str, num: int, total: int, first: str) -> str:
-    """The warning about `num` of `total` images; first: the name of the first one."""
-    return REMARKS[remark].format(images=f"{num:,} of {total:,} images; the first is {first}")
+def read_white(remarks: Iterable[str]) -> int | None:
+    """The value of white that the remarks about a data set tell; None where no image of it needs one."""
+    return next((int(remark.partition("-")[2]) for remark in remarks if remark.startswith(f"{DEEP}-")), None)
+
+
+def read_peak(path: Path) -> int | None:
+    """The largest value of a 16-bit image whose header does not say the value of white; None for all other files."""
+    try:
+        with open_image(path) as image:
+            return read_white_or_peak(image)[1]
+    except DECODE_ERRORS:  # reported when the image is decoded
+        return None

@@ -5,7 +5,7 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -13,11 +13,10 @@ from PIL import Image
 from sota_exp.data.open_image import FORMATS_NOT_DECODED
 from sota_exp.data.store_writer import TEST, TRAIN, VAL
 
-#: Usual names of the splits, those of Hugging Face's `datasets` and two short ones; see `find_split`.
-SPLIT_NAMES = {"train": TRAIN, "training": TRAIN}
-SPLIT_NAMES |= dict.fromkeys(("val", "valid", "validation", "dev"), VAL)
-SPLIT_NAMES |= dict.fromkeys(("test", "testing", "eval", "evaluation"), TEST)
-SPLIT_NAMES |= {"trn": TRAIN, "tst": TEST}
+#: Usual names of the splits, those of Hugging Face's `datasets` and others; see `find_split`.
+SPLIT_NAMES = dict.fromkeys(("train", "training", "trainings", "trn"), TRAIN)
+SPLIT_NAMES |= dict.fromkeys(("val", "valid", "validate", "validation", "dev"), VAL)
+SPLIT_NAMES |= dict.fromkeys(("test", "testing", "tests", "tst", "eval", "evaluation", "holdout", "heldout"), TEST)
 
 #: What stands before or after the name of a split: seg_train, Training_set, val2017.
 ADDITION = "set|split|data|dataset|images|imgs|img|seg"
@@ -127,6 +126,17 @@ def is_link_back(link: Path, walked: set[str]) -> bool:
         reason = "a folder above it" if is_above else "a folder that is read already"
         log.warning("%s is a link to %s, %s, and not followed", link, real, reason)
     return is_above or real in walked
+
+
+def find_real_places(root: Path, paths: Iterable[Path]) -> list[tuple[str, bool]]:
+    """Of every file below `root`: its path without links, and whether it is a link or lies behind one below `root`."""
+    resolve, real_root, start = functools.cache(os.path.realpath), os.path.realpath(root), len(str(root))
+    found = []
+    for path in paths:
+        parent, name = os.path.split(path)
+        real = os.path.realpath(path) if path.is_symlink() else os.path.join(resolve(parent), name)
+        found.append((real, real != real_root + str(path)[start:]))
+    return found
 
 
 def leads_above(link: Path) -> bool:

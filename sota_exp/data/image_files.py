@@ -24,11 +24,14 @@ from sota_exp.data.class_order import order_classes
 from sota_exp.data.decode import (
     DECODE_ERRORS,
     DECODING,
+    DEEP,
     ImageFile,
     decode_file,
     decode_image,
     decode_upright,
+    read_peak,
 )
+from sota_exp.data.deep_pixels import find_set_white
 from sota_exp.data.open_image import explain_error
 from sota_exp.data.read_files import map_in_threads, read_all
 from sota_exp.data.resize import compute_resized_shape, interpolate
@@ -70,12 +73,16 @@ def check_splits(data: DataSet, name: str, value: object) -> DataSet:
         InvalidValue: a split is empty.
     """
     if min(len(data.train), len(data.val), len(data.test)) == 0:
-        legal = f"enough images to train, validate and test; {len(data.labels)} were found"
+        most = int(data.labels.bincount().max())
+        found = f"{len(data.labels)} were found, " + ("one" if most == 1 else f"at most {most}") + " of each class"
+        legal = f"enough images to train, validate and test; {found}, of which one stays in train"
         raise InvalidValue(name, value, legal)
     return data
 
 
-def hash_listing(root: Path, found: list[ImageFile], classes: list[str], max_side: int | None) -> str:
+def hash_listing(
+    root: Path, found: list[ImageFile], classes: list[str], max_side: int | None, white: int | None = None
+) -> str:
     """A hash of what is decoded (paths relative to `root`, sizes, modification times, classes, splits) and how.
 
     classes: as they are shown, in order. A file that cannot be reached is reported when it is decoded.
@@ -88,7 +95,7 @@ def hash_listing(root: Path, found: list[ImageFile], classes: list[str], max_sid
         except OSError:
             found_state = 0, 0
         rows.append((os.path.relpath(path, root), *found_state, class_name, split))
-    text = json.dumps([DECODING, max_side, rows, classes])
+    text = json.dumps([DECODING, max_side, white, rows, classes])
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
@@ -106,9 +113,9 @@ def to_stored_pixels(image: Tensor, max_side: int | None) -> np.ndarray:
     return shrink(image, max_side).permute(1, 2, 0).numpy()
 
 
-def read_stored(path: Path, max_side: int | None) -> np.ndarray:
+def read_stored(path: Path, white: int | None, max_side: int | None) -> np.ndarray:
     """The pixels of an image file as in a store, uint8 [H, W, 3], with its shorter side at most `max_side` pixels."""
-    return to_stored_pixels(decode_image(path), max_side)
+    return to_stored_pixels(decode_image(path, white=white), max_side)
 
 
 def decode_split(
@@ -132,20 +139,29 @@ def decode_split(
     return map_in_threads(decode, range(num))
 
 
-def _decode_sample(image: ImageFile, labels: dict[str, int], max_side: int | None) -> Sample:
-    decoded, digest = decode_file(image.path), shorten_digest(hash_file(image.path))
-    pixels = to_stored_pixels(decoded.pixels, max_side)
-    return Sample(pixels, labels[image.class_name], image.split, digest, decoded.remarks)
+def _decode_sample(
+    item: tuple[ImageFile, int | None], labels: dict[str, int], max_side: int | None, white: int | None, deep: str
+) -> Sample:
+    image, peak = item
+    decoded, digest = decode_file(image.path, white=white), shorten_digest(hash_file(image.path))
+    pixels, remarks = to_stored_pixels(decoded.pixels, max_side), (deep,) * (peak is not None and deep != "")
+    return Sample(pixels, labels[image.class_name], image.split, digest, (*remarks, *decoded.remarks))
 
 
-def decode_samples(found: list[ImageFile], classes: list[str], max_side: int | None) -> Iterator[Sample]:
-    """The decoded images.
+def decode_samples(
+    found: list[ImageFile], classes: list[str], max_side: int | None, white: int | None = None
+) -> Iterator[Sample]:
+    """The decoded images. white: of 16-bit values whose header does not say it; None: by the values of all of them.
 
     Raises:
         RunFailed: files cannot be decoded; see `read_all`.
     """
     labels = {name: label for label, name in enumerate(classes)}
-    return read_all(partial(_decode_sample, labels=labels, max_side=max_side), found)
+    peaks = list(map_in_threads(read_peak, [image.path for image in found]))
+    used = white or find_set_white(peaks)
+    deep = "" if white or used is None else f"{DEEP}-{used}"
+    decode = partial(_decode_sample, labels=labels, max_side=max_side, white=used, deep=deep)
+    return read_all(decode, list(zip(found, peaks, strict=True)))
 
 
 class FileList(NamedTuple):
@@ -185,12 +201,17 @@ class FileSource(DataSource):
 
     max_side: pixels; images in a store are reduced until their shorter side is at most this. Streamed images are not.
     class_order: of the network's outputs, see `order_classes`.
+    white: the value of white of 16-bit files whose header does not say it, 255 to 65535; None: 2^b − 1 with the fewest
+    bits b that all of them need.
     """
 
     max_side: Pixels | None
     store_gigabytes: NonNegative | None
     class_order: Annotated[Any, Legal(lambda value: isinstance(value, str | list), LEGAL_ORDER)] = added_field(
         "lexical"
+    )
+    white: Annotated[int, Legal(lambda value: 255 <= value <= 65535, "a value of white from 255 to 65535")] | None = (
+        added_field(None)
     )
 
     @abstractmethod
@@ -217,13 +238,13 @@ def open_file_data_set(source: FileSource, files: FileList) -> DataSet:
         InvalidValue: two classes have names that would be shown alike.
     """
     root, found, field, names = files
-    max_side, store_gigabytes = source.max_side, source.store_gigabytes
+    max_side, store_gigabytes, white = source.max_side, source.store_gigabytes, source.white
     classes = order_classes({image.class_name for image in found}, source.class_order)
     shown = {name: make_printable(names(name)) for name in classes}
     if len(set(shown.values())) < len(classes):
         raise InvalidValue(field, vars(source)[field], "classes whose names differ in more than control characters")
     image_names = tuple(name_file(image.path, root) for image in found)
-    key = f"files-{hash_listing(root, found, list(shown.values()), max_side)}"
+    key = f"files-{hash_listing(root, found, list(shown.values()), max_side, white)}"
     if store_gigabytes is not None and (size := estimate_decoded_bytes(found, max_side) / 1e9) > store_gigabytes:
         log.warning(
             "%s is streamed: decoded it would take %.3g GB, more than data.store_gigabytes=%g. Its images are decoded "
@@ -233,11 +254,11 @@ def open_file_data_set(source: FileSource, files: FileList) -> DataSet:
             store_gigabytes,
         )
         stored = partial(read_stored, max_side=max_side)
-        data = open_streamed_data_set(source, found, classes, key, shown.__getitem__, stored, image_names)
+        data = open_streamed_data_set(source, white, found, classes, key, shown.__getitem__, stored, image_names)
     else:
 
         def build() -> StoreContents:
-            return StoreContents(list(shown.values()), decode_samples(found, classes, max_side))
+            return StoreContents(list(shown.values()), decode_samples(found, classes, max_side, white))
 
         data = open_data_set(source, key, build, image_names.__getitem__)
     return replace(data, names=image_names)

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +13,7 @@ from sota_exp.data.decode import ImageFile
 from sota_exp.data.folders import (
     describe_endings,
     find_image_files,
+    find_real_places,
     find_split,
     find_split_words,
     find_splits,
@@ -89,12 +90,20 @@ def find_split_folders(root: Path, otherwise: str = "", splits: Sequence[int] = 
         ignored = [folder.name for folder in folders if folder not in found.values()]
         if ignored or {SPLIT_WORDS[split] for split in found} != {folder.name for folder in found.values()}:
             understood = ", ".join(f"{folder.name} is {SPLIT_WORDS[split]}" for split, folder in sorted(found.items()))
-            rest = (
-                f"; ignored: {join_first(ignored, MAX_NAMED)}, not a split with one folder per class" if ignored else ""
-            )
+            rest = explain_ignored(ignored, split_by_name)
             level, hint = logging.WARNING if ignored else logging.INFO, f"; {otherwise}" if otherwise else ""
             log.log(level, "%s: %s%s%s", root, understood, rest, hint)
     return {split: skip_equal_folder(folder, split) for split, folder in found.items()}
+
+
+def explain_ignored(names: Sequence[str], split_by_name: Mapping[str, int]) -> str:
+    """Why folders beside train are no splits: by their names, or as no class folders of a split of use are in them."""
+    unnamed = [name for name in names if name not in split_by_name]
+    others = [name for name in names if name in split_by_name]
+    named = "val, valid, validate, dev, test, holdout"
+    return (f"; ignored: {join_first(unnamed, MAX_NAMED)}, not named as a split ({named} …)" if unnamed else "") + (
+        f"; ignored: {join_first(others, MAX_NAMED)}, no split with one folder per class" if others else ""
+    )
 
 
 def skip_equal_folder(folder: Path, split: int) -> Path:
@@ -140,7 +149,7 @@ def list_split_images(root: Path, folders: dict[int, Path]) -> list[ImageFile]:
 
     Raises:
         InvalidValue: nothing is left of a class: its folder has other files alone, is a link to nothing or to
-            a folder above it or, in train, has no files.
+            a folder above it or to other classes, or, in train, has no files.
     """
     listed: list[ImageFile] = []
     left_out: dict[str, Counter[str]] = {}
@@ -162,6 +171,7 @@ def list_split_images(root: Path, folders: dict[int, Path]) -> list[ImageFile]:
             listed += [ImageFile(path, folder.name, split) for path in found]
             if others:
                 left_out.setdefault(folder.name, Counter()).update(others)
+    listed = drop_linked_copies(root, listed, folders)
     if left_out:
         num = sum(sum(others.values()) for others in left_out.values())
         named = "; ".join(f"{name}: {describe_endings(left_out[name])}" for name in sorted(left_out)[:MAX_NAMED])
@@ -169,6 +179,39 @@ def list_split_images(root: Path, folders: dict[int, Path]) -> list[ImageFile]:
         are = "file is" if num == 1 else "files are"
         log.warning("%s: %d %s left out, by their endings not images for Pillow: %s%s", root, num, are, named, more)
     return listed
+
+
+def drop_linked_copies(root: Path, listed: Sequence[ImageFile], folders: Mapping[int, Path]) -> list[ImageFile]:
+    """The images without those that a link leads to and that are in another class or split, which are told.
+
+    folders: split → its folder. An image proper goes before a link, and of two links the first one stays.
+
+    Raises:
+        InvalidValue: nothing else is in a class folder.
+    """
+    places = find_real_places(root, [image.path for image in listed])
+    owners: dict[str, ImageFile] = {}
+    for image, (real, _) in sorted(zip(listed, places, strict=True), key=lambda item: item[1][1]):
+        owners.setdefault(real, image)
+    pairs = [(image, owners[real]) for image, (real, _) in zip(listed, places, strict=True)]
+    kept = [image for image, owner in pairs if image[1:] == owner[1:]]
+    copies = [(image, owner) for image, owner in pairs if image[1:] != owner[1:]]
+    left = {image[1:] for image in kept}
+    for image, owner in copies:
+        if image[1:] not in left:
+            folder, other = (folders[each.split] / each.class_name for each in (image, owner))
+            legal = f"a folder of classes, but the images of {folder} are links to those of {other}; remove the links"
+            raise InvalidValue("root", root, legal)
+    if copies:
+        image, owner = copies[0]
+        log.warning(
+            "%s: links to images that are in another class or split already are left out: %d, such as %s, which is %s",
+            root,
+            len(copies),
+            image.path,
+            owner.path,
+        )
+    return kept
 
 
 def warn_of_stray_files(root: Path, folders: Iterable[Path]) -> None:

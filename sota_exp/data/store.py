@@ -24,7 +24,7 @@ from torch import Tensor
 
 from sota_exp.config.data_paths import expand_home
 from sota_exp.data import splits
-from sota_exp.data.decode import describe_remark
+from sota_exp.data.decode import WHITE_BY_FILE, WHITE_BY_KEY, describe_remark, read_white
 from sota_exp.data.normalization import choose_images, compute_statistics
 from sota_exp.data.store_writer import STORE_FORMAT, TEST, TRAIN, VAL, StoreContents, write_store
 from sota_exp.stages.data import DataSet, DataSource, Images
@@ -211,7 +211,9 @@ def open_data_set(
     """
     store = open_or_build_store(source.cache, key, build)
     for remark, found in store.meta.get("remarks", {}).items():
-        log.warning("%s", describe_remark(remark, found["num"], len(store), name_image(found["first"])))
+        remedy = WHITE_BY_KEY if "white" in vars(source) else WHITE_BY_FILE
+        if text := describe_remark(remark, found["num"], len(store), name_image(found["first"]), remedy):
+            log.warning("%s", text)
     train, val, test = assign_splits(store.split, store.labels, source)
     chosen = choose_images(train, store.labels)
     num_pixels = int((store.height[chosen] * store.width[chosen]).sum())
@@ -225,4 +227,5 @@ def open_data_set(
         preprocessing=compute_statistics(store.sums[chosen].sum(0), num_pixels),
         digest=store.meta["digest"],
         image_digests=torch.from_numpy(store.digests),
+        white=vars(source).get("white") or read_white(store.meta.get("remarks", {})),
     )

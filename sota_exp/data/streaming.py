@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +21,18 @@ from torch import Tensor
 from sota_exp.config.data_paths import expand_home
 from sota_exp.data.decode import (
     DECODE_ERRORS,
+    DEEP,
     STREAM_DIGEST,
+    WHITE_BY_KEY,
     ImageFile,
     choose_step,
     decode_image,
     describe_reading,
     describe_remark,
     make_unreadable,
+    read_white,
 )
+from sota_exp.data.deep_pixels import SIXTEEN_BITS, find_set_white
 from sota_exp.data.normalization import choose_images, compute_statistics, sum_pixels
 from sota_exp.data.open_image import open_image
 from sota_exp.data.read_files import map_in_threads, read_all
@@ -52,11 +56,12 @@ JPEG_EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")
 class StreamedImages(Images):
     """Images by index, decoded at every access; at a reduced size where that suffices, which is cheaper."""
 
-    def __init__(self, paths: Sequence[Path], sizes: np.ndarray) -> None:
-        """sizes: int64 [N, 2], height and width of the upright images in pixels."""
+    def __init__(self, paths: Sequence[Path], sizes: np.ndarray, white: int | None = None) -> None:
+        """sizes: int64 [N, 2], height and width of the upright images in pixels. white: as for `decode_file`."""
         # An array: reference counts of a list's objects would make every worker process copy their memory pages.
         self.paths, self._sizes = np.array([str(path) for path in paths]), sizes
-        self._decode: Callable[[Path, int], Tensor] = decode_image
+        self._decode: Callable[[Path, int], Tensor] = partial(decode_image, white=white)
+        self.white = white
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -92,12 +97,13 @@ class StreamedImages(Images):
     def keep_decoded(self) -> "StreamedImages":
         """The same images, each decoded once and then kept in memory, for repeated reads of a few of them."""
         kept = copy.copy(self)
-        kept._decode = cache(decode_image)
+        kept._decode = cache(partial(decode_image, white=self.white))
         return kept
 
 
-def read_file_facts(path: Path) -> tuple[int, int, str, tuple[str, ...]]:
-    """Height and width of the upright image in pixels, a hash of the file with how its pixels are read, and `REMARKS`.
+def read_file_facts(path: Path) -> tuple[int, int, str, tuple[str, ...], int | None]:
+    """Height and width of the upright image in pixels, a hash of the file with how its pixels are read, remarks and
+    `Reading.peak`.
 
     Raises:
         UnreadableImage: the header of the file cannot be read.
@@ -105,13 +111,14 @@ def read_file_facts(path: Path) -> tuple[int, int, str, tuple[str, ...]]:
     try:
         with open_image(path) as image:
             width, height = image.size
-            reading, remarks = describe_reading(image)  # first: reading the EXIF data of a PNG decodes it
+            reading, remarks, peak = describe_reading(image)  # first: reading the EXIF data of a PNG decodes it
             # Pillow gives the size of a TIFF after its rotation.
             turned = image.format != "TIFF" and image.getexif().get(ORIENTATION) in TURNED
     except DECODE_ERRORS as error:
         raise make_unreadable(path, error) from error
     content = hash_file(path) + reading  # images with such a text were read as other pixels before
-    return (width, height, content, remarks) if turned else (height, width, content, remarks)
+    height, width = (width, height) if turned else (height, width)
+    return height, width, content, remarks, peak
 
 
 def estimate_decoded_bytes(found: Sequence[ImageFile], max_side: int | None) -> int:
@@ -149,10 +156,12 @@ def load_or_compute_statistics(
     return Preprocessing(mean=tuple(mean), std=tuple(std))
 
 
-def load_or_build_index(found: Sequence[ImageFile], path: Path) -> tuple[np.ndarray, list[str], dict[str, list[int]]]:
+def load_or_build_index(
+    found: Sequence[ImageFile], path: Path, white: int | None
+) -> tuple[np.ndarray, list[str], dict[str, list[int]]]:
     """Height and width, int64 [N, 2], hashes of all files, and remark → the positions of the files it is true of.
 
-    Cached in the file `path`.
+    Cached in the file `path`. white: as the field of `FileSource`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
@@ -163,32 +172,38 @@ def load_or_build_index(found: Sequence[ImageFile], path: Path) -> tuple[np.ndar
     rows = json.loads(path.read_text())
     sizes = np.array([row[:2] for row in rows], dtype=np.int64).reshape(-1, 2)
     positions: dict[str, list[int]] = {}
+    used = white or find_set_white(row[4] for row in rows)
+    deep, is_reduced = (f"{DEEP}-{used}",) if white is None else (), used is not None and used < SIXTEEN_BITS
     for position, row in enumerate(rows):
-        for remark in row[3] if len(row) > 3 else ():  # older files have none
+        for remark in (*row[3], *(deep if row[4] is not None else ())):
             positions.setdefault(remark, []).append(position)
-    return sizes, [row[2] for row in rows], positions
+    hashes = [f"{row[2]}-{used}" if row[4] is not None and is_reduced else row[2] for row in rows]
+    return sizes, hashes, positions
 
 
 def open_streamed_data_set(
     source: DataSource,
+    white: int | None,
     found: Sequence[ImageFile],
     classes: Sequence[str],
     key: str,
     names: Callable[[str], str],
-    read_stored: Callable[[Path], np.ndarray],
+    read_stored: Callable[..., np.ndarray],
     image_names: Sequence[str],
 ) -> DataSet:
     """The data set of image files that are decoded for every crop.
 
-    key: name of the index in the cache. names: class name in the files → name to show. read_stored: file → pixels as in
-    a store, uint8 [H, W, 3], of which mean and standard deviation are computed. image_names: for the warnings
-    about how images are read.
+    key: name of the index in the cache. names: class name in the files → name to show. read_stored: file, white →
+    pixels as in a store, uint8 [H, W, 3], of which mean and standard deviation are computed. white: as in the source.
+    image_names: for the warnings about how images are read.
     """
     index_path = expand_home(source.cache).absolute() / "streams" / f"{key}.json"
-    sizes, hashes, positions = load_or_build_index(found, index_path)
+    sizes, hashes, positions = load_or_build_index(found, index_path, white)
+    used = white or read_white(positions)
     for remark, those in positions.items():
-        log.warning("%s", describe_remark(remark, len(those), len(found), image_names[those[0]]))
-    images = StreamedImages([image.path for image in found], sizes)
+        if text := describe_remark(remark, len(those), len(found), image_names[those[0]], WHITE_BY_KEY):
+            log.warning("%s", text)
+    images = StreamedImages([image.path for image in found], sizes, used)
     label_by_name = {name: label for label, name in enumerate(classes)}
     labels = np.array([label_by_name[image.class_name] for image in found])
     train, val, test = assign_splits(np.array([image.split for image in found]), labels, source)
@@ -201,8 +216,9 @@ def open_streamed_data_set(
         test=torch.from_numpy(test),
         classes=tuple(names(name) for name in classes),
         preprocessing=load_or_compute_statistics(
-            [found[index].path for index in choose_images(train, labels)], index_path, read_stored
+            [found[index].path for index in choose_images(train, labels)], index_path, partial(read_stored, white=used)
         ),
         image_digests=torch.tensor([shorten_digest(digest) for digest in hashes]),
         digest=hashlib.blake2b(content.encode(), digest_size=16).hexdigest(),
+        white=used,
     )

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sota_exp.data.decode import DECODE_ERRORS, REMARKS, choose_step, decode_file, describe_remark
+from sota_exp.data.decode import DECODE_ERRORS, choose_step, decode_file, describe_remark
 from sota_exp.data.folders import describe_endings, find_image_files
 from sota_exp.data.open_image import open_image
 from sota_exp.data.resize import center_crop
@@ -104,8 +104,9 @@ def find_images(folder: Path) -> tuple[list[Path], str]:
 
 def describe_remarks(made: Sequence[Prediction], total: int) -> list[str]:
     """The warnings about how those of `total` files were read that could be."""
-    those = {remark: [each for each in made if remark in each.remarks] for remark in REMARKS}
-    return [describe_remark(name, len(found), total, str(found[0].path)) for name, found in those.items() if found]
+    remarks = sorted({remark for each in made for remark in each.remarks})
+    those = {remark: [each for each in made if remark in each.remarks] for remark in remarks}
+    return [describe_remark(name, len(found), total, str(found[0].path)) for name, found in those.items()]
 
 
 def predict_files(
@@ -114,7 +115,7 @@ def predict_files(
     """The `top` classes of every file in order, or the error of an unreadable one.
 
     The crops of `batch_size` images are in memory, and of their decoded images at most `NUM_DECODED` with
-    `PIXELS_AT_ONCE` pixels together.
+    `PIXELS_AT_ONCE` pixels together, or one of more: about 12 bytes of memory for each of its pixels.
     """
     network = StandaloneModel(model).to(device).eval()
     with ThreadPoolExecutor(NUM_DECODED) as pool:
@@ -135,7 +136,7 @@ def _crop_or_error(file: Planned, model: SavedModel) -> tuple[Tensor, tuple[str,
     """The crop that the network reads, uint8 [1, 3, S, S], and remarks; the decoded image is freed."""
     view, interpolation = model.view, model.preprocessing.interpolation
     try:
-        decoded = decode_file(file.path, file.step)
+        decoded = decode_file(file.path, file.step, model.white)
     except UnreadableImage as error:
         return error
     images = DecodedImages([decoded.pixels])

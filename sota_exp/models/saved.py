@@ -27,19 +27,27 @@ TRANSFORM_SLOTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class SavedModel:
-    """A network in eval mode, its classes in the order of its logits, and its preprocessing."""
+    """A network in eval mode, its classes in the order of its logits, and its preprocessing.
+
+    white: the value of white of 16-bit files that do not say it, as in the training; None where it had no such files.
+    """
 
     network: nn.Module
     classes: tuple[str, ...]
     preprocessing: Preprocessing
     view: EvaluationView
     predictor: Predictor
+    white: int | None = None
 
 
 def build_description(
-    tree: dict[str, Any], classes: tuple[str, ...], preprocessing: Preprocessing, view: EvaluationView
+    tree: dict[str, Any],
+    classes: tuple[str, ...],
+    preprocessing: Preprocessing,
+    view: EvaluationView,
+    white: int | None = None,
 ) -> dict[str, Any]:
-    """The content of `model.json`; tree: the composed configuration."""
+    """The content of `model.json`; tree: the composed configuration. white: see `SavedModel`."""
     return {
         "format": FILE_FORMAT,
         "arch": tree["model"]["arch"],
@@ -47,6 +55,7 @@ def build_description(
         "predictor": tree["evaluation"]["tta"],
         "classes": list(classes),
         "preprocessing": asdict(view) | asdict(preprocessing),
+        **({} if white is None else {"white": white}),
     }
 
 
@@ -84,4 +93,5 @@ def load_saved_model(description_path: Path, weights_path: Path) -> SavedModel:
         ),
         view=EvaluationView(resize=preprocessing["resize"], size=preprocessing["size"]),
         predictor=build(Predictor, saved["predictor"], "evaluation.tta"),
+        white=saved.get("white"),
     )

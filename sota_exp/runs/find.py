@@ -21,6 +21,7 @@ from sota_exp.errors import ConfigError
 from sota_exp.runs.contents import RunContent
 from sota_exp.runs.digests import open_arrays, read_digests
 from sota_exp.runs.result_json import is_evaluation
+from sota_exp.runs.scored_images import get_image_digest
 from sota_exp.runs.sent_position import SentPosition
 from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.runs.trust import require_plain_files
@@ -78,8 +79,9 @@ class SavedRun(RunContent):
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Metrics of the result (accuracies in [0, 1]); {} without a result."""
-        return self.result.get("metrics") or {}
+        """Metrics of the result (accuracies in [0, 1]), without those that are null; {} without a result."""
+        found = self.result.get("metrics") or {}
+        return {name: value for name, value in found.items() if value is not None}
 
     @property
     def classes(self) -> list[str]:
@@ -99,6 +101,10 @@ class SavedRun(RunContent):
         found["commit"] = str(self.result.get("commit") or self.start.get("commit") or "none")
         found["data digest"] = self.data_digest or "unknown"
         return found | {package: str(number) for package, number in self.result.get("versions", {}).items()}
+
+    def image_digest(self, part: str) -> str | None:
+        """Digest of the scored images of a part, in order; None in runs and evaluations of older versions."""
+        return get_image_digest(self.result, part)
 
     def predictions(self) -> dict[str, NDArray[Any]]:
         """Arrays of `predictions.npz`, such as `val_labels` int64 [N], `val_logits` [N, C]; {} without evaluation."""

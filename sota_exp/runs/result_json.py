@@ -49,6 +49,7 @@ def build_empty_result(seed: int, choices: dict[str, str], fingerprints: tuple[s
         "metrics": {},
         "saved_epoch": None,
         "evaluated_images": {},
+        "image_digests": {},
         "steps": 0,
         "images_seen": 0,
         "distinct_images": 0,

@@ -79,7 +79,7 @@ class DataSet:
 
     digest: hash of the content, part of the fingerprint. image_digests: of every image, int64 [N], equal for copies of
     a file; by them a run knows the images that it was trained on. names: of the images, such as paths relative to the
-    root; None where images have no names.
+    root; None where images have no names. white: the value of white of 16-bit files that do not say it, if there are.
     """
 
     images: Images
@@ -92,6 +92,7 @@ class DataSet:
     digest: str
     image_digests: Tensor
     names: tuple[str, ...] | None = None
+    white: int | None = None
 
     def part(self, name: str) -> Tensor:
         """Indices of the images of `train`, `val`, `test`, or of `all` of them: int64 [n], ascending."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sota_exp.runs.digests import open_arrays
+from sota_exp.runs.scored_images import describe_cut, get_image_digest
 from sota_exp.statistics.sign_flip import find_smallest_p_value
 from sota_exp.study.arms import ComposedArm, ComposedArms
 from sota_exp.study.files import StudyFiles
@@ -104,6 +105,22 @@ class StudyRuns:
                 return np.unpackbits(arrays[f"{split}_correct"], count=len(arrays[f"{split}_labels"])).astype(bool)
 
         return cls(metric=metric, results=results, directories=places, failures=reasons, correct=correct)
+
+    def have_same_images(self, arm: ComposedArm, reference: ComposedArm, seeds: Sequence[int]) -> bool:
+        """Whether the runs of both arms scored the same images of the metric's split, in the same order.
+
+        By the digests in their results; in older ones by the number of images and the values that cut the data.
+        """
+        part = self.metric.split("/")[0]
+        results = [self.results[each.name][seed] for each in (arm, reference) for seed in seeds]
+        found, counts = (
+            {get_image_digest(each, part) for each in results},
+            {each["evaluated_images"][part] for each in results},
+        )
+        if None not in found:
+            return len(found) == 1
+        cuts = [describe_cut(each.configuration.values) for each in (arm, reference)]
+        return len(counts) == 1 and cuts[0] == cuts[1]
 
     @property
     def first(self) -> JsonObject | None:

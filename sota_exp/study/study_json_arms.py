@@ -115,8 +115,12 @@ def _comparison_to_json(
 
 
 def _examples_to_json(study: PlannedStudy, runs: StudyRuns, arm: ComposedArm, seeds: list[int]) -> JsonObject | None:
-    """The same difference with its interval over test images instead of seeds; None if the metric is no accuracy."""
-    if not study.settings.metric.endswith("/accuracy"):
+    """The same difference with its interval over test images instead of seeds.
+
+    None if the metric is no accuracy, or the two arms scored other images.
+    """
+    reference = next(each for each in study.arms.ready if each.name == arm.arm.reference)
+    if not study.settings.metric.endswith("/accuracy") or not runs.have_same_images(arm, reference, seeds):
         return None
     own, other = (np.array([runs.correct(name, seed) for seed in seeds]) for name in (arm.name, str(arm.arm.reference)))
     found = bonett_price_interval(other, own, study.settings.level)

@@ -173,7 +173,13 @@ def get_objective(values: Mapping[str, Any], name: str) -> float:
 
 def measure(result: dict[str, Any]) -> dict[str, Any]:
     """The values of a run that an objective may name: `val/…` and `cost/…`. A search must not see test metrics."""
-    return {key: value for key, value in result["metrics"].items() if key.startswith("val/")} | get_costs(result)
+    return select_val_metrics(result) | get_costs(result)
+
+
+def select_val_metrics(result: dict[str, Any]) -> dict[str, float]:
+    """Those on val that the result has, without those that are null."""
+    found = result["metrics"].items()
+    return {key: value for key, value in found if key.startswith("val/") and value is not None}
 
 
 def get_costs(result: dict[str, Any]) -> dict[str, float]:
@@ -188,7 +194,7 @@ def build_trial_attributes(results: list[dict[str, Any]]) -> dict[str, Any]:
         "seconds": sum(sum(result["seconds"].values()) for result in results),
         "steps": sum(result["steps"] for result in results),
         "costs": get_costs(results[-1]),
-        "metrics": {key: value for key, value in results[-1]["metrics"].items() if key.startswith("val/")},
+        "metrics": select_val_metrics(results[-1]),
         "inference_size": (results[-1].get("resolution") or {}).get("chosen", {}).get("size"),
     }
 

@@ -42,7 +42,7 @@ from sota_exp.training.final_scores import choose_view, score_splits
 from sota_exp.training.input_sizes import require_input_sizes
 from sota_exp.training.memory import get_peak_memory, reset_peak_memory
 from sota_exp.training.prediction_files import write_predictions
-from sota_exp.training.scored_data import choose_parts, open_outside_data, reorder_labels
+from sota_exp.training.scored_data import choose_parts, open_outside_data, reorder_labels, warn_of_another_white
 from sota_exp.training.session import build_evaluator
 from sota_exp.training.trained_on import count_trained_on, read_trained_on
 
@@ -144,6 +144,7 @@ def _evaluate(evaluation: SavedEvaluation, directory: Path, world: World, device
     data = evaluation.open_data()
     parts = choose_parts(data, evaluation.part)
     model = evaluation.load_model(data)
+    warn_of_another_white(data, model)
     data = reorder_labels(data, model.classes)
     resolution = evaluation.resolution(model.view)
     fingerprint = compute_evaluation_fingerprint(evaluation, model, resolution, data, parts)
@@ -214,7 +215,7 @@ def write_evaluated_model(
     """
     values = evaluation.configuration.values
     saved_as = (
-        saved.build_description(values, model.classes, model.preprocessing, view)
+        saved.build_description(values, model.classes, model.preprocessing, view, model.white)
         if evaluation.description is None
         else read_description(evaluation.description) or {}
     )
@@ -256,6 +257,7 @@ def build_configured_model(evaluation: SavedEvaluation, data: DataSet) -> SavedM
         preprocessing=preprocessing,
         view=experiment.evaluation.resolution.views()[0],
         predictor=experiment.evaluation.tta,
+        white=data.white,
     )
 
 

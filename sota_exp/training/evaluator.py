@@ -136,8 +136,10 @@ class Evaluator:
         """Labels of `split`, int64 [N]."""
         return self.data.labels[self.data.part(split)]
 
-    def compute_metrics(self, logits: Tensor, labels: Tensor) -> dict[str, float]:
+    def compute_metrics(self, logits: Tensor, labels: Tensor) -> dict[str, float | None]:
         """All metrics of logits, float32 [N, C], and labels, int64 [N]: those of every run, and further ones.
+
+        None: one that does not exist for these labels.
 
         Raises:
             RunFailed: a further metric is not finite, or its name is that of another one, as MLflow writes it.

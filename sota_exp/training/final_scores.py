@@ -1,5 +1,6 @@
 """Scores of finished weights: the view is chosen on val, then val and test are each scored from one set of logits."""
 
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from sota_exp.errors import ConfigError
 from sota_exp.models.cost import count_flops
+from sota_exp.stages.data import DataSet
 from sota_exp.stages.evaluation import EvaluationView, Resolution
 from sota_exp.training.evaluator import Evaluator
 from sota_exp.training.input_sizes import require_input_sizes
@@ -95,10 +97,10 @@ def score_splits(
     result: dict[str, Any],
     parts: Sequence[str] = ("val", "test"),
 ) -> dict[str, np.ndarray]:
-    """Write the scores on the parts of the data into `result`; returns the arrays of `predictions.npz`.
+    """Write the scores on the parts of the data, and which images these are, into `result`.
 
-    Accuracies per class and confusions are those of the last part. The arrays are, per part, logits float32 [N, C],
-    labels int64 [N], and correctness as bits, uint8 [⌈N / 8⌉].
+    Accuracies per class and confusions are those of the last part. Returns the arrays of `predictions.npz`: per part,
+    logits float32 [N, C], labels int64 [N], and correctness as bits, uint8 [⌈N / 8⌉].
 
     Raises:
         RunFailed: a score is not finite.
@@ -112,6 +114,7 @@ def score_splits(
         require_finite(scores, "with the final weights", "try a lower evaluation.fine_tune.lr or optimizer.lr")
         result["metrics"] |= scores
         result["evaluated_images"][split] = len(labels)
+        result["image_digests"][split] = hash_image_digests(evaluator.data, split)
         correct = (logits.argmax(1) == labels).numpy()
         arrays[f"{split}_logits"], arrays[f"{split}_labels"] = logits.numpy(), labels.numpy()
         arrays[f"{split}_correct"] = np.packbits(correct)
@@ -123,3 +126,9 @@ def score_splits(
     result["flops_per_image"] = count_flops(network, chosen.view.size)
     result["resolution"] = chosen.report
     return arrays
+
+
+def hash_image_digests(data: DataSet, part: str) -> str:
+    """A hexadecimal digest of the images of a part of the data, in order: equal for the same files anywhere."""
+    digests = data.image_digests[data.part(part)].numpy().astype("<i8")
+    return hashlib.blake2b(digests.tobytes(), digest_size=16).hexdigest()

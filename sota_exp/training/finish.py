@@ -54,8 +54,9 @@ def write_and_load(training: RunTrainer, weights: dict[str, Tensor]) -> nn.Modul
 
 def write_model_json(request: RunRequest, training: RunTrainer, view: EvaluationView) -> None:
     """Write `model.json`: how the network is built, and how its inputs are prepared for `view`."""
-    classes, preprocessing = training.session.data.classes, training.session.evaluator.preprocessing
-    training.files.write_model(saved.build_description(request.configuration.values, classes, preprocessing, view))
+    data, preprocessing = training.session.data, training.session.evaluator.preprocessing
+    values = request.configuration.values
+    training.files.write_model(saved.build_description(values, data.classes, preprocessing, view, data.white))
 
 
 def require_equal_accuracy(trained: float, rescored: float, num_images: int) -> None:

@@ -10,23 +10,23 @@ from torch import Tensor
 from sota_exp.errors import RunFailed
 
 
-def require_finite(metrics: Mapping[str, float], where: str, fix: str) -> None:
-    """Check that training has not diverged.
+def require_finite(metrics: Mapping[str, float | None], where: str, fix: str) -> None:
+    """Check that training has not diverged; None is a score that does not exist for these images.
 
     Raises:
         RunFailed: a metric is infinite or NaN.
     """
     for name, value in metrics.items():
-        if not math.isfinite(value):
+        if value is not None and not math.isfinite(value):
             raise RunFailed(f"diverged: {name} is {value} {where}; {fix}")
 
 
-def compute_scores(logits: Tensor, labels: Tensor) -> dict[str, float]:
+def compute_scores(logits: Tensor, labels: Tensor) -> dict[str, float | None]:
     """Accuracy, cross-entropy, expected calibration error, means over classes, and for C > 5 top-5 accuracy.
 
     logits: float [N, C]. labels: int64 [N]. All are in [0, 1] but the loss, which is at least 0, and κ, in [−1, 1].
     """
-    values = {
+    values: dict[str, float | None] = {
         "accuracy": (logits.argmax(1) == labels).sum().item() / len(labels),
         "loss": torch.nn.functional.cross_entropy(logits.double(), labels).item(),
         "ece": compute_calibration_error(logits, labels),
@@ -38,12 +38,12 @@ def compute_scores(logits: Tensor, labels: Tensor) -> dict[str, float]:
     return values
 
 
-def compute_class_means(logits: Tensor, labels: Tensor) -> dict[str, float]:
+def compute_class_means(logits: Tensor, labels: Tensor) -> dict[str, float | None]:
     """F1, precision and recall averaged over classes, balanced accuracy, and Cohen's κ (Cohen 1960).
 
     Means are over the classes that have images, with equal weight; so balanced accuracy is the mean recall. They equal
     scikit-learn's with `labels=` these classes and `zero_division=0`; its default takes absent classes that are
-    predicted as further ones with the score 0. κ is 0 where one class alone occurs and is predicted.
+    predicted as further ones with the score 0. κ is None where one class alone occurs and is predicted: it is 0 / 0.
     logits: float [N, C]. labels: int64 [N].
     """
     num_classes, predicted = logits.shape[1], logits.argmax(1)
@@ -60,7 +60,7 @@ def compute_class_means(logits: Tensor, labels: Tensor) -> dict[str, float]:
         "macro_precision": (right / named.clamp(min=1)).mean().item(),
         "macro_recall": recall,
         "balanced_accuracy": recall,
-        "kappa": (agreement - by_chance) / (1 - by_chance) if by_chance < 1 else 0.0,
+        "kappa": (agreement - by_chance) / (1 - by_chance) if by_chance < 1 else None,
     }
 
 

@@ -14,6 +14,7 @@ from sota_exp.data.class_order import spell_like
 from sota_exp.data.open import open_data
 from sota_exp.data.splits import limit_data_set
 from sota_exp.errors import ConfigError
+from sota_exp.models.saved import SavedModel
 from sota_exp.stages.data import DataSet
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,17 @@ def cut_as_in_training(experiment: Experiment, data: DataSet, image_digests: np.
         return None
     train, test = (np.isin(cut.image_digests[part].numpy(), image_digests).all() for part in (cut.train, cut.test))
     return cut if train and not test else None
+
+
+def warn_of_another_white(data: DataSet, model: SavedModel) -> None:
+    """Warn where 16-bit images are read brighter or darker than those that the model was trained on."""
+    if data.white is not None and model.white is not None and data.white != model.white:
+        log.warning(
+            "16-bit images are read with %d as white, those of the training with %d: data.white=%d reads them alike",
+            data.white,
+            model.white,
+            model.white,
+        )
 
 
 def reorder_labels(data: DataSet, classes: tuple[str, ...]) -> DataSet:

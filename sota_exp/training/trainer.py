@@ -165,4 +165,4 @@ class RunTrainer:
         evaluator = replace(self.session.evaluator, predictor=OneView())
         logits = evaluator.logits(model, "val", self.session.default_view)
         scores = evaluator.compute_metrics(logits, evaluator.labels("val"))
-        return {f"{prefix}/{name}": value for name, value in scores.items()}
+        return {f"{prefix}/{name}": value for name, value in scores.items() if value is not None}

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import shutil
 from collections import Counter
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn import metrics
 
 from sota_exp.cli import main
 from sota_exp.data.open import open_data
@@ -79,6 +81,53 @@ def test_other_images_are_scored_with_the_parts_they_have(
     assert {key.partition("/")[0] for key in result["metrics"]} == set(images)
     assert Counter(row["part"] for row in rows(tmp_path / "e")) == images
     assert list(result["per_class_accuracy"]) == ["dark", "light", "red"]
+
+
+@pytest.mark.parametrize("label", ["dark", "light", "red"])
+@pytest.mark.filterwarnings("ignore")
+def test_kappa_of_one_class_is_absent_where_scikit_learn_has_none(
+    place: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], label: str
+) -> None:
+    draw(tmp_path / "others" / label, 6)
+    result = evaluated(place, tmp_path / "e", f"data.root={tmp_path}/others")
+    made = rows(tmp_path / "e")
+    expected = metrics.cohen_kappa_score(*([row[name] for row in made] for name in ("label", "prediction")))
+    found = result["metrics"]["test/kappa"]
+    assert found is None if math.isnan(expected) else found == pytest.approx(expected)
+    assert (f"{'–':>6}" in capfd.readouterr().out) or found is not None
+    assert found is None or result["metrics"]["test/accuracy"] < 1
+    assert compared(capfd, tmp_path / "e", place / "a_run")["metrics"]["test/kappa"][1] is not None
+
+
+def compared(capfd: pytest.CaptureFixture[str], *runs: Path) -> dict:
+    capfd.readouterr()
+    assert main.run_command_line(["compare", *map(str, runs), "--json"]) == 0
+    return json.loads(capfd.readouterr().out)
+
+
+def test_evaluations_are_paired_by_image_only_where_they_scored_the_same_images(
+    place: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name, first in (("one", 40), ("other", 60)):
+        for label in ("dark", "red"):
+            draw(tmp_path / name / label, 6, first)
+        evaluated(place, tmp_path / f"e_{name}", f"data.root={tmp_path}/{name}")
+    evaluated(place, tmp_path / "e_again", f"data.root={tmp_path}/one", "evaluation/tta=flip")
+    evaluated(place, tmp_path / "e_own")
+    found = compared(capfd, tmp_path / "e_one", tmp_path / "e_other")
+    assert [each["remark"] for each in found["pairs"]] == ["not comparable: other test images"]
+    assert any("not comparable: other test images" in note for note in found["notes"])
+    for pair in ((tmp_path / "e_one", tmp_path / "e_again"), (tmp_path / "e_own", place / "a_run")):
+        assert [each["images"] is not None for each in compared(capfd, *pair)["pairs"]] == [True]
+
+
+def test_runs_with_another_cut_of_the_data_are_not_paired_by_image(
+    place: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["rerun", str(place / "a_run"), "data.split_seed=4", f"hydra.run.dir={tmp_path / 'b_run'}"]
+    assert main.run_command_line(words) == 0
+    assert "other test images" in capfd.readouterr().out
+    assert compared(capfd, place / "a_run", tmp_path / "b_run")["pairs"][0]["images"] is None
 
 
 def test_a_class_that_is_absent_is_named_and_one_that_is_unknown_is_refused(

@@ -114,7 +114,7 @@ ERRORS = {
     "unknown part": (
         ["images/0.png,cat,tset"],
         "path,label,split",
-        "line 2: split=tset is not one of train, training, val,",
+        "line 2: split=tset is not one of train, training, trainings, trn, val,",
     ),
     "twice": ([*ROWS[:3], "images/1.png,dog"], "path,label", r"line 5: images/1\.png is on line 3 too"),
     "many": (
@@ -188,3 +188,18 @@ def test_paths_that_come_back_and_links_are_inside(tmp_path, images):
     (images / "0.png").symlink_to(tmp_path / "linked" / "0.png")
     write(tmp_path, [ROWS[0], "../set/images/1.png,cat", *ROWS[2:]])
     assert len(opened(tmp_path).labels) == 40
+
+
+@pytest.mark.parametrize(
+    ("row", "is_refused"), [("images/link.png,cat", False), ("images/link.png,dog", True), ("images/0.png,dog", True)]
+)
+def test_no_image_has_two_labels_through_a_link(tmp_path, images, row, is_refused):
+    (images / "link.png").symlink_to("0.png")
+    write(tmp_path, ["images/0.png,cat", *(line for line in ROWS if not line.startswith("images/0.png")), row])
+    if is_refused:
+        with pytest.raises(
+            ConfigError, match=r"is (a link to the image )?on line 2|image on line 2, with another label"
+        ):
+            opened(tmp_path)
+    else:
+        assert len(opened(tmp_path).labels) == len(ROWS) + 1

@@ -8,9 +8,9 @@ from sota_exp.data.folders import find_split, find_splits, get_image_endings, is
 from sota_exp.data.store_writer import TEST, TRAIN, VAL
 
 SPLITS = {
-    TRAIN: "train Train TRAINING training_set trainset train-images seg_train train2017 train_data img_train trn",
-    VAL: "val Val valid VALID validation validation_set val2017 dev valset",
-    TEST: "test Testing TEST test_set testset seg_test test1 tst eval evaluation test-data",
+    TRAIN: "train Train TRAINING training_set trainset train-images seg_train train2017 train_data img_train trn trainings",
+    VAL: "val Val valid VALID validation validation_set val2017 dev valset Validate",
+    TEST: "test Testing TEST test_set testset seg_test test1 tst eval evaluation test-data Tests tests holdout Holdout",
     None: "cat traint contest valley trainer train_station set data images 2017 evaluate tests_of_trains set1",
 }
 
@@ -33,7 +33,9 @@ BESIDE = {
     "PETSTrain PETSTest": "PETSTrain PETSTest",
     "trn tst": "trn tst",
     "train pets_test": "train",
-    "Training Holdout": "Training",
+    "Training Holdout": "Training Holdout",
+    "Train Validate Test": "Train Validate Test",
+    "train learn": "train",
     "trainA testA trainB testB": "",
     "pets_train pets_test sample": "",
     "pets_train cats_test": "",

@@ -13,11 +13,11 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from sota_exp.config.build import build
-from sota_exp.data.decode import TRANSPARENT, TWELVE_BIT, decode_file, decode_image
+from sota_exp.data.decode import TRANSPARENT, ImageFile, decode_file, decode_image, read_peak
 from sota_exp.data.image_files import shrink
 from sota_exp.data.image_folder import find_folder_images
 from sota_exp.data.store_writer import UnreadableImage
-from sota_exp.data.streaming import read_file_facts
+from sota_exp.data.streaming import load_or_build_index, read_file_facts
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.stages.data import DataSource
 from sota_exp.stages.stage import InvalidValue
@@ -155,7 +155,10 @@ ERRORS = {
         {"pets_train/cat": 3, "pets_test/cat": 3, "sample": 3},
         "differ in one word alone, not pets_test, pets_train; data.layout=classes",
     ),
-    "nothing to cut": ({"cat": 1, "dog": 1}, "enough images to train, validate and test; 2 were found"),
+    "nothing to cut": (
+        {"cat": 1, "dog": 1},
+        "enough images to train, validate and test; 2 were found, one of each class, of which one stays in train",
+    ),
 }
 
 
@@ -180,11 +183,25 @@ def test_root_is_mandatory(tmp_path):
         source(tmp_path, root="???")
 
 
-def test_ignored_folders_are_named(tmp_path, caplog):
-    fill(tmp_path / "set", **{"train/cat": 3, "train/dog": 3, "vall/cat": 3})
+@pytest.mark.parametrize(
+    ("folder", "reason"),
+    [
+        ("vall/cat", "vall, not named as a split (val, valid, validate, dev, test, holdout …)"),
+        ("validate", "validate, no split with one folder per class"),
+    ],
+)
+def test_ignored_folders_are_named(tmp_path, caplog, folder, reason):
+    fill(tmp_path / "set", **{"train/cat": 3, "train/dog": 3, folder: 3})
     with caplog.at_level(logging.WARNING):
         source(tmp_path)()
-    assert "train is train; ignored: vall, not a split" in caplog.text and "data.layout=classes" in caplog.text
+    assert f"train is train; ignored: {reason}" in caplog.text and "data.layout=classes" in caplog.text
+
+
+def test_classes_of_one_image_each_are_told_as_such(tmp_path):
+    fill(tmp_path / "set", **{f"c{index:03}": 1 for index in range(20)})
+    legal = "20 were found, one of each class, of which one stays in train"
+    with pytest.raises(InvalidValue, match=f"enough images to train, validate and test; {legal}"):
+        source(tmp_path)()
 
 
 @pytest.mark.parametrize("counts", [{"val": 20, "test": 20}, {"train/a": 9, "test/a": 9, "car": 9}])
@@ -286,6 +303,52 @@ def test_no_folder_is_read_twice_through_a_link(tmp_path, caplog, link, target, 
     assert len(found) == len({image.path.resolve() for image in found}) == 15
     (told,) = [record.message for record in caplog.records if "not followed" in record.message]
     assert f"{reason}, and not followed" in told and told.startswith(str(tmp_path / "set" / "cat"))
+
+
+TWO_LABELS = {
+    "a sibling": ({"cat/more": "../dog"}, 5, "left out: 5,"),
+    "a sibling before its target": ({"dog/more": "../cat"}, 5, "left out: 5,"),
+    "a folder below a sibling": ({"cat/more": "../dog/deep"}, 2, "left out: 2,"),
+    "a file": ({"dog/z.png": "../cat/000.png"}, 1, "left out: 1,"),
+    "one outside, twice": ({"cat/out": "../../outside", "dog/out": "../../outside"}, 3, "left out: 3,"),
+}
+
+
+@pytest.mark.parametrize(("links", "num", "told"), TWO_LABELS.values(), ids=TWO_LABELS)
+@pytest.mark.parametrize("is_linked", [False, True])
+def test_no_image_has_two_labels_through_links(tmp_path, caplog, links, num, told, is_linked):
+    fill(tmp_path / "set", **{"cat": 5, "dog": 3, "dog/deep": 2, "../outside": 3})
+    for link, target in links.items():
+        (tmp_path / "set" / link).symlink_to(target)
+    (tmp_path / "alias").symlink_to("set")
+    with caplog.at_level(logging.WARNING):
+        found = find_folder_images(tmp_path / ("alias" if is_linked else "set"))
+    assert len(found) == len({image.path.resolve() for image in found}) == 10 + 3 * ("outside" in told or num == 3)
+    (record,) = [record.message for record in caplog.records if "another class or split" in record.message]
+    assert told in record
+    own = {image.class_name for image in found if image.path.resolve().parent.name == "deep"}
+    assert own == {"dog"}
+
+
+@pytest.mark.parametrize(
+    ("link", "target", "message"),
+    [
+        ("fox", "cat", "set/fox are links to those of .*set/cat"),
+        ("ant", "dog", "set/ant are links to those of .*set/dog"),
+    ],
+)
+def test_a_class_that_is_a_copy_of_another_through_links_is_refused(tmp_path, link, target, message):
+    fill(tmp_path / "set", cat=5, dog=5)
+    (tmp_path / "set" / link).symlink_to(target)
+    with pytest.raises(InvalidValue, match=f"{message}; remove the links"):
+        source(tmp_path)()
+
+
+def test_a_split_that_is_a_link_to_another_is_refused(tmp_path):
+    fill(tmp_path / "set", **{"train/cat": 5, "train/dog": 5})
+    (tmp_path / "set" / "test").symlink_to("train")
+    with pytest.raises(InvalidValue, match="set/test/cat are links to those of .*set/train/cat; remove the links"):
+        source(tmp_path)()
 
 
 def test_a_class_that_is_a_link_to_a_folder_above_is_refused(tmp_path):
@@ -430,14 +493,14 @@ def write_deep_png(path, values, bits=None):
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
 
 
-@pytest.mark.parametrize("white", [4095, 65535])
+@pytest.mark.parametrize("white", [4095, 8191, 16383, 32767, 65535])
 @pytest.mark.parametrize(
     "kind",
     ["grey.png", "grey-alpha.png", "colour.png", "alpha.png", "grey.tif", "grey.jp2", "grey.pgm", "tag.tif"],
 )
-def test_values_of_twelve_and_sixteen_bits(tmp_path, kind, white):
+def test_values_of_fewer_and_of_sixteen_bits(tmp_path, kind, white):
     values = np.linspace(0, white, 240).astype(np.uint16).reshape(12, 20)
-    path, expected = tmp_path / kind, values // (16 if white == 4095 else 256)
+    path, expected = tmp_path / kind, values.astype(int) * 256 // (white + 1)
     if kind.endswith("png"):
         num = {"colour.png": 3, "alpha.png": 4, "grey.png": 1, "grey-alpha.png": 2}[kind]
         opaque = [np.full_like(values, white)] if num % 2 == 0 else []
@@ -446,13 +509,15 @@ def test_values_of_twelve_and_sixteen_bits(tmp_path, kind, white):
         path.write_bytes(b"P5 20 12 %d\n" % white + values.astype(">u2").tobytes())
     elif kind == "grey.jp2":
         Image.fromarray(values).save(path)
-        expected = values // 256  # The file says 16 bits.
     else:
         Image.fromarray(values).save(path, tiffinfo={281: white} if kind == "tag.tif" else {})
     found = decode_file(path)
     assert np.abs(found.pixels.numpy().astype(int) - expected).max() <= (kind == "grey.pgm"), kind
-    is_guessed = white == 4095 and (kind.endswith("png") or kind == "grey.tif")
-    assert found.remarks == read_file_facts(path)[3] == (TWELVE_BIT,) * is_guessed
+    is_guessed = kind != "tag.tif" and (kind, white < 65535) != ("grey.pgm", True)
+    assert found.remarks == (f"deep-{white}",) * (is_guessed and white < 65535)
+    peak = read_peak(path)
+    assert read_file_facts(path)[4] == peak and (peak is not None) == is_guessed
+    assert peak is None or peak // 256 == white // 256
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
@@ -475,7 +540,7 @@ def test_a_png_that_tells_its_bits(tmp_path, form, bits, channels):
     found = decode_file(path)
     assert np.abs(found.pixels.numpy().astype(int) - raw * 256 // (white + 1)).max() <= 1
     facts = read_file_facts(path)
-    assert found.remarks == facts[3] == ()
+    assert found.remarks == facts[3] == () and facts[4] is None
     assert facts[2].endswith(f"-{white}") == (form in ("unscaled", "dark") and bits < 16)
 
 
@@ -520,8 +585,13 @@ def test_a_streamed_set_of_twelve_bits_has_another_digest(tmp_path):
     for name, white in (("12", 4095), ("16", 65535)):
         write_deep_png(tmp_path / f"{name}.png", np.full((8, 8, 3), white, np.uint16))
     Image.fromarray(pixels(0)).save(tmp_path / "8.png")
-    marked = {name: "-" in read_file_facts(tmp_path / f"{name}.png")[2] for name in ("8", "12", "16")}
-    assert marked == {"8": False, "12": True, "16": False}
+    found = [ImageFile(tmp_path / f"{name}.png", "a", 0) for name in ("8", "12")]
+    _, hashes, remarks = load_or_build_index(found, tmp_path / "cache" / "one.json", None)
+    assert ["-" in each for each in hashes] == [False, True] and remarks == {"deep-4095": [1]}
+    _, hashes, _ = load_or_build_index(
+        [*found, found[1]._replace(path=tmp_path / "16.png")], tmp_path / "two.json", None
+    )
+    assert not any("-" in each for each in hashes)  # all 16-bit files are read alike
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "tif"])
@@ -600,3 +670,69 @@ def test_names_that_unicode_composes_in_two_ways_are_one_class(tmp_path, caplog)
     assert "'crème brûlée' is spelt in several Unicode forms" in caplog.text
     ordered = source(tmp_path, class_order=["dog", other])()
     assert ordered.classes == ("dog", one)
+
+
+def write_deep_colours(path, values):
+    """16-bit colours [H, W, 3] as PNG, PPM or TIFF (little-endian), of which Pillow keeps high bytes."""
+    height, width, _ = values.shape
+    if path.suffix == ".png":
+        write_deep_png(path, values)
+    elif path.suffix == ".ppm":
+        path.write_bytes(b"P6 %d %d 65535\n" % (width, height) + values.astype(">u2").tobytes())
+    else:
+        white, is_packed = [(281, 3, 3, 16383)] if path.stem == "tag" else [], path.stem == "packed"
+        data = values.astype("<u2").tobytes()
+        data = zlib.compress(data) if is_packed else data
+        entries = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, 3, 0), (259, 3, 1, 8 if is_packed else 1)]
+        entries += [(262, 3, 1, 2)]
+        entries += [(273, 4, 1, 0), (277, 3, 1, 3), (278, 3, 1, height), (279, 4, 1, len(data)), *white]
+        after = 8 + 2 + 12 * len(entries) + 4
+        places = {258: after, 281: after + 6, 273: after + 12}
+        fields = [struct.pack("<HHII", tag, kind, num, places.get(tag, value)) for tag, kind, num, value in entries]
+        lists = struct.pack("<HHH", 16, 16, 16) + struct.pack("<HHH", 16383, 16383, 16383)
+        head = b"II*\0" + struct.pack("<IH", 8, len(entries)) + b"".join(fields) + bytes(4) + lists
+        path.write_bytes(head + data)
+
+
+@pytest.mark.parametrize("white", [1023, 4095, 16383, 65535])
+@pytest.mark.parametrize("name", ["a.png", "a.ppm", "a.tif", "packed.tif"])
+def test_the_low_bytes_of_colours_are_read(tmp_path, name, white):
+    values = np.linspace(0, white, 3 * 240).astype(np.uint16).reshape(12, 20, 3)
+    write_deep_colours(tmp_path / name, values)
+    found = decode_image(tmp_path / name, white=white).permute(1, 2, 0).numpy()
+    assert np.array_equal(found, values.astype(int) * 256 // (white + 1)) and read_peak(tmp_path / name) in (
+        white,
+        65280,
+    )
+
+
+def test_the_white_of_a_tiff_of_colours_is_that_of_its_header(tmp_path):
+    values = np.linspace(0, 8191, 3 * 240).astype(np.uint16).reshape(12, 20, 3)
+    write_deep_colours(tmp_path / "tag.tif", values)
+    found = decode_file(tmp_path / "tag.tif")
+    assert np.array_equal(found.pixels.permute(1, 2, 0).numpy(), values // 64) and found.remarks == ()
+
+
+@pytest.mark.parametrize("store_gigabytes", [50.0, 0.0], ids=["stored", "streamed"])
+@pytest.mark.parametrize("kind", ["png", "ppm", "tif"])
+@pytest.mark.parametrize(
+    ("peaks", "white"), [((900, 4000), 4095), ((900, 600), 1023), ((9000, 300), 16383), ((300, 60000), 65535)]
+)
+def test_the_largest_value_of_a_data_set_decides_the_white_of_all(
+    tmp_path, caplog, store_gigabytes, kind, peaks, white
+):
+    """A dark image among bright ones stays dark."""
+    fill(tmp_path / "set", cat=9, dog=9)
+    for name, peak in zip("xy", peaks, strict=True):
+        write_deep_colours(tmp_path / "set" / "cat" / f"{name}.{kind}", np.full((9, 9, 3), peak, np.uint16))
+    data = source(tmp_path, store_gigabytes=store_gigabytes)()
+    found = {data.names[i]: int(data.images.image(i).max()) for i in range(len(data.labels))}
+    assert [found[f"cat/{name}.{kind}"] for name in "xy"] == [peak * 256 // (white + 1) for peak in peaks]
+    told = [record.message for record in caplog.records if "the value of white" in record.message]
+    assert data.white == white and len(told) == (white < 65535)
+    assert all(f"{white} is white" in text and "data.white=65535" in text for text in told)
+    caplog.clear()
+    data = source(tmp_path, store_gigabytes=store_gigabytes, white=65535)()
+    found = {data.names[i]: int(data.images.image(i).max()) for i in range(len(data.labels))}
+    assert [found[f"cat/{name}.{kind}"] for name in "xy"] == [peak // 256 for peak in peaks]
+    assert not [record for record in caplog.records if "the value of white" in record.message]

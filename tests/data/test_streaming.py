@@ -244,9 +244,9 @@ def test_several_views_decode_each_image_once_per_size(folder: Path, monkeypatch
     images, asked = evaluator.data.images, []
     assert isinstance(images, StreamedImages)
 
-    def counted(path: Path, step: int) -> Tensor:
+    def counted(path: Path, step: int, white: int | None) -> Tensor:
         asked.append((str(path), step))
-        return decode_image(path, step)
+        return decode_image(path, step, white)
 
     monkeypatch.setattr("sota_exp.data.streaming.decode_image", counted)
     assert torch.equal(evaluator.predict_views(network, "val", views), expected)

@@ -110,12 +110,16 @@ def test_the_promise_ends_where_arms_of_equal_mean_differ_in_scatter() -> None:
     assert compute_rate(made, every_second(collapsing, -3.0)) > LIMIT
 
 
+#: As `describe_error_rate` says; the shipped ladder has so many.
+NUM_STATED_ARMS = 13
+
+
 @pytest.mark.parametrize(
     ("draw", "share"),
     [
         (lambda rng, shape: 1 - rng.exponential(1, shape), 0.08),
-        (lambda rng, shape: 3 * (1 - rng.exponential(1, shape)), 0.17),
-        (lambda rng, shape: 3 * (math.exp(0.5) - np.exp(rng.standard_normal(shape))), 0.33),
+        (lambda rng, shape: 3 * (1 - rng.exponential(1, shape)), 0.19),
+        (lambda rng, shape: 3 * (math.exp(0.5) - np.exp(rng.standard_normal(shape))), 0.40),
     ],
     ids=["skewed", "wide", "wide with heavy tails"],
 )
@@ -125,7 +129,7 @@ def test_the_stated_share_of_studies_with_skewed_arms_has_a_wrong_verdict(draw, 
     """At most as `describe_error_rate` says, and two standard errors; at ten seeds of a ladder about as much."""
     rng, num_studies, num_wrong = np.random.default_rng(1), 600, 0
     for _ in range(num_studies):
-        values = rng.standard_normal((num_seeds, 8))
+        values = rng.standard_normal((num_seeds, NUM_STATED_ARMS))
         values[:, 1::2] = draw(rng, values.shape)[:, 1::2]
         differences = values[:, 1:] - (values[:, :-1] if is_ladder else values[:, :1])
         num_wrong += min(sign_flip_test(differences).p_adjusted) <= 0.05

@@ -88,6 +88,29 @@ def test_a_class_without_test_images_has_no_change(files: StudyFiles) -> None:
     assert found["arms"][1]["classes"]["fox"] == {"difference": None, "interval": None}
 
 
+@pytest.mark.parametrize(
+    ("digests", "cut", "is_paired"),
+    [
+        ({"a": "1", "b": "1"}, {}, True),
+        ({"a": "1", "b": "2"}, {}, False),
+        ({"a": None, "b": None}, {}, True),  # of an older version
+        ({"a": None, "b": None}, {"data": {"split_seed": 4}}, False),
+        ({"a": "1", "b": None}, {"data": {"test_fraction": 0.3}}, False),
+    ],
+)
+def test_arms_are_paired_by_image_only_if_they_scored_the_same_images(
+    files: StudyFiles, digests: dict[str, str | None], cut: dict, is_paired: bool
+) -> None:
+    made = study(chain("a", "b"), seeds=6)
+    made.arms.ready[1].configuration.values.update(cut)
+    for each in made.arms.ready:
+        for seed in range(6):
+            given = {"image_digests": {"test": digests[each.name]}} if digests[each.name] else {}
+            write_run(files.directory / files.place(each, seed), *simulated(each.name, seed), **given)
+    found = build_study_json(made, StudyRuns.read(made, files, {}))["arms"][1]
+    assert (found["examples"] is not None) == is_paired and found["difference"] is not None
+
+
 def test_failures_are_shown_and_leave_the_other_arms_standing(files: StudyFiles) -> None:
     made = study(chain("a", "b", "c"), seeds=6)
     write_all(made, files)

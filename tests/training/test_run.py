@@ -25,8 +25,8 @@ from tests.experiments import OFF, TINY, composed, session_of
 
 #: The keys of `result.json`.
 KEYS = {
-    "status", "reason", "fingerprint", "training_fingerprint", "seed", "choices", "metrics", "evaluated_images", "steps",
-    "images_seen", "distinct_images", "resumed", "seconds", "images_per_second", "peak_memory_bytes", "parameters",
+    "status", "reason", "fingerprint", "training_fingerprint", "seed", "choices", "metrics", "evaluated_images",
+    "image_digests", "steps", "images_seen", "distinct_images", "resumed", "seconds", "images_per_second", "peak_memory_bytes", "parameters",
     "flops_per_image", "train_flops_per_image", "device", "versions", "commit",
 }  # fmt: skip
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sota_exp.report.comparison.groups import SeedGroup, find_differing_choices, find_differing_values, group_runs
-from sota_exp.report.comparison.pairs import GroupDifference, compare_groups, have_same_images
+from sota_exp.report.comparison.pairs import GroupDifference, compare_groups, explain_other_images
 from sota_exp.runs.find import SavedRun
 from sota_exp.statistics.paired import compute_mean_and_sd
 from sota_exp.statistics.proportion import wilson_interval
@@ -103,7 +103,7 @@ def find_best(groups: Sequence[SeedGroup], name: str, cells: Sequence[SeedStatis
     there = {index: found.mean for index, found in enumerate(cells) if found is not None}
     split = name.split("/")[0]
     runs = [groups[index].first for index in there]
-    if len(there) < 2 or not all(have_same_images(runs[0], run, split) for run in runs):
+    if len(there) < 2 or any(explain_other_images(runs[0], run, split) for run in runs):
         return set()
     top = max(there.values()) if find_direction(name) else min(there.values())
     return {index for index, mean in there.items() if mean == top} if len(set(there.values())) > 1 else set()
@@ -129,12 +129,10 @@ def collect_notes(groups: Sequence[SeedGroup]) -> list[str]:
 
 
 def _explain_other_data(one: SavedRun, other: SavedRun) -> str | None:
-    if one.classes != other.classes:
-        return f"other classes ({len(other.classes)} and {len(one.classes)})"
     names = [str(run.config["data"].get("name")) for run in (other, one)]
-    if names[0] != names[1]:
-        return f"other images ({names[0]} and {names[1]})"
-    return None if have_same_images(one, other, "test") else "other test images"
+    reason = explain_other_images(one, other, "test")
+    is_other_set = names[0] != names[1] and reason == "other test images"
+    return f"other images ({names[0]} and {names[1]})" if is_other_set else reason
 
 
 def find_environment_differences(runs: Sequence[SavedRun]) -> dict[str, list[str]]:

@@ -37,7 +37,7 @@ def group_runs(runs: Sequence[SavedRun], each: bool) -> list[SeedGroup]:
     for run in dict.fromkeys(run.directory.resolve() for run in runs):
         one = next(item for item in runs if item.directory.resolve() == run)
         key = (
-            compute_digest([one.is_evaluation, one.data_digest, _read_config_without_seed(one)])
+            compute_digest([one.is_evaluation, _identify_images(one), _read_config_without_seed(one)])
             if one.is_complete and not each
             else str(run)
         )
@@ -48,6 +48,13 @@ def group_runs(runs: Sequence[SavedRun], each: bool) -> list[SeedGroup]:
         SeedGroup(name=index_to_letters(index), runs=tuple(sorted(members, key=lambda run: run.seed)))
         for index, members in enumerate(found.values())
     ]
+
+
+def _identify_images(run: SavedRun) -> list[Any]:
+    """What tells the images of a run from those of others: its data; of an evaluation what it scored, or the place."""
+    if not run.is_evaluation:
+        return [run.data_digest]
+    return [run.result.get("image_digests") or {key: run.config["data"].get(key) for key in DATA_LOCATION_KEYS}]
 
 
 def index_to_letters(index: int) -> str:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from sota_exp.report.comparison.groups import SeedGroup
 from sota_exp.runs.find import SavedRun
+from sota_exp.runs.scored_images import describe_cut
 from sota_exp.statistics.paired import (
     Estimate,
     McNemarResult,
@@ -34,14 +35,25 @@ class GroupDifference:
     remark: str
 
 
-def have_same_images(one: SavedRun, other: SavedRun, split: str) -> bool:
-    """Whether both were evaluated on the same images in the same order, by recorded data digest, classes and labels."""
-    digests = {run.data_digest for run in (one, other)} - {None}
+def explain_other_images(one: SavedRun, other: SavedRun, split: str) -> str | None:
+    """Why the two cannot be paired by image; None if both scored the same images, with the same labels, in one order.
+
+    Older runs do not say which images they scored: these are the same where the digest of the data, the values that
+    cut val and test from them, and the labels are.
+    """
+    if one.classes != other.classes:
+        return f"other classes ({len(other.classes)} and {len(one.classes)})"
     first, second = one.labels(split), other.labels(split)
-    if len(digests) > 1 or one.classes != other.classes or first is None or second is None:
-        return False
-    names = {run.config["data"].get("name") for run in (one, other)}
-    return len(names) == 1 and np.array_equal(first, second)
+    if first is None or second is None or not np.array_equal(first, second):
+        return f"other {split} images"
+    found = [run.image_digest(split) for run in (one, other)]
+    if None not in found:
+        return None if found[0] == found[1] else f"other {split} images"
+    known = [run.data_digest for run in (one, other)]
+    if None in known:
+        return f"an evaluation of an older version does not say which {split} images it scored: evaluate again"
+    cuts = [describe_cut(run.config) for run in (one, other)]
+    return None if known[0] == known[1] and cuts[0] == cuts[1] else f"other {split} images"
 
 
 def compare_groups(groups: Sequence[SeedGroup]) -> list[GroupDifference]:
@@ -58,8 +70,9 @@ def compare_groups(groups: Sequence[SeedGroup]) -> list[GroupDifference]:
 def compare_pair(first: SeedGroup, second: SeedGroup) -> GroupDifference:
     """The difference over the common seeds; over all seeds of both if none is common."""
     common = tuple(seed for seed in first.seeds if seed in second.seeds)
-    if not have_same_images(first.first, second.first, "test"):
-        remark = "not comparable: other test images or classes"
+    others = [run for run in (*first.runs, *second.runs) if run is not first.first]
+    if reason := next(filter(None, (explain_other_images(first.first, run, "test") for run in others)), None):
+        remark = f"not comparable: {reason}"
         return GroupDifference(first=first.name, second=second.name, common_seeds=common, remark=remark)
     before, after = (_load_correct(group, common or group.seeds) for group in (first, second))
     is_single = len(before) == len(after) == 1

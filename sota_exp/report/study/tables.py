@@ -86,6 +86,16 @@ def build_noise_table(study: StudyResult) -> Table:
     return Table.of([arm for arm in study.compared if arm.examples is not None], columns).drop_empty_columns()
 
 
+def describe_other_images(study: StudyResult) -> str:
+    """Which arms scored other test images than their reference, such as with another `data.split_seed`; "" if none."""
+    is_accuracy = study.metric.endswith("/accuracy")
+    names = [arm.label for arm in study.compared if is_accuracy and arm.difference is not None and not arm.examples]
+    if not names:
+        return ""
+    scored = "was not scored" if len(names) == 1 else "were not scored"
+    return f"{join_first(names, 5)} {scored} on the same images as the reference: the difference also has their noise."
+
+
 def build_cost_table(study: StudyResult) -> Table:
     columns: Columns = {
         "Arm": lambda arm: format_arm_number(study, arm),

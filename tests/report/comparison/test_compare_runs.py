@@ -1,6 +1,7 @@
 """Groups, differences and their intervals, against the statistics functions and values computed by hand."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -128,7 +129,52 @@ def test_scores_on_other_images_are_not_compared(tmp_path: Path, changes: dict, 
     assert found.notes == [f"B and A: accuracies are not comparable: {reason}"]
     assert found.best["test/accuracy"] == set()
     (pair,) = found.pairs
-    assert pair.images is None and pair.remark == "not comparable: other test images or classes"
+    assert pair.images is None and pair.remark == "not comparable: other test images"
+
+
+ONE: dict[str, Any] = {"image_digests": {"test": "1"}}
+TWO: dict[str, Any] = {"image_digests": {"test": "2"}}
+EVALUATION = {"weights": "a/model.safetensors"}
+OLD_EVALUATION = "an evaluation of an older version does not say which test images it scored: evaluate again"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "reason"),
+    [
+        (ONE, TWO, "other test images"),
+        (ONE, ONE, None),
+        (ONE, ONE | {"digest": "e" * 64}, None),
+        (ONE | EVALUATION, TWO | EVALUATION, "other test images"),
+        (ONE | EVALUATION, ONE, None),
+        (EVALUATION, EVALUATION, OLD_EVALUATION),
+        (ONE, EVALUATION, OLD_EVALUATION),
+        # Runs of older versions: what is known of their data.
+        ({}, {}, None),
+        ({}, ONE, None),
+        ({}, {"values": {"data.split_seed": 9}}, "other test images"),
+        ({}, ONE | {"values": {"data.test_fraction": 0.3}}, "other test images"),
+        ({}, {"values": {"scale.eval_images": 40}}, "other test images"),
+    ],
+)
+def test_runs_are_paired_by_image_only_if_both_scored_the_same_images(
+    tmp_path: Path, one: dict, other: dict, reason: str | None
+) -> None:
+    found = compare_runs(runs(make(tmp_path / "a", **one), make(tmp_path / "b", correct=right(40), **other)))
+    (pair,) = found.pairs
+    assert (pair.images is None) == (pair.mcnemar is None) == (found.best["test/accuracy"] == set()) == bool(reason)
+    assert (pair.remark == f"not comparable: {reason}") == bool(reason)
+
+
+def test_evaluations_of_other_images_are_no_group(tmp_path: Path) -> None:
+    made = [make(tmp_path / str(seed), seed, image_digests={"test": str(seed % 2)}, **EVALUATION) for seed in range(4)]
+    assert [group.seeds for group in compare_runs(runs(*made)).groups] == [[0, 2], [1, 3]]
+
+
+def test_every_run_of_both_groups_must_have_scored_the_same_images(tmp_path: Path) -> None:
+    made = [make(tmp_path / f"a{seed}", seed, image_digests={"test": "1"}) for seed in range(2)]
+    made += [make(tmp_path / f"b{seed}", seed, choices=MIXUP, image_digests={"test": "12"[seed]}) for seed in range(2)]
+    (pair,) = compare_runs(runs(*made)).pairs
+    assert pair.images is None and pair.remark == "not comparable: other test images"
 
 
 def test_a_run_that_did_not_finish_is_a_column_with_a_note(tmp_path: Path) -> None:
@@ -147,7 +193,7 @@ def test_a_run_that_did_not_finish_is_a_column_with_a_note(tmp_path: Path) -> No
 def test_an_evaluation_is_no_training(tmp_path: Path) -> None:
     found = compare_runs(runs(make(tmp_path / "a", 0), make(tmp_path / "b", 1, weights="a/model.safetensors")))
     assert len(found.groups) == 2
-    assert found.notes[0].endswith("b is an evaluation of a/model.safetensors")
+    assert found.notes[-1].endswith("b is an evaluation of a/model.safetensors")
 
 
 @pytest.mark.parametrize(("num", "expected"), [(2, ["AB"]), (3, ["AB", "AC", "BC"]), (4, ["AB", "AC", "AD"])])

@@ -1,0 +1,22 @@
+"""Which images a run scored: by their digest in its result, or by what older runs say of their data.
+
+Two runs are paired by image where this proves that both scored the same images in the same order.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+#: Keys of `data` that decide which images a set's val and test are, where it has none of its own.
+CUT_KEYS = ("split_seed", "val_fraction", "test_fraction")
+
+
+def get_image_digest(result: Mapping[str, Any], part: str) -> str | None:
+    """The digest of the images that a part of the data had, in order; None in results of older versions."""
+    digest: str | None = (result.get("image_digests") or {}).get(part)
+    return digest
+
+
+def describe_cut(values: Mapping[str, Any]) -> list[Any]:
+    """The values of a configuration that decide which images of a data set are scored."""
+    data, scale = values.get("data") or {}, values.get("scale") or {}
+    return [data.get("name"), *(data.get(key) for key in CUT_KEYS), scale.get("eval_images")]
