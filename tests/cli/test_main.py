@@ -362,7 +362,8 @@ def test_another_configuration_in_the_same_directory_is_refused_and_changes_no_f
 def test_an_evaluation_in_the_directory_of_an_unfinished_run_is_refused_and_changes_no_file(capfd):
     for place in ("there", "here"):
         assert run_command_line(["train", *TINY_RUN, f"hydra.run.dir={place}"]) == 0
-    Path("here/result.json").unlink()
+    for name in ("result.json", "digests.json"):
+        Path("here", name).unlink()
     before = read_files("here")
     assert run_command_line(["evaluate", "run=there", "hydra.run.dir=here"]) == 2
     assert "hydra.run.dir=here holds a run that is not finished" in capfd.readouterr().err
