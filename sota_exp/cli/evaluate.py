@@ -88,7 +88,7 @@ def evaluate(found: SavedWeights, part: str | None, changed: set[str], config: D
     directory = compose.get_output_directory()
     try:
         configuration = compose.get_job_configuration(config)
-        check_rules(configuration)
+        check_rules(configuration, trains=False)
         from sota_exp.tracking.console import build_evaluation_panel
         from sota_exp.training.evaluate_saved import SavedEvaluation, evaluate_saved
 

@@ -71,8 +71,10 @@ def make_paths_absolute(values: dict[str, Any]) -> None:
             node[keys[-1]] = os.path.abspath(os.path.expanduser(path))
 
 
-def check_data_paths(values: Mapping[str, Any]) -> None:
+def check_data_paths(values: Mapping[str, Any], trains: bool = True) -> None:
     """Check that the folder or file of the data set, and the files of weights and labels, are there.
+
+    trains: whether the run is trained; else only its data is read.
 
     Raises:
         ConfigError: one does not exist, is of the other kind, is empty or is a dangling link.
@@ -88,6 +90,8 @@ def check_data_paths(values: Mapping[str, Any]) -> None:
     given = flatten(values)
     for key, legal in LEGAL_FILES.items():
         path = given.get(key)
+        if not trains and not key.startswith("data."):
+            continue
         if path != "" and path not in NOT_PATHS and not str(path).startswith("runs:/"):
             require_path(key, path, legal, is_folder=False)
 

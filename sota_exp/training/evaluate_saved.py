@@ -24,6 +24,7 @@ from sota_exp.models import saved
 from sota_exp.models.build import build_network, get_preprocessing
 from sota_exp.models.cost import count_parameters
 from sota_exp.models.load_weights import find_network_prefix
+from sota_exp.models.memory_format import set_memory_format
 from sota_exp.models.model_json import read_description
 from sota_exp.models.parts import find_classifier_name
 from sota_exp.models.saved import SavedModel
@@ -157,7 +158,7 @@ def _evaluate(evaluation: SavedEvaluation, directory: Path, world: World, device
         raise ConfigError(f"hydra.run.dir={directory} holds a run that is not finished; choose another directory")
     began = time.monotonic()
     evaluator = build_evaluator(experiment, data, model.preprocessing, model.predictor, world, device)
-    network = model.network.to(device).to(memory_format=evaluator.memory_format)
+    network = set_memory_format(model.network.to(device), evaluator.memory_format)
     prints = (evaluation.training_fingerprint, fingerprint)
     result = build_empty_result(experiment.seed, evaluation.configuration.choices, prints)
     require_input_sizes(network, resolution.views())

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from sota_exp.errors import RunFailed
 from sota_exp.models import saved
+from sota_exp.models.memory_format import set_memory_format
 from sota_exp.runs.files import write_weights
 from sota_exp.stages.evaluation import EvaluationView
 from sota_exp.training.final_scores import choose_view, score_splits
@@ -49,7 +50,7 @@ def write_and_load(training: RunTrainer, weights: dict[str, Tensor]) -> nn.Modul
         write_weights(files.weights, weights)
     session.world.wait()
     network = saved.load_saved_model(files.model, files.weights).network.to(session.device)
-    return network.to(memory_format=session.memory_format)
+    return set_memory_format(network, session.memory_format)
 
 
 def write_model_json(request: RunRequest, training: RunTrainer, view: EvaluationView) -> None:

@@ -61,7 +61,7 @@ def find_reading_error(network: nn.Module, size: int) -> str:
     """Why the network does not read an image of `size` px; "" if it does."""
     try:
         read_blank_image(network, size)
-    except (AssertionError, RuntimeError, ValueError) as error:
+    except (ArithmeticError, AssertionError, IndexError, RuntimeError, ValueError) as error:
         if is_out_of_memory(error):
             raise
         return first_line(error)
@@ -83,5 +83,5 @@ def can_be_built_for(arch: Any, size: int) -> bool:
         return False
     try:
         return not find_reading_error(replace(arch, img_size=size)(2), size)
-    except (InvalidValue, AssertionError, RuntimeError, ValueError, TypeError):
+    except (InvalidValue, ArithmeticError, AssertionError, IndexError, RuntimeError, ValueError, TypeError):
         return False

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from sota_exp.config.experiment import Experiment
 from sota_exp.data.train_loader import TrainCrops, load_crops
+from sota_exp.models.memory_format import set_memory_format
 from sota_exp.models.single_pixel_conv import use_matrix_products
 from sota_exp.stages.average import WeightAverage
 from sota_exp.stages.batch import Batch
@@ -168,7 +169,7 @@ def start_training(session: TrainingSession) -> TrainingState:
     """A new network, optimizer and weight average."""
     experiment = session.experiment
     session.streams.seed_layers("start")
-    model = use_matrix_products(session.network()).to(session.device).to(memory_format=session.memory_format)
+    model = set_memory_format(use_matrix_products(session.network()).to(session.device), session.memory_format)
     groups = experiment.regularization.weight_decay(model, experiment.optimizer.weight_decay)
     optimizer = experiment.optimizer(experiment.model.tuning.groups(model, groups))
     schedule = experiment.schedule

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from sota_exp.cli import main
 from sota_exp.errors import ConfigError
@@ -43,6 +44,21 @@ def test_the_message_names_what_is_legal(arch, sizes, train_size, message) -> No
     with pytest.raises(ConfigError, match=message) as error:
         require_input_sizes(arch(4), views(*sizes), arch, train_size)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("integer modulo by zero"), IndexError("out of range")])
+def test_any_error_that_sizes_cause_is_told(monkeypatch, error) -> None:
+    """As maxvit_tiny_rw_224 divides by zero when it is built for 20 px."""
+
+    def forward(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+        if images.shape[-1] < 32:
+            raise error
+        return images.mean((2, 3))
+
+    network = SMALL(4)
+    monkeypatch.setattr(type(network), "forward", forward)
+    with pytest.raises(ConfigError, match=f"{error}.*legal: data.image_size=32$"):
+        require_input_sizes(network, views(20), SMALL)
 
 
 def test_finished_weights_are_not_built_for_another_size() -> None:

@@ -20,25 +20,25 @@ def find_fired_rules(configuration: Configuration) -> list[Rule]:
     return [rule for rule in RULES if rule.condition(configuration)]
 
 
-def check_each_value(configuration: Configuration) -> None:
-    """Check a configuration without the rules, which are about several options.
+def check_each_value(configuration: Configuration, trains: bool = True) -> None:
+    """Check a configuration without the rules, which are about several options. trains: see `check_data_paths`.
 
     Raises:
         ConfigError: an option or a value is missing, or a value is not legal.
     """
     require_filled(configuration)
     with configuration.name_typed_keys():
-        check_data_paths(configuration.values)
+        check_data_paths(configuration.values, trains)
         check_values(configuration.values)
 
 
-def check_rules(configuration: Configuration) -> list[str]:
-    """Check a configuration against all rules and return the warnings.
+def check_rules(configuration: Configuration, trains: bool = True) -> list[str]:
+    """Check a configuration against all rules and return the warnings. trains: see `check_data_paths`.
 
     Raises:
         ConfigError: an option or a value is missing, a value is not legal, or a rule of level error fires.
     """
-    check_each_value(configuration)
+    check_each_value(configuration, trains)
     rules = find_fired_rules(configuration)
     for rule in rules:
         if rule.level == "error":

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sota_exp.models.load_weights import take_network_keys
+from sota_exp.models.memory_format import set_memory_format
 from sota_exp.models.network_names import list_networks
 from sota_exp.models.saved import build_described_network
 from sota_exp.models.weight_files import NO_NORMALIZATION, ChannelMean, ChannelStd, read_weights, replace_mean_and_std
@@ -182,7 +183,7 @@ class LogitDistillation(Distillation):
             reason = str(error).splitlines()[1].strip()
             legal = f"a teacher whose weights fit and which has {len(classes)} classes ({reason})"
             raise InvalidValue("name", self.name or "null", legal) from error
-        network = network.requires_grad_(False).eval().to(device).to(memory_format=torch.channels_last)
+        network = set_memory_format(network.requires_grad_(False).eval().to(device), torch.channels_last)
         return TeacherTransform(
             network=network,
             order=None if order is None else torch.tensor(order, device=device),
