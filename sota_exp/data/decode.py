@@ -98,8 +98,6 @@ def make_unreadable(path: Path, error: Exception) -> UnreadableImage:
     """The error about a file that Pillow cannot read, with the reason in plain words; error: Pillow's."""
     if problem := find_path_problem(path, is_folder=False):
         return UnreadableImage(path, f"it {problem.removeprefix(f'{path.absolute()} ')}")
-    if path.stat().st_size == 0:
-        return UnreadableImage(path, "the file is empty")
     if isinstance(error, UnidentifiedImageError):
         return UnreadableImage(path, "its content is in no image format that Pillow reads")
     return UnreadableImage(path, (isinstance(error, OSError) and error.strerror) or explain_error(error))

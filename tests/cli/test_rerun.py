@@ -74,7 +74,8 @@ def test_other_numbers_of_the_same_training_are_shown(place: Path, capsys: pytes
 
 
 def test_a_killed_run_is_trained_from_its_start(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (place / "outputs" / "one" / "result.json").unlink()
+    for name in ("result.json", "digests.json"):
+        (place / "outputs" / "one" / name).unlink()
     text = read_output(capsys, "one")
     assert "outputs/one is" in text and "trained from the start" in text
     assert "Identical to the bit with outputs/one: 2 epochs of metrics." in text

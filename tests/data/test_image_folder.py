@@ -646,7 +646,7 @@ def test_every_unreadable_image_is_named_and_counted(tmp_path, caplog, store_gig
         "cat/a.jpg": unknown,
         "dog/b.jpg": unknown,
         "dog/c.jpg": unknown,
-        "dog/d.jpg": "the file is empty",
+        "dog/d.jpg": "it is an empty file",
         "dog/e.jpg": "it is a link to gone.jpg, which does not exist",
     }
     told = [record.message for record in caplog.records if "is streamed" not in record.message]

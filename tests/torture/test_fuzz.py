@@ -37,7 +37,7 @@ FOUND = [
     ("optimizer.momentum", "${oc.env:HOME}", "expected a number"),
     ("data.val_fraction", ["${x}"], "expected a number"),
     ("data.label_preserving", [{"a": 1}], "data.label_preserving"),
-    ("supervision.labelled_file", "x" * 300, "a text file that exists"),
+    ("supervision.labelled_file", "x" * 300, "a text file "),
     ("data.image_size", "x" * 5000, "data.image_size=xxx"),
     ("loss", [0] * 5000, "loss=[0, 0"),
     ("augmentation.crop", {"_option_": "pad", 1: 2}, "no such key"),

@@ -32,7 +32,7 @@ def test_an_answer_without_an_end_is_an_error(limited, behaviour):
 
 def test_a_whole_answer_is_read_as_ever(limited):
     with servers.serve("401") as uri:
-        found = requests.get(uri, timeout=5)
+        found = requests.get(uri, timeout=60)
     assert (found.status_code, found.content, found.json()) == (401, b"{}", {})
 
 
