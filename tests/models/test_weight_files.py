@@ -204,7 +204,7 @@ def test_a_file_that_is_refused_gets_one_line_without_advice_to_run_its_code(tmp
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (None, "exists"),
+        (None, "does not exist"),
         ({"epoch": 3}, "state dict$"),
         ([1, 2], "state dict$"),
         ({1: WEIGHTS, 2: OTHER}, "state dict; if it is in 1 or 2"),
