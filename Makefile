@@ -20,7 +20,7 @@ setup: $(STAMP)  ## make .venv with everything in it (a few minutes, once)
 train: $(STAMP)  ## train on the embedded images: about two minutes on two cores
 	$(BIN)/sota-exp train
 
-test: $(STAMP)  ## the whole test suite
+test: $(STAMP)  ## the whole test suite, with a share of the torture
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not torture"
 
 check: $(STAMP)  ## format, lint, types, fast tests: what to run before a commit
