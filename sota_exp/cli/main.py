@@ -18,7 +18,8 @@ from sota_exp.config.data_paths import quote_paths
 from sota_exp.config.printable import make_printable
 from sota_exp.config.values import shorten_middle
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, error_to_failure, in_a_line
-from sota_exp.runs.own_key import trusting
+from sota_exp.runs.environment import changed_environment
+from sota_exp.runs.own_key import TRUST_VARIABLE
 
 #: Command → summary. The module of the same name in `sota_exp.cli` has the function `main(arguments)`.
 COMMANDS = {
@@ -99,7 +100,7 @@ def run_command_line(arguments: list[str]) -> int:
     """Run a command line and return its exit status."""
     try:
         kept = [word for word in arguments if word != TRUST or arguments[0] not in TRUSTING]
-        with trusting(kept != arguments):
+        with changed_environment({TRUST_VARIABLE: "1"} if kept != arguments else {}):
             exit_status = run_command(list(map(hide_credentials, kept)))
         sys.stdout.flush()
         return exit_status

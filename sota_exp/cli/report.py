@@ -14,7 +14,7 @@ sota-exp compare RUN RUN … --html FILE.
 import os
 from pathlib import Path
 
-from sota_exp.config.data_paths import describe_no_folder, expand_home
+from sota_exp.config.data_paths import describe_no_folder, expand_home, is_folder
 from sota_exp.errors import ConfigError
 from sota_exp.report.document.write import WrittenReport
 from sota_exp.report.terminal import make_console
@@ -47,7 +47,7 @@ def find_directory(word: str) -> Path:
         ConfigError: no such directory.
     """
     for directory in (expand_home(word), STUDY_ROOT / word):
-        if os.path.isdir(directory):  # unlike Path.is_dir, also for a name of more than 255 bytes
+        if is_folder(directory):
             return directory
     raise ConfigError(f"{word}: {describe_no_folder(word)}{format_known_names()}")
 

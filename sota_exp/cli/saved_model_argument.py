@@ -1,11 +1,10 @@
 """The arguments `run=DIR` (weights of a finished run) and `weights=FILE` (with their model.json beside them)."""
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sota_exp.config.configuration import Configuration
-from sota_exp.config.data_paths import describe_no_folder, expand_home, require_path
+from sota_exp.config.data_paths import describe_no_folder, expand_home, is_folder, require_path
 from sota_exp.config.values import format_legal
 from sota_exp.errors import ConfigError
 from sota_exp.models.model_json import read_description
@@ -57,7 +56,7 @@ def find_run_weights(directory: Path) -> SavedWeights:
     Raises:
         ConfigError: no such directory, or not that of a finished run.
     """
-    if not os.path.isdir(directory):  # unlike Path.is_dir, also for a name of more than 255 bytes
+    if not is_folder(directory):
         raise ConfigError(f"run={directory}: {describe_no_folder(directory)}")
     require_plain_files(directory)
     if is_being_trained(directory):

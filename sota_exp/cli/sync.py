@@ -1,12 +1,11 @@
 """`sota-exp sync`: send runs to MLflow from their files, as far as they are not sent yet."""
 
 import argparse
-import os
 import socket
 from dataclasses import replace
 from pathlib import Path
 
-from sota_exp.config.data_paths import describe_no_folder, expand_home
+from sota_exp.config.data_paths import describe_no_folder, expand_home, is_folder
 from sota_exp.config.printable import make_printable
 from sota_exp.errors import ConfigError, RunFailed, first_line, in_a_line, raise_usage_error
 from sota_exp.runs.contents import read_tracking_values
@@ -46,7 +45,7 @@ def main(arguments: list[str]) -> None:
         require_supported_uri(options.uri)
     given = [expand_home(name) for name in options.directories]
     for directory in given:
-        if not os.path.isdir(directory):  # unlike Path.is_dir, also for a name of more than 255 bytes
+        if not is_folder(directory):
             raise ConfigError(f"{directory}: {describe_no_folder(directory)}")
     runs = [run for place in given or map(Path, RUN_ROOTS) for run in find_runs_below(place, nested=True)]
     wanted = [run for run in runs if given or options.uri or is_tracked(run)]

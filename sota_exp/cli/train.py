@@ -71,12 +71,11 @@ def check_tracking(configuration: Configuration) -> None:
 
 
 def remove_empty_run_directory(directory: Path) -> None:
-    """Remove the files of Hydra and the lock of a run that never started."""
+    """Remove the log and the lock of a run that never started."""
     log_file = directory / "run.log"
     for handler in list(logging.root.handlers):
         if isinstance(handler, logging.FileHandler) and Path(handler.baseFilename) == log_file.absolute():
             logging.root.removeHandler(handler)
             handler.close()
-    hydra_files = {directory / ".hydra", directory / ".lock", log_file}
-    if directory.is_dir() and set(directory.iterdir()) <= hydra_files:
+    if directory.is_dir() and set(directory.iterdir()) <= {directory / ".lock", log_file}:
         shutil.rmtree(directory)

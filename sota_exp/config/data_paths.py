@@ -122,6 +122,11 @@ def require_possible_folder(key: str, path: str) -> None:
         raise ConfigError(f"{key}={path} is not legal: {problem}; give a folder, which may be new: {key}=…")
 
 
+def is_folder(path: str | Path) -> bool:
+    """Whether there is such a folder; no error, unlike `Path.is_dir`, for a name of more than 255 bytes."""
+    return os.path.isdir(path)
+
+
 def describe_no_folder(path: str | Path) -> str:
     """What is wrong with a path that is no folder, in words: it is a file, or there is none."""
     return "a file, not a folder" if os.path.lexists(path) else "no such directory"

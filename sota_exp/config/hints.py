@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 
 from sota_exp import CONF
 from sota_exp.config.hydra_compose import SWEEP_KEYS, list_config_groups
+from sota_exp.config.values import list_options
 
 #: Names of keys in other programs → name here.
 OTHER_NAMES = {
@@ -83,7 +84,7 @@ def find_slot(name: str) -> str:
     """`slot=option|option` of the one slot with this last name; empty if there is none."""
     found = [slot for slot in list_config_groups() if "/" in slot and slot.rpartition("/")[2] == name]
     found = [slot for slot in found if slot.split("/")[0] not in SWEEP_KEYS]
-    options = sorted(path.stem for path in (CONF / found[0]).glob("*.yaml")) if len(found) == 1 else []
+    options = list_options(found[0]) if len(found) == 1 else []
     return f"{found[0]}={'|'.join(options)}" if options else ""
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 
 from sota_exp.config.configuration import Configuration, resolve_configuration
 from sota_exp.config.recipe_values import extract_run
@@ -14,22 +14,23 @@ from sota_exp.errors import ConfigError
 class CheckedSweeper(BasicSweeper):
     """Hydra's `BasicSweeper`: one run per combination of the values that commas separate."""
 
-    def sweep(self, arguments: list[str]) -> object:
-        """Check all runs, then launch them.
+    def split_arguments(  # type: ignore[override]
+        self, overrides: list[Override], max_batch_size: int | None
+    ) -> list[list[list[str]]]:
+        """The runs in batches, each a list of overrides; all are checked before anything is written or launched.
 
         Raises:
             ConfigError: a run is not legal.
         """
-        assert self.hydra_context is not None
-        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        (jobs,) = self.split_arguments(parser.parse_overrides([*self._parse_config(), *arguments]), None)
+        batches = super().split_arguments(overrides, max_batch_size)
+        jobs = [job for batch in batches for job in batch]
         shared = set.intersection(*map(set, jobs))
         for job in jobs:
             self.check(job, " ".join(word for word in job if word not in shared))
-        return super().sweep(arguments)
+        return batches
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Does nothing: `sweep` has composed all runs."""
+        """Does nothing: `split_arguments` has composed all runs."""
 
     def check(self, job: list[str], name: str) -> None:
         """Check the run with these overrides, without importing PyTorch. name: those of them that not all runs have.

@@ -91,6 +91,11 @@ def shorten_middle(text: str, length: int) -> str:
     return f"{text[: length * 2 // 3 - 3]} … {text[len(text) - length // 3 :]}"
 
 
+def list_options(slot: str) -> list[str]:
+    """The options of a slot that this package has, by name."""
+    return sorted(path.stem for path in (CONF / slot).glob("*.yaml"))
+
+
 def require_option(node: object, key: str) -> None:
     """Check that the value of a slot is the node of an option.
 
@@ -101,7 +106,7 @@ def require_option(node: object, key: str) -> None:
     if node is None:
         raise ConfigError(f"{slot}: no option is chosen; choose one, such as {slot}=none")
     if not isinstance(node, Mapping):
-        options = sorted(path.stem for path in (CONF / slot).glob("*.yaml"))
+        options = list_options(slot)
         given = format_given_value(node)
         meant = given if node in options or not options else "|".join(options)
         raise ConfigError(f"{key}={given} sets a value; an option is chosen with slashes: {slot}={meant}")

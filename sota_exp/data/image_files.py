@@ -144,7 +144,7 @@ def _decode_sample(
 ) -> Sample:
     image, peak = item
     decoded, digest = decode_file(image.path, white=white), shorten_digest(hash_file(image.path))
-    pixels, remarks = to_stored_pixels(decoded.pixels, max_side), (deep,) * (peak is not None and deep != "")
+    pixels, remarks = to_stored_pixels(decoded.pixels, max_side), (deep,) * (peak is not None)
     return Sample(pixels, labels[image.class_name], image.split, digest, (*remarks, *decoded.remarks))
 
 
@@ -157,9 +157,9 @@ def decode_samples(
         RunFailed: files cannot be decoded; see `read_all`.
     """
     labels = {name: label for label, name in enumerate(classes)}
-    peaks = list(map_in_threads(read_peak, [image.path for image in found]))
+    peaks = [None] * len(found) if white else list(map_in_threads(read_peak, [image.path for image in found]))
     used = white or find_set_white(peaks)
-    deep = "" if white or used is None else f"{DEEP}-{used}"
+    deep = f"{DEEP}-{used}"
     decode = partial(_decode_sample, labels=labels, max_side=max_side, white=used, deep=deep)
     return read_all(decode, list(zip(found, peaks, strict=True)))
 

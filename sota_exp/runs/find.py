@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sota_exp.config.configuration import Configuration
-from sota_exp.config.data_paths import describe_no_folder, expand_home
+from sota_exp.config.data_paths import describe_no_folder, expand_home, is_folder
 from sota_exp.config.values import format_suggestion, join_first
 from sota_exp.errors import ConfigError
 from sota_exp.runs.contents import RunContent
@@ -172,26 +172,26 @@ def find_runs(word: str) -> list[Path]:
     Raises:
         ConfigError: no run is found, or one of somebody else with links out of it.
     """
-    path = expand_home(word)
-    if os.path.isdir(path):  # unlike Path.is_dir, also for a name of more than 255 bytes
-        found = list(find_runs_below(path))
-        if not found:
-            raise ConfigError(f"{word}: no run in this directory or below it")
-        return require_plain(found)
-    named = list_run_names()
-    if word.strip("/") in named:
-        return require_plain(named[word.strip("/")])
-    starting = [Path(name) for name in named if name.startswith(word) and "/" not in name.removeprefix(word)]
-    if starting:
-        return require_plain([run for name in sorted(starting, key=_natural_key) for run in named[str(name)]])
-    return require_plain(_find_by_mlflow_id(word, named))
-
-
-def require_plain(runs: list[Path]) -> list[Path]:
-    """The runs, if `require_plain_files` holds for each."""
+    runs = _find_runs(word)
     for run in runs:
         require_plain_files(run)
     return runs
+
+
+def _find_runs(word: str) -> list[Path]:
+    path = expand_home(word)
+    if is_folder(path):
+        found = list(find_runs_below(path))
+        if not found:
+            raise ConfigError(f"{word}: no run in this directory or below it")
+        return found
+    named = list_run_names()
+    if word.strip("/") in named:
+        return named[word.strip("/")]
+    starting = [Path(name) for name in named if name.startswith(word) and "/" not in name.removeprefix(word)]
+    if starting:
+        return [run for name in sorted(starting, key=_natural_key) for run in named[str(name)]]
+    return _find_by_mlflow_id(word, named)
 
 
 def find_run(word: str) -> SavedRun:

@@ -12,8 +12,7 @@ import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from sota_exp.config.credentials import CREDENTIALS_VARIABLE, find_credentials, 
 from sota_exp.config.hashing import compute_digest
 from sota_exp.config.printable import is_utf8
 from sota_exp.errors import ConfigError
+from sota_exp.runs.environment import changed_environment
 from sota_exp.runs.limited_answers import limit_answers
 
 if TYPE_CHECKING:
@@ -122,18 +122,9 @@ def build_login(uri: str) -> dict[str, str]:
     return dict(zip(names, values, strict=True))
 
 
-@contextmanager
-def mlflow_environment(uri: str, timeout: int, retries: int) -> Iterator[None]:
+def mlflow_environment(uri: str, timeout: int, retries: int) -> AbstractContextManager[None]:
     """While entered, this process has `build_mlflow_environment`: another store must not get this one's password."""
-    settings = build_mlflow_environment(uri, timeout, retries)
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            del os.environ[name]
-            os.environ.update({} if value is None else {name: value})
+    return changed_environment(build_mlflow_environment(uri, timeout, retries))
 
 
 def sanitize_key(key: str) -> str:

@@ -9,8 +9,8 @@ import hmac
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 #: The environment variable that `--trust` sets to 1, for this process and those that it starts.
@@ -18,18 +18,6 @@ TRUST_VARIABLE = "SOTA_EXP_TRUST"
 
 #: The name of the signature among the names of files in the table.
 SIGNATURE = "signature"
-
-
-@contextmanager
-def trusting(is_given: bool) -> Iterator[None]:
-    """While entered, every run is trusted, if `--trust` is given."""
-    before = os.environ.get(TRUST_VARIABLE)
-    os.environ.update({TRUST_VARIABLE: "1"} if is_given else {})
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop(TRUST_VARIABLE, None)
 
 
 def get_key_path() -> Path:

@@ -3,8 +3,7 @@
 import contextlib
 import json
 import logging
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -20,6 +19,7 @@ from sota_exp.config.rules import check_rules
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, in_a_line
 from sota_exp.report.numbers import format_duration
 from sota_exp.report.terminal import escape, make_console, shorten_path
+from sota_exp.runs.environment import changed_environment
 from sota_exp.runs.files import RunFiles
 from sota_exp.runs.result_json import build_empty_result
 from sota_exp.runs.sent_position import ORIGIN_VARIABLE
@@ -222,14 +222,9 @@ def write_failed_run(job: TrialJob, files: RunFiles, reason: str) -> None:
         build(Tracking, job.configuration.values["tracking"], "tracking").follow(shorten_path(files.directory)).finish()
 
 
-@contextlib.contextmanager
-def set_origin(origin: dict[str, Any]) -> Iterator[None]:
+def set_origin(origin: dict[str, Any]) -> contextlib.AbstractContextManager[None]:
     """Context in which a tracker reads from the environment to which trial or confirmation a run belongs."""
-    os.environ[ORIGIN_VARIABLE] = json.dumps(origin)
-    try:
-        yield
-    finally:
-        os.environ.pop(ORIGIN_VARIABLE)
+    return changed_environment({ORIGIN_VARIABLE: json.dumps(origin)})
 
 
 def format_outcome(own: JobTrial) -> str:

@@ -149,20 +149,24 @@ class Sweep:
         Raises:
             ConfigError: there is no such key, or a value is not legal.
         """
-        require_whole_numbers(self._compose_with([]), self.space.knobs)
-        knobs = {name: kind for name, kind in self.space.knobs.items() if name not in self.space.coordinates}
-        for name, kind in knobs.items():
+        config = self._compose_with([])
+        require_whole_numbers(config, self.space.knobs)
+        for name, kind in self._keys.items():
             if isinstance(kind, FloatDistribution | IntDistribution):
                 self._compose_with([f"{name}={kind.low}"])
-        check_run(self._compose_with([]), self.space.overrides({}))
-        for name, kind in knobs.items():
+        check_run(config, self.space.overrides({}))
+        for name, kind in self._keys.items():
             self._check_knob(name, kind)
+
+    @property
+    def _keys(self) -> dict[str, BaseDistribution]:
+        """The knobs that are keys of the configuration."""
+        return {name: kind for name, kind in self.space.knobs.items() if name not in self.space.coordinates}
 
     @property
     def _choices(self) -> dict[str, Sequence[Any]]:
         """The choices of the knobs that have such."""
-        knobs = {name: kind for name, kind in self.space.knobs.items() if name not in self.space.coordinates}
-        return {name: kind.choices for name, kind in knobs.items() if isinstance(kind, Categorical)}
+        return {name: kind.choices for name, kind in self._keys.items() if isinstance(kind, Categorical)}
 
     def _compose_with(self, overrides: list[str]) -> DictConfig:
         """The configuration with `overrides`, the fixed ones and first choices, or another choice of one of the knobs.
