@@ -88,14 +88,22 @@ def start(case: Case, place: Path) -> list[Program]:
 
 
 def end(programs: Sequence[Program], seconds: float = 300) -> list[int]:
-    """The exit statuses; a process that hangs is killed, and counts as 99."""
+    """The exit statuses; a process that hangs is killed, and counts as 99.
+
+    One whose peer was killed before they met waits for it at torch's meeting point, until torchrun sends SIGTERM: so
+    does this, and a process that has met its peers does not die of it.
+    """
     found = []
     for program in programs:
         try:
             found.append(program.wait(seconds))
         except subprocess.TimeoutExpired:
-            program.kill_group()
-            found.append(99)
+            program.send_signal(signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                program.wait(10)
+            found.append(-signal.SIGTERM if program.poll() == -signal.SIGTERM else 99)
+            if program.poll() is None:
+                program.kill_group()
         with suppress(ProcessLookupError):  # What `forkserver` starts for a killed process waits for ever.
             os.killpg(program.pid, signal.SIGKILL)
     return found
@@ -127,9 +135,9 @@ def kill(case: Case, place: Path, rng: random.Random, seconds: float) -> tuple[s
     alive = any(program.poll() is None for program in hit)
     for program in hit:
         program.send_signal(number)
-    statuses = end(programs, 120)
+    statuses = end(programs, 60)
     said = _read_output(place)
-    legal = {0, 1, -number, 128 + number} if case.num_processes > 1 else {0, -number, 128 + number}
+    legal = {0, 1, -number, 128 + number, -signal.SIGTERM} if case.num_processes > 1 else {0, -number, 128 + number}
     legal |= {1} if not said else set()  # by Ctrl-C before the program began
     wrong = "" if set(statuses) <= legal else f"{what} ended with {statuses}: {said[-400:]}"
     if "Traceback" in said or "fault of sota-exp" in said:
