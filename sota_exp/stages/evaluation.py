@@ -77,7 +77,7 @@ class TrainingImages:
     """The training images, preprocessed as in evaluation.
 
     read: positions int64 [B] → normalized images float [B, 3, S, S] in the default view, on the network's device.
-    labels: int64 [N], on that device. precision: returns the autocast context of a forward pass.
+    labels: int64 [N], on the CPU. precision: returns the autocast context of a forward pass.
     """
 
     read: Callable[[Tensor], Tensor]

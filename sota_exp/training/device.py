@@ -19,6 +19,13 @@ def synchronize_device(device: torch.device) -> None:
         torch.accelerator.synchronize(device)
 
 
+def copy_to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The tensor [...] on the device. Only from pinned memory does CUDA copy while the host goes on."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
 def get_device_name(device: torch.device) -> str:
     """`cpu: AMD EPYC…, 2 threads`, or the accelerator's own name."""
     if device.type == "cuda":

@@ -20,6 +20,7 @@ from sota_exp.runs.mlflow_store import sanitize_key
 from sota_exp.stages.data import DataSet, Images, Preprocessing
 from sota_exp.stages.evaluation import EvaluationView, Metrics, NoFurtherMetrics, Predictor, TrainingImages
 from sota_exp.training.batch_pipeline import normalize
+from sota_exp.training.device import copy_to_device
 from sota_exp.training.distributed import World, gather_interleaved
 from sota_exp.training.metrics import compute_scores
 
@@ -113,7 +114,7 @@ class Evaluator:
 
     def normalize_on_device(self, crops: Tensor) -> Tensor:
         """Crops, uint8 [B, 3, S, S], to normalized images, float32 [B, 3, S, S] on the device."""
-        images = normalize(crops.to(self.device, non_blocking=True), self.preprocessing)
+        images = normalize(copy_to_device(crops, self.device), self.preprocessing)
         return images.to(memory_format=self.memory_format)
 
     @torch.inference_mode()
@@ -164,4 +165,4 @@ class Evaluator:
         def read(positions: Tensor) -> Tensor:
             return self.normalize_on_device(self.cut(self.data.images, self.data.train[positions], view))
 
-        return TrainingImages(read=read, labels=self.labels("train").to(self.device), precision=self.autocast)
+        return TrainingImages(read=read, labels=self.labels("train"), precision=self.autocast)

@@ -53,7 +53,8 @@ class ClassifierAndNormTuning(FineTuning):
             with training.precision():
                 logits = network(training.read(chosen))
             optimizer.zero_grad()
-            F.cross_entropy(logits.float(), training.labels[chosen]).backward()
+            labels = training.labels[chosen].to(logits.device, non_blocking=True)
+            F.cross_entropy(logits.float(), labels).backward()
             optimizer.step()
         network.eval().requires_grad_(True)
         return True

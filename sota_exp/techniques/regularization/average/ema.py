@@ -17,18 +17,15 @@ where d is 0.99891 per update. torchvision's rule for d ignores the size of the 
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
+import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from sota_exp.stages.average import Average, WeightAverage
+from sota_exp.stages.average import Average, CopiedAverage, Update, WeightAverage
 from sota_exp.stages.stage import Count, FractionBelowOne, Legal, Positive, added_field, one_of
-
-#: Averaged tensors, current ones and the number of updates so far → the averaged ones are updated in place.
-Update = Callable[[Any, Any, Tensor | int], None]
 
 
 def compute_update_interval(horizon: float, every: int, num_steps: int) -> int:
@@ -80,57 +77,40 @@ class StepsPerEpoch:
         return self.steps_per_epoch / math.ceil(self.steps_per_epoch / self.every)
 
 
-def make_warmed_update(decay: float, power: float) -> Update:
-    """An update of averaged tensors [...] by current ones, whose decay grows with the number of updates so far."""
+def make_update(decay: float, warmup_power: float | None) -> Update:
+    """An update of averaged tensors [...] by current ones; with a power the decay grows with the number of updates."""
 
-    def update(averaged: Any, current: Any, num_updates: Tensor | int) -> None:
-        get_ema_multi_avg_fn(min(decay, 1 - (1 + int(num_updates)) ** -power))(averaged, current, num_updates)
+    def update(averaged: list[Tensor], current: list[Tensor], num_updates: int) -> None:
+        kept = decay if warmup_power is None else min(decay, 1 - (1 + num_updates) ** -warmup_power)
+        if averaged[0].is_floating_point():
+            torch._foreach_lerp_(averaged, current, 1 - kept)
+            return
+        for old, new in zip(averaged, current, strict=True):
+            # Without the rounding of integers that are equal: 0.9·7 + 0.1·7 is cut to 6, another index.
+            mixed = (old * kept + new * (1 - kept)).to(old.dtype)
+            old.copy_(new.where(old == new, mixed))
 
     return update
 
 
-def keep_equal_integers(update: Update) -> Update:
-    """The update without its rounding of integers [...] that are equal: 0.9·7 + 0.1·7 is cut to 6, another index."""
-
-    def kept(averaged: Any, current: Any, num_updates: Tensor | int) -> None:
-        equal = (
-            [] if averaged[0].is_floating_point() else [old == new for old, new in zip(averaged, current, strict=True)]
-        )
-        update(averaged, current, num_updates)
-        for old, new, same in zip(averaged, current, equal, strict=False):
-            old.copy_(new.where(same, old))
-
-    return kept
-
-
-class MovingAverage(WeightAverage):
+class MovingAverage(CopiedAverage):
     """The averaged copy of a network, and the number of optimizer steps so far."""
 
     def __init__(
         self, model: nn.Module, updates: StepsFromLast | StepsPerEpoch, decay: float, warmup_power: float | None = None
     ) -> None:
-        self.model, self.updates = model, updates
-        update = get_ema_multi_avg_fn(decay) if warmup_power is None else make_warmed_update(decay, warmup_power)
-        self.averaged = AveragedModel(model, multi_avg_fn=keep_equal_integers(update), use_buffers=True)
-        self.module = self.averaged.module.requires_grad_(False).eval()
-        self.step = 0
+        super().__init__(model)
+        self.updates, self.make_average = updates, make_update(decay, warmup_power)
 
     def update(self, progress: float) -> None:
         self.step += 1
         if self.updates.due(self.step):
             if self.updates.is_copy(self.step):
                 self.averaged.n_averaged.zero_()
-            self.averaged.update_parameters(self.model)
+            self.update_copy(self.make_average, with_buffers=True)
 
     def finish(self, batches: Iterable[Tensor]) -> None:
         """Does nothing with the images [B, 3, S, S]: norm statistics were averaged with the weights."""
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"step": self.step, "averaged": self.averaged.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.step = state["step"]
-        self.averaged.load_state_dict(state["averaged"])
 
 
 @dataclass(frozen=True, kw_only=True)

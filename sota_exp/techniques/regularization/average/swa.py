@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim.swa_utils import AveragedModel, update_bn
+from torch.optim.swa_utils import update_bn
 
-from sota_exp.stages.average import Average, WeightAverage
+from sota_exp.stages.average import Average, CopiedAverage, WeightAverage
 from sota_exp.stages.stage import Count, FractionBelowOne
 
 
@@ -29,21 +30,25 @@ def count_snapshots(step: int, start: float, num_snapshots: int, num_steps: int)
     return max(0, step - (num_steps - span)) * min(num_snapshots, span) // span
 
 
-class EqualAverage(WeightAverage):
+def update_equal_average(averaged: list[Tensor], current: list[Tensor], num_updates: int) -> None:
+    """avg ← avg + (w − avg) / (n + 1) of averaged tensors [...] and current ones [...], in place."""
+    differences = torch._foreach_sub(current, averaged)
+    torch._foreach_div_(differences, num_updates + 1)
+    torch._foreach_add_(averaged, differences)
+
+
+class EqualAverage(CopiedAverage):
     """The averaged copy of a network; `module` is the network itself until the first snapshot."""
 
     def __init__(self, model: nn.Module, num_taken: Callable[[int], int]) -> None:
         """num_taken: number of optimizer steps → number of snapshots."""
-        self.model, self.num_taken = model, num_taken
-        self.averaged = AveragedModel(model)
-        self.averaged.module.requires_grad_(False).eval()
-        self.module = model
-        self.step = 0
+        super().__init__(model)
+        self.num_taken, self.module = num_taken, model
 
     def update(self, progress: float) -> None:
         self.step += 1
         if self.num_taken(self.step) > self.num_taken(self.step - 1):
-            self.averaged.update_parameters(self.model)
+            self.update_copy(update_equal_average, with_buffers=False)
             self.module = self.averaged.module
 
     def finish(self, batches: Iterable[Tensor]) -> None:
@@ -52,12 +57,8 @@ class EqualAverage(WeightAverage):
         if self.module is self.averaged.module and are_moving:
             update_bn(batches, self.module)
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"step": self.step, "averaged": self.averaged.state_dict()}
-
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.step = state["step"]
-        self.averaged.load_state_dict(state["averaged"])
+        super().load_state_dict(state)
         self.module = self.averaged.module if self.averaged.n_averaged > 0 else self.model
 
 

@@ -10,6 +10,7 @@ Setting: chunks of 16 to 64 for batches of 256 and more.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -48,14 +49,27 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
         self.weight, self.bias = norm.weight, norm.bias
         self.running_mean, self.running_var = norm.running_mean, norm.running_var
         self.num_batches_tracked = norm.num_batches_tracked
+        #: The value of `num_batches_tracked` where it is known: reading the tensor waits for its device.
+        self.num_batches: int | None = None
         self.train(norm.training)
+
+    def reset_running_stats(self) -> None:
+        super().reset_running_stats()
+        self.num_batches = None
+
+    def _load_from_state_dict(self, *arguments: Any, **named: Any) -> None:
+        super()._load_from_state_dict(*arguments, **named)
+        self.num_batches = None
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)
         assert self.num_batches_tracked is not None, "a batch norm that keeps running statistics"
         self.num_batches_tracked.add_(1)
-        momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        momentum = self.momentum
+        if momentum is None:  # the mean of all batches
+            self.num_batches = int(self.num_batches_tracked) if self.num_batches is None else self.num_batches + 1
+            momentum = 1 / self.num_batches
         sizes = compute_chunk_sizes(len(x), self.ghost_batch_size, x.shape[2] * x.shape[3])
         chunks = zip(x.split(sizes), compute_chunk_momenta(sizes, momentum), strict=True)
         mean, var, weight, bias = self.running_mean, self.running_var, self.weight, self.bias

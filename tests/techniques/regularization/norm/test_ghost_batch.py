@@ -102,6 +102,21 @@ def test_statistics_can_be_recomputed():
     torch.testing.assert_close(ghost.running_mean, batches.mean((0, 1, 3, 4)))
 
 
+def test_without_a_momentum_the_statistics_are_the_mean_of_all_batches_also_after_loading():
+    _, ghost = pair(4)
+    ghost.momentum, batches = None, torch.randn(5, 8, 6, 4, 5)
+    ghost.reset_running_stats()
+    for batch in batches[:3]:
+        ghost(batch)
+    _, other = pair(4)
+    other.momentum = None
+    other(batches[0])
+    other.load_state_dict(ghost.state_dict())
+    for batch in batches[3:]:
+        other(batch)
+    torch.testing.assert_close(other.running_mean, batches.mean((0, 1, 3, 4)))
+
+
 def test_a_chunk_of_one_is_refused():
     with pytest.raises(InvalidValue, match="ghost_batch_size=1"):
         GhostBatchNormalization(ghost_batch_size=1)

@@ -1,0 +1,161 @@
+"""On fake CUDA tensors: no option mixes tensors of the CPU and of the device, none waits for the device in a step."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import torch
+from torch import Tensor
+
+from sota_exp.data.open import open_data
+from sota_exp.stages.batch import Batch, BatchTransform
+from sota_exp.stages.random import RandomNumbers
+from sota_exp.training.distributed import World
+from sota_exp.training.loop import TrainingSession, TrainingState, begin_epoch, start_training, train_step
+from sota_exp.training.session import open_session
+from tests.experiments import OFF, ON, TINY, composed
+from tests.fake_cuda import CUDA, FakeCuda, Mixed, Waits, fake_cuda, pretend_backward
+from tests.options import Option, options
+from tests.test_contract import context_of, make_files, overrides_of
+
+pytestmark = pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")  # by copies of networks
+
+#: Options that act before the device is used, or that read weights from a network.
+ELSEWHERE = ("data", "model/weights", "tracking")
+
+#: Steps of which the first may wait: it makes the constants that later ones use.
+NUM_STEPS = 3
+
+#: Values at which an option does something else on the device than at those of the contract.
+VARIANTS = {
+    "128 px": (*OFF, "data.image_size=128", "data.min_side=130", "data.max_side=140", "recipe=torchvision"),
+    "bf16": (*OFF, "recipe=torchvision", "runtime.precision=bf16"),
+    "contiguous": (*OFF, "recipe=torchvision", "runtime.channels_last=false"),
+    "an early average": (*OFF, "regularization/average=swa", "regularization.average.start=0"),
+    "all at once": ON,
+    "geometry and its policy": (*OFF, "augmentation/policy=augmix", "augmentation/geometry=rotate_scale"),
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("made")
+    make_files(place)
+    return place
+
+
+def overrides(option: Option, made: Path) -> tuple[str, ...]:
+    own = (text for text in overrides_of(option, made) if not text.startswith("~"))
+    return (*context_of(option), f"{option.slot}={option.name}", *own)
+
+
+def start(mode: FakeCuda, *overrides: str) -> tuple[TrainingSession, TrainingState]:
+    """A training that is about to begin; the mode may wait."""
+    experiment = composed(*overrides).experiment
+    data, mode.may_wait = open_data(experiment), True
+    session = open_session(experiment, data, World(), CUDA)
+    state = start_training(session)
+    begin_epoch(session, state, 0, fresh=True)
+    return session, state
+
+
+def train(mode: FakeCuda, session: TrainingSession, state: TrainingState) -> None:
+    """Some steps, of which only the first may wait."""
+
+    def backward(loss: Tensor) -> None:
+        pretend_backward(state.model)
+
+    assert state.epoch_labels is not None
+    with mock.patch.object(Tensor, "backward", backward):
+        for step in range(NUM_STEPS):
+            mode.may_wait = step == 0
+            crops, positions = session.crops[step]
+            train_step(session, state, session.batch(crops, positions, state.epoch_labels, epoch=0))
+
+
+def score(mode: FakeCuda, session: TrainingSession, state: TrainingState) -> None:
+    """All that is done with a network after an epoch and at the end: the device is waited for once a call."""
+    evaluator, views = session.evaluator, session.experiment.evaluation.resolution.views()
+    for call in (
+        lambda: evaluator.logits(state.average.module, "train", views[0]),
+        lambda: evaluator.features(state.average.module, "train", views[0]),
+    ):
+        mode.may_wait, mode.num_waits = True, 0
+        call()
+        assert mode.num_waits <= 1
+
+
+TABLE = [option for option in options() if option.slot.split("/")[0] != "data" and option.slot not in ELSEWHERE]
+
+
+def fine_tune(mode: FakeCuda, session: TrainingSession, state: TrainingState) -> None:
+    """Fine-tuning, whose steps wait no more than those of training."""
+    network, training = state.model, session.evaluator.get_training_images(session.default_view)
+
+    def backward(loss: Tensor) -> None:
+        pretend_backward(network)
+        mode.may_wait = False
+
+    mode.may_wait = True
+    with mock.patch.object(Tensor, "backward", backward):
+        assert session.experiment.evaluation.fine_tune(network, training, session.streams)
+
+
+@pytest.mark.parametrize("option", TABLE, ids=str)
+def test_no_option_mixes_or_waits(option: Option, made: Path) -> None:
+    with fake_cuda() as mode:
+        session, state = start(mode, *overrides(option, made))
+        train(mode, session, state)
+        if option.slot.startswith(("evaluation", "model")):
+            score(mode, session, state)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_no_variant_mixes_or_waits(name: str) -> None:
+    with fake_cuda() as mode:
+        session, state = start(mode, *TINY, *VARIANTS[name])
+        train(mode, session, state)
+        score(mode, session, state)
+
+
+def test_fine_tuning_mixes_nothing_and_waits_nowhere() -> None:
+    with fake_cuda() as mode:
+        session, state = start(mode, *TINY, *OFF, "evaluation/fine_tune=classifier_and_norm")
+        fine_tune(mode, session, state)
+
+
+#: What a careless technique might do with the images of a batch, float [B, 3, S, S] on the device.
+CARELESS = {
+    "reads a number": (lambda images: images * images.max().item(), Waits),
+    "reads a truth": (lambda images: images if images.mean() > 0 else -images, Waits),
+    "picks by a mask": (lambda images: images[images.mean((1, 2, 3)) > 0], Waits),
+    "counts": (lambda images: images + images.nonzero().shape[0], Waits),
+    "copies back": (lambda images: images * images.cpu().mean(), Waits),
+    "copies and waits": (lambda images: images + torch.ones(16, 1, 1, 1).to(images.device), Waits),
+    "makes a constant": (lambda images: images - torch.tensor([1.0, 2.0, 3.0], device=images.device).mean(), Waits),
+    "adds a tensor of the CPU": (lambda images: images + torch.ones(16, 1, 1, 1), Mixed),
+    "picks by positions on the CPU": (lambda images: images[torch.randperm(16)], Mixed),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CarelessErasing(BatchTransform):
+    """A transform with a fault."""
+
+    fault: Callable[[Tensor], Tensor]
+
+    def __call__(self, batch: Batch, progress: float, rng: RandomNumbers) -> Batch:
+        return replace(batch, images=self.fault(batch.images))
+
+
+@pytest.mark.parametrize("name", CARELESS)
+def test_a_careless_technique_is_found(name: str) -> None:
+    fault, error = CARELESS[name]
+    with fake_cuda() as mode:
+        session, state = start(mode, *TINY, *OFF)
+        careless = ("augmentation/erase", CarelessErasing(fault=fault))
+        pipeline = replace(session.pipeline, transforms=(*session.pipeline.transforms, careless))
+        with pytest.raises(error):
+            train(mode, replace(session, pipeline=pipeline), state)
