@@ -74,17 +74,23 @@ RUNTIME_ERRORS = {
     "channel; try a larger batch_size or schedule.accumulation.micro_batch_size, larger images, or "
     "regularization/norm=group",
     "DataLoader worker": "a process that loads images ended: {text}; if memory ran out, try fewer runtime.workers",
+    "does not have a deterministic implementation": "runtime.deterministic=true: {text}; set it to false",
     "gloo/transport": OTHER_PROCESS,
+    "NCCL": OTHER_PROCESS + " ({text})",
     "remote process exited": OTHER_PROCESS,
     "PytorchStreamWriter": "cannot write a checkpoint: {text}; is the disk full?",
     "inline_container": "cannot write a checkpoint: {text}; is the disk full?",
 }
 
 
+#: What `RuntimeError`s say of full memory: PyTorch's on the CPU, and CUDA's outside of PyTorch's allocator.
+OUT_OF_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED", "CUDA out of memory")
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an allocator failed: of the device, of Python, or PyTorch's on the CPU, which raises a `RuntimeError`."""
-    is_torchs = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
-    return isinstance(error, MemoryError) or is_torchs
+    says_so = isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or says_so
 
 
 def error_to_failure(error: BaseException) -> RunFailed | Interrupted | None:

@@ -1,5 +1,6 @@
 """The typed experiment of one run: a tree of groups and stages, built from the configuration."""
 
+import re
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -18,8 +19,7 @@ from sota_exp.stages.tracking import Tracking
 
 BatchSize = Annotated[int, Legal(lambda value: value >= 1, "images, at least 1")]
 
-#: Kinds of device, and the fields of `RuntimeSettings` that can be measured.
-DEVICES = ("auto", "cpu", "cuda", "mps")
+#: The fields of `RuntimeSettings` that can be measured.
 MEASURABLE = ("channels_last", "precision", "threads", "workers", "compile")
 
 
@@ -89,17 +89,25 @@ class EvaluationStages(Settings):
 class RuntimeSettings(Settings):
     """Device and speed settings; only `precision` changes what is computed.
 
-    measure: the fields that a short measurement sets before the run; afterwards the list is empty. checkpoint_minutes:
-    longest time between two checkpoints within an epoch.
+    precision: fp32; on CUDA too tf32, which multiplies with ten bits; bf16 or fp16 by autocast, fp16 with a scaled
+    loss. measure: the fields that a short measurement sets before the run; afterwards the list is empty.
+    checkpoint_minutes: longest time between two checkpoints within an epoch. deterministic: only kernels of CUDA that
+    repeat to the bit; on a CPU all do.
     """
 
-    device: Annotated[str, Legal(lambda value: value.split(":")[0] in DEVICES, "auto, cpu, cuda, cuda:N or mps")]
-    precision: Annotated[str, one_of("fp32", "bf16")]
+    device: Annotated[
+        str,
+        Legal(
+            lambda value: re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value) is not None, "auto, cpu, cuda, cuda:N, mps"
+        ),
+    ]
+    precision: Annotated[str, one_of("fp32", "tf32", "bf16", "fp16")]
     channels_last: bool
     compile: bool
     workers: Annotated[int, Legal(lambda value: value >= 0, "0 or more processes")]
     threads: Count | None
     checkpoint_minutes: Positive = added_field(5.0)
+    deterministic: bool = added_field(False)
     measure: Annotated[
         list[str], Legal(lambda value: set(value) <= set(MEASURABLE), f"a subset of [{', '.join(MEASURABLE)}]")
     ]

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -66,6 +66,9 @@ class FromScratch(InitialWeights):
 class Tuning(Stage):
     """Which parameters are trained, when, and at which learning rate."""
 
+    #: Whether some parameters are frozen at times: then several processes look for those without a gradient each step.
+    freezes: ClassVar[bool] = True
+
     @abstractmethod
     def groups(self, model: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Optimizer groups, split further where parts have their own learning rate: `lr_scale` times the common one."""
@@ -77,6 +80,8 @@ class Tuning(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class TuneAll(Tuning):
+    freezes: ClassVar[bool] = False
+
     def groups(self, model: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [{**group, "lr_scale": 1.0} for group in groups]
 

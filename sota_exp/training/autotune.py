@@ -8,7 +8,6 @@ command reads it.
 import gc
 import itertools
 import json
-import os
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,11 +24,11 @@ from sota_exp.config.experiment import Experiment, RuntimeSettings
 from sota_exp.config.hashing import compute_digest
 from sota_exp.data.open import open_data
 from sota_exp.data.streaming import StreamedImages
-from sota_exp.errors import convert_errors, first_line
+from sota_exp.errors import ConfigError, RunFailed, convert_errors, first_line
 from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.stages.data import DataSet
-from sota_exp.training.device import set_up_process, synchronize_device
-from sota_exp.training.distributed import World
+from sota_exp.training.device import count_usable_cpus, set_up_process, synchronize_device
+from sota_exp.training.distributed import World, broadcast_from_main
 from sota_exp.training.input_sizes import start_checked_training
 from sota_exp.training.loop import StepRecord, fit
 from sota_exp.training.session import fit_batch_size, open_session
@@ -88,7 +87,11 @@ def choose_runtime(
     """The configuration with the fastest runtime settings, and a line about the measurement, empty if there was none.
 
     directory: of the file with the result; if that file exists, nothing is measured. overrides: the overrides of the
-    command; a field that one of them sets is not measured.
+    command; a field that one of them sets is not measured. Of several processes the main one measures for all.
+
+    Raises:
+        ConfigError: the data or the batch are not as they must be.
+        RunFailed: the data can't be read; in other processes, whatever the main one says.
     """
     fixed = {text.lstrip("+").partition("=")[0] for text in overrides}
     experiment = configuration.experiment
@@ -97,22 +100,38 @@ def choose_runtime(
     unmeasured = configuration.with_values(runtime={**runtime, "measure": []})
     if not fields:
         return unmeasured, ""
-    # Before the lock, since processes that train together wait for each other here.
-    if set_up_process(experiment)[0].size > 1:
-        return unmeasured, "runtime: not measured, as several processes train together"
-    settings = {**runtime, "measure": fields}
+    world, settings = set_up_process(experiment)[0], {**runtime, "measure": fields}
+    answer, failure = None, None
+    try:
+        answer = read_or_measure(experiment, directory, settings, world.size) if world.is_main else None
+    except (ConfigError, RunFailed) as error:
+        failure = error
+    if (answer := broadcast_from_main(answer, world)) is None:
+        raise failure or RunFailed("runtime: not measured, as the main process says")
+    return configuration.with_values(runtime={**settings, **answer["runtime"]}), answer["why"]
+
+
+def read_or_measure(
+    experiment: Experiment, directory: Path, settings: dict[str, Any], num_processes: int
+) -> dict[str, Any]:
+    """The answer of `measure_runtime` for the part of a batch that one of `num_processes` has, from a file if there."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"runtime-{compute_digest(settings, length=8)}.json"
     with FileLock(f"{path}.lock"):
         if not path.is_file():
-            answer = measure_runtime(experiment, fields)
-            write_recomputable_text(path, json.dumps(answer, indent=1) + "\n")
-    answer = json.loads(path.read_text())
-    return configuration.with_values(runtime={**settings, **answer["runtime"]}), answer["why"]
+            part = replace(experiment, batch_size=max(1, experiment.batch_size // num_processes))
+            write_recomputable_text(
+                path, json.dumps(measure_runtime(part, settings["measure"], num_processes), indent=1) + "\n"
+            )
+    answer: dict[str, Any] = json.loads(path.read_text())
+    return answer
 
 
-def measure_runtime(experiment: Experiment, asked: Sequence[str]) -> dict[str, Any]:
-    """`runtime`: the fastest values of the fields `asked`; `why`: the measurement in one line."""
+def measure_runtime(experiment: Experiment, asked: Sequence[str], num_processes: int = 1) -> dict[str, Any]:
+    """`runtime`: the fastest values of the fields `asked`; `why`: the measurement in one line.
+
+    experiment: its batch is that of one of `num_processes`.
+    """
     _, device = set_up_process(experiment)
     with convert_errors():
         data = open_data(experiment)
@@ -125,7 +144,7 @@ def measure_runtime(experiment: Experiment, asked: Sequence[str]) -> dict[str, A
                 continue
             other = replace(best, **{name: value})
             try:
-                gain = measure_speedup(experiment, data, best, other, device)
+                gain = measure_speedup(experiment, data, best, other, device, num_processes)
             except Exception as error:  # Such as no compiler, or not enough memory for two networks.
                 gains.append(f"{format_setting(name, value)} not possible: {first_line(error)}")
                 gc.collect()
@@ -140,12 +159,16 @@ def measure_runtime(experiment: Experiment, asked: Sequence[str]) -> dict[str, A
 
 def list_candidates(name: str, device: torch.device, streams: bool) -> tuple[Any, ...]:
     """Values to try for the field `name`. streams: whether images are decoded in every epoch."""
-    on_cpu, cores = device.type == "cpu", os.cpu_count() or 1
+    on_cpu, cores = device.type == "cpu", count_usable_cpus()
     # Without bf16 instructions a CPU takes several times as long in bf16.
     has_bf16 = not on_cpu or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        half: tuple[str, ...] = ("fp16",)
+    else:
+        half = ("bf16",) if has_bf16 else ()
     tried: dict[str, tuple[Any, ...]] = {
         "channels_last": (False, True),
-        "precision": ("bf16",) if has_bf16 else (),
+        "precision": half,
         # Half of the processors that the system counts are often second threads of the same cores.
         "threads": (cores // 2,) if on_cpu and cores >= 4 else (),
         # On a CPU a worker takes computing time from training.
@@ -173,13 +196,18 @@ def format_setting(name: str, value: object) -> str:
 
 
 def measure_speedup(
-    experiment: Experiment, data: DataSet, one: RuntimeSettings, other: RuntimeSettings, device: torch.device
+    experiment: Experiment,
+    data: DataSet,
+    one: RuntimeSettings,
+    other: RuntimeSettings,
+    device: torch.device,
+    num_processes: int = 1,
 ) -> float:
     """Speed-up of a whole training by the settings `other` over `one`, compiling included; 0 if not measured."""
     known = start_timed_training(experiment, data, one, device)
     if not known.turn():
         return 0.0
-    num_steps = open_session(experiment, data, World(), device).total_steps
+    num_steps = max(1, open_session(experiment, data, World(), device).total_steps // num_processes)
     least = MIN_SECONDS_TO_COMPILE_ON_CPU if device.type == "cpu" else MIN_SECONDS_TO_COMPILE
     if other.compile and known.total(num_steps) < least:
         return 0.0

@@ -1,16 +1,23 @@
 """The device of a run and the number of its threads."""
 
 import functools
+import math
+import os
 import platform
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 
-from sota_exp.config.experiment import Experiment
+from sota_exp.config.experiment import Experiment, RuntimeSettings
 from sota_exp.errors import ConfigError
 from sota_exp.training import distributed
 from sota_exp.training.distributed import World
-from sota_exp.training.memory import reuse_freed_memory
+from sota_exp.training.memory import free_device_memory, reuse_freed_memory
+
+#: A control group's time: microseconds of CPU, or "max", in so many of a clock.
+CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 
 def synchronize_device(device: torch.device) -> None:
@@ -50,27 +57,87 @@ def get_default_threads() -> int:
     return torch.get_num_threads()
 
 
+def count_usable_cpus() -> int:
+    """CPUs that this process may use: those of its affinity, and no more than its control group's share of time."""
+    if not sys.platform.startswith("linux"):
+        return os.cpu_count() or 1
+    num = len(os.sched_getaffinity(0))
+    with suppress(OSError, ValueError):  # no control group, or "max"
+        quota, period = map(int, CPU_MAX.read_text().split())
+        num = max(1, min(num, math.ceil(quota / period)))
+    return num
+
+
 def set_up_process(experiment: Experiment) -> tuple[World, torch.device]:
     """This process among those of the run, and its device; sets the number of threads and the allocator's options."""
     reuse_freed_memory()
-    world = distributed.join_process_group("cuda" if torch.cuda.is_available() else "cpu")
+    free_device_memory()
+    device = pick_device(experiment.runtime.device, distributed.read_world())
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # Else libraries would open GPU 0 in every process.
+    world = distributed.join_process_group(device)
+    set_numerics(experiment.runtime, device)
     # Set in every run, so that a run does not inherit the number of threads of an earlier run of this process.
     torch.set_num_threads(experiment.runtime.threads or get_default_threads())
-    return world, pick_device(experiment.runtime.device, world.local_rank)
+    return world, device
 
 
-def pick_device(name: str, local_rank: int = 0) -> torch.device:
-    """`auto`: this process's CUDA device, else MPS, else the CPU.
+def set_numerics(runtime: RuntimeSettings, device: torch.device) -> None:
+    """Set what PyTorch leaves to itself on CUDA: by default it convolves in TF32, and picks kernels by their speed.
 
     Raises:
-        ConfigError: this machine has no such device.
+        ConfigError: the device does not compute in `runtime.precision`.
     """
+    on_cuda, is_tf32 = device.type == "cuda", runtime.precision == "tf32"
+    if is_tf32 and not on_cuda:
+        raise ConfigError(
+            f"runtime.precision=tf32: only CUDA computes in it, not {device.type}; legal: fp32, bf16, fp16"
+        )
+    if runtime.precision == "bf16" and on_cuda and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise ConfigError("runtime.precision=bf16: this GPU has no bf16; legal: fp32, fp16")
+    torch.set_float32_matmul_precision("high" if is_tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = is_tf32
+    torch.backends.cudnn.benchmark = on_cuda and not runtime.deterministic
+    if runtime.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what PyTorch asks for
+    torch.use_deterministic_algorithms(runtime.deterministic and on_cuda)
+
+
+def get_cuda_versions(device: torch.device) -> dict[str, str]:
+    """Versions of what computes on a CUDA device, by name; {} for another one."""
+    if device.type != "cuda":
+        return {}
+    import pynvml
+
+    pynvml.nvmlInit()
+    cudnn, driver = str(torch.backends.cudnn.version()), str(pynvml.nvmlSystemGetDriverVersion())
+    return {"cuda": str(torch.version.cuda), "cudnn": cudnn, "driver": driver}
+
+
+def pick_device(name: str, world: World | None = None) -> torch.device:
+    """`auto`: this process's CUDA device, else MPS, else the CPU. world: this process among those of a run.
+
+    Raises:
+        ConfigError: this machine has no such device, or not one for each process.
+    """
+    world, num_gpus = world or World(), torch.cuda.device_count() if torch.cuda.is_available() else 0
+    has_mps = torch.backends.mps.is_available()
+    legal = ["auto", "cpu", *["mps"] * has_mps, *["cuda"] * (num_gpus > 0), *(f"cuda:{gpu}" for gpu in range(num_gpus))]
+    if name not in legal:
+        raise ConfigError(f"runtime.device={name} is not on this machine; it has: {', '.join(legal[1:])}")
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda", local_rank)
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not available[name.split(":")[0]]:
-        legal = ", ".join(kind for kind, is_available in available.items() if is_available)
-        raise ConfigError(f"runtime.device={name} is not on this machine; it has: {legal}")
-    return torch.device("cuda", local_rank) if name == "cuda" else torch.device(name)
+        name = "cuda" if num_gpus else "mps" if has_mps else "cpu"
+    if world.size > 1 and name.partition(":")[0] == "mps":
+        raise ConfigError(f"runtime.device={name}: {world.size} processes train on cuda or cpu only")
+    if world.size > 1 and ":" in name:
+        raise ConfigError(f"runtime.device={name}: {world.size} processes can't share a GPU; legal: cuda, one for each")
+    if name != "cuda":
+        return torch.device(name)
+    # Where a launcher shows each process one GPU (CUDA_VISIBLE_DEVICES), that one is number 0 for all of them.
+    index = 0 if num_gpus == 1 else world.local_rank
+    if index >= num_gpus:
+        raise ConfigError(
+            f"runtime.device={name}: process {index} of this machine has no GPU, as there are {num_gpus}; "
+            f"legal: torchrun --nproc-per-node={num_gpus}"
+        )
+    return torch.device("cuda", index)

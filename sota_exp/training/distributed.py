@@ -3,11 +3,13 @@
 Source: https://docs.pytorch.org/docs/stable/elastic/run.html (the environment variables)
 """
 
+import copy
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -31,20 +33,63 @@ class World:
     def wait(self) -> None:
         """Wait until every process has called this."""
         if self.size > 1:
-            dist.barrier()
+            dist.all_reduce(torch.zeros(1))  # `barrier` would use the GPU, and wait for what it is doing.
 
 
-def join_process_group(device_type: str) -> World:
-    """Initialize the process group of torchrun's environment variables; without them, a world of one process."""
-    if "WORLD_SIZE" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1:
-        return World()
-    if not dist.is_initialized():
-        dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
-    return World(rank=dist.get_rank(), local_rank=int(os.environ["LOCAL_RANK"]), size=dist.get_world_size())
+def read_world() -> World:
+    """This process among those that torchrun started, by its environment variables."""
+    rank, local_rank, size = (
+        int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", 1))
+    )
+    return World(rank=rank, local_rank=local_rank, size=size) if size > 1 else World()
 
 
-def wrap_in_ddp(model: nn.Module, world: World, device: torch.device) -> nn.Module:
+def join_process_group(device: torch.device) -> World:
+    """Initialize the process group of torchrun's environment variables; without them, a world of one process.
+
+    Tensors on GPUs travel by NCCL; all else, objects too, by gloo.
+
+    Raises:
+        ConfigError: two processes have the same GPU.
+    """
+    world = read_world()
+    if world.size > 1 and not dist.is_initialized():
+        on_gpu = device.type == "cuda"
+        dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", device_id=device if on_gpu else None)
+        if on_gpu:
+            require_own_gpus(str(torch.cuda.get_device_properties(device).uuid))
+    return world
+
+
+def require_own_gpus(mine: str) -> None:
+    """Refuse that two processes have the same GPU: NCCL would fail in the first step. mine: the identity of this one's.
+
+    Raises:
+        ConfigError: two have the same.
+    """
+    found: list[str] = [""] * dist.get_world_size()
+    dist.all_gather_object(found, mine)
+    if shared := [rank for rank, gpu in enumerate(found) if found.count(gpu) > 1]:
+        raise ConfigError(
+            f"processes {shared[0]} and {shared[1]} of the run have the same GPU: start one process for each GPU "
+            "(torchrun --nproc-per-node=GPUS), or set runtime.device=cpu"
+        )
+
+
+def has_unused_parameters(model: nn.Module, size: int) -> bool:
+    """Whether the output for crops of `size` pixels leaves a parameter without a gradient; True where it is unknown."""
+    try:
+        network = copy.deepcopy(model).to("meta").train()
+        network(torch.zeros(2, 3, size, size, device="meta")).sum().backward()
+    except Exception:  # what a network reads of its values
+        return True
+    return any(parameter.grad is None for parameter in network.parameters() if parameter.requires_grad)
+
+
+def wrap_in_ddp(model: nn.Module, world: World, device: torch.device, some_are_unused: bool) -> nn.Module:
     """The model, wrapped so that its backward pass averages gradients over all processes.
+
+    some_are_unused: whether a step may leave parameters without a gradient; looking for them takes time.
 
     Raises:
         ConfigError: synchronized batch norm on a device without it.
@@ -56,9 +101,27 @@ def wrap_in_ddp(model: nn.Module, world: World, device: torch.device) -> nn.Modu
             f"regularization/norm=sync_batch: torch synchronizes batch norm on CUDA devices only; these "
             f"{world.size} processes are on runtime.device={device.type}; legal there: batch, ghost_batch, group"
         )
-    # `model/tuning` may freeze parameters for some epochs, so the set of parameters with gradients changes.
-    devices = [device] if device.type == "cuda" else None
-    return nn.parallel.DistributedDataParallel(model, device_ids=devices, find_unused_parameters=True)
+    return nn.parallel.DistributedDataParallel(
+        model,
+        device_ids=[device] if device.type == "cuda" else None,
+        find_unused_parameters=some_are_unused,
+        gradient_as_bucket_view=True,
+    )
+
+
+def keep_gradients_apart(wrapped: nn.Module, world: World, apart: bool) -> AbstractContextManager[Any]:
+    """A context in which backward passes add up gradients of this process alone: of all micro-batches but the last."""
+    return cast(Any, wrapped).no_sync() if apart and world.size > 1 else nullcontext()
+
+
+def average_totals(totals: Mapping[str, Tensor], world: World) -> dict[str, float]:
+    """The mean over all processes of scalar tensors on the device, which is waited for once."""
+    if not totals:
+        return {}
+    values = torch.stack([total.double() for total in totals.values()]).cpu()
+    if world.size > 1:
+        dist.all_reduce(values)
+    return dict(zip(totals, (values / world.size).tolist(), strict=True))
 
 
 def average_norm_statistics(model: nn.Module, world: World) -> None:

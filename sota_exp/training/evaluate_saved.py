@@ -36,7 +36,7 @@ from sota_exp.stages.data import DataSet
 from sota_exp.stages.evaluation import EvaluationView, Resolution, ViewChoice
 from sota_exp.stages.random import RandomStreams
 from sota_exp.training.class_order_check import require_certain_order, warn_of_another_order
-from sota_exp.training.device import get_device_name, set_up_process
+from sota_exp.training.device import get_cuda_versions, get_device_name, set_up_process
 from sota_exp.training.distributed import World
 from sota_exp.training.evaluator import Evaluator
 from sota_exp.training.final_scores import choose_view, score_splits
@@ -177,6 +177,7 @@ def _evaluate(evaluation: SavedEvaluation, directory: Path, world: World, device
         "parameters": count_parameters(network),
         "peak_memory_bytes": get_peak_memory(device),
         "device": get_device_name(device),
+        "versions": result["versions"] | get_cuda_versions(device),
     }
     if world.is_main:
         files.write_hydra_files(evaluation.hydra_files)

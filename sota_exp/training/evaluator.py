@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from sota_exp.data.read_files import map_in_threads
 from sota_exp.data.resize import center_crop
 from sota_exp.data.streaming import StreamedImages
 from sota_exp.errors import RunFailed
@@ -20,7 +21,7 @@ from sota_exp.runs.mlflow_store import sanitize_key
 from sota_exp.stages.data import DataSet, Images, Preprocessing
 from sota_exp.stages.evaluation import EvaluationView, Metrics, NoFurtherMetrics, Predictor, TrainingImages
 from sota_exp.training.batch_pipeline import normalize
-from sota_exp.training.device import copy_to_device
+from sota_exp.training.device import copy_to_device, count_usable_cpus
 from sota_exp.training.distributed import World, gather_interleaved
 from sota_exp.training.metrics import compute_scores
 
@@ -98,8 +99,14 @@ class Evaluator:
         return self.data.part(split)[self.world.rank :: self.world.size]
 
     def cut(self, images: Images, indices: Tensor, view: EvaluationView) -> Tensor:
-        """Crops of the images `indices`, int64 [B], as uint8 [B, 3, S, S]."""
-        return center_crop(images, indices, view.resize, view.size, self.preprocessing.interpolation)
+        """Crops of the images `indices`, int64 [B], as uint8 [B, 3, S, S]; image files are decoded in threads."""
+
+        def crop(part: Tensor) -> Tensor:
+            return center_crop(images, part, view.resize, view.size, self.preprocessing.interpolation)
+
+        if not isinstance(images, StreamedImages):
+            return crop(indices)
+        return torch.cat([*map_in_threads(crop, indices.chunk(count_usable_cpus()))])
 
     def crop_views(self, indices: Tensor, views: Sequence[EvaluationView]) -> list[Tensor]:
         """Crops of the images `indices`, int64 [B]: uint8 [B, 3, S, S] per view. Few decoded images are in memory."""
@@ -119,7 +126,7 @@ class Evaluator:
 
     @torch.inference_mode()
     def features(self, model: nn.Module, split: str, view: EvaluationView) -> Tensor:
-        """The inputs of the classifier: float32 [N, D] on the CPU, rows of unit length, in the order of the split."""
+        """The inputs of the classifier: float32 [N, D] on the device, of unit length, in the order of the split."""
         model.eval()
         parts, inputs = [], list[Tensor]()
 
@@ -131,7 +138,7 @@ class Evaluator:
                 with self.autocast():
                     model(images)
                 parts.append(nn.functional.normalize(inputs.pop().float().flatten(2).mean(2), dim=1))
-        return gather_interleaved(torch.cat(parts).cpu(), self.world)
+        return copy_to_device(gather_interleaved(torch.cat(parts).cpu(), self.world), self.device)
 
     def labels(self, split: str) -> Tensor:
         """Labels of `split`, int64 [N]."""

@@ -25,7 +25,14 @@ from sota_exp.stages.loss import Loss
 from sota_exp.stages.random import RandomStreams
 from sota_exp.stages.supervision import EpochLabels
 from sota_exp.training.batch_pipeline import BatchPipeline
-from sota_exp.training.distributed import World, average_norm_statistics, wrap_in_ddp
+from sota_exp.training.distributed import (
+    World,
+    average_norm_statistics,
+    average_totals,
+    has_unused_parameters,
+    keep_gradients_apart,
+    wrap_in_ddp,
+)
 from sota_exp.training.evaluator import Evaluator
 
 
@@ -94,6 +101,7 @@ class TrainingState:
     wrapped_model: nn.Module
     optimizer: torch.optim.Optimizer
     average: WeightAverage
+    scaler: torch.amp.GradScaler
     step: int = 0
     epoch_labels: EpochLabels | None = None
     totals: dict[str, Tensor] = field(default_factory=dict)
@@ -114,6 +122,7 @@ class TrainingState:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state_dict(),
+            "scaler": self.scaler.state_dict(),
             "step": self.step,
             "supervised": None if self.epoch_labels is None else vars(self.epoch_labels),
             "totals": self.totals,
@@ -139,6 +148,7 @@ class TrainingState:
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.average.load_state_dict(saved["average"])
+        self.scaler.load_state_dict(saved.get("scaler", {}))
         self.step, self.totals, self.seconds = saved["step"], saved["totals"], saved.get("seconds", 0.0)
         self.epoch_labels = None if saved["supervised"] is None else EpochLabels(**saved["supervised"])
 
@@ -176,8 +186,13 @@ def start_training(session: TrainingSession) -> TrainingState:
     average = experiment.regularization.average(
         model, session.total_steps, schedule.warmup.fraction, schedule.length.epochs
     )
-    wrapped = session.compile_network(wrap_in_ddp(model, session.world, session.device))
-    return TrainingState(model=model, wrapped_model=wrapped, optimizer=optimizer, average=average)
+    unused = session.world.size > 1 and (
+        experiment.model.tuning.freezes or has_unused_parameters(model, session.crops.size)
+    )
+    wrapped = session.compile_network(wrap_in_ddp(model, session.world, session.device, unused))
+    # Gradients of fp16 are too small for it unless the loss is scaled; for all else this does nothing.
+    scaler = torch.amp.GradScaler(session.device.type, enabled=experiment.runtime.precision == "fp16")
+    return TrainingState(model=model, wrapped_model=wrapped, optimizer=optimizer, average=average, scaler=scaler)
 
 
 def train_step(session: TrainingSession, state: TrainingState, batch: Batch) -> None:
@@ -188,14 +203,18 @@ def train_step(session: TrainingSession, state: TrainingState, batch: Batch) -> 
         group["lr"] = lr * group["lr_scale"]
     session.streams.seed_layers(state.step)
     batch = session.pipeline(batch, state.step, progress)
-    for micro in session.experiment.schedule.accumulation(batch):
-        with session.autocast():
-            logits = state.wrapped_model(micro.images.contiguous(memory_format=session.memory_format))
-        loss = (session.loss(logits.float(), micro) * micro.weights).sum() / len(batch)
-        loss.backward()
+    micros = list(session.experiment.schedule.accumulation(batch))
+    for micro in micros:
+        with keep_gradients_apart(state.wrapped_model, session.world, micro is not micros[-1]):
+            with session.autocast():
+                logits = state.wrapped_model(micro.images.contiguous(memory_format=session.memory_format))
+            loss = (session.loss(logits.float(), micro) * micro.weights).sum() / len(batch)
+            state.scaler.scale(loss).backward()
         state.count({"train/loss": loss.detach()})
+    state.scaler.unscale_(state.optimizer)
     state.count(session.experiment.regularization.clip(state.parameters))
-    state.optimizer.step()
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
     state.optimizer.zero_grad(set_to_none=True)
     state.step += 1
     state.average.update(state.step / session.total_steps)
@@ -224,7 +243,8 @@ def _fit(
         yield StepRecord(step=state.step, epoch=epoch)
         if place + 1 == session.steps_per_epoch:
             lr = session.compute_learning_rate(state.step - 1)
-            means = {name: total.item() / session.steps_per_epoch for name, total in state.totals.items()}
+            totals = average_totals(state.totals, session.world)
+            means = {name: total / session.steps_per_epoch for name, total in totals.items()}
             state.totals = {}
             average_norm_statistics(state.model, session.world)
             seconds, state.seconds = time.monotonic() - began, 0.0

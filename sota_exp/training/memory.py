@@ -8,6 +8,7 @@ Source: https://man7.org/linux/man-pages/man3/mallopt.3.html
 
 import contextlib
 import ctypes
+import gc
 import resource
 import sys
 from pathlib import Path
@@ -27,6 +28,13 @@ def reuse_freed_memory() -> bool:
     except AttributeError:
         return False  # another C library
     return all(mallopt(*setting) == 1 for setting in ((M_MMAP_THRESHOLD, 2**30), (M_TRIM_THRESHOLD, 2**31 - 1)))
+
+
+def free_device_memory() -> None:
+    """Hand back what an earlier run of this process, such as one that failed, still holds of a GPU."""
+    if torch.cuda.is_initialized():
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def reset_peak_memory(device: torch.device) -> None:

@@ -36,7 +36,7 @@ from sota_exp.runs.result_json import build_empty_result
 from sota_exp.runs.start_json import build_data_facts, write_start
 from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.stages.data import DataSet
-from sota_exp.training.device import get_device_name, set_up_process
+from sota_exp.training.device import get_cuda_versions, get_device_name, set_up_process
 from sota_exp.training.disk_space import estimate_written_bytes, warn_of_full_disk
 from sota_exp.training.distributed import World
 from sota_exp.training.finish import write_and_score
@@ -97,6 +97,7 @@ def _run(request: RunRequest, listener: Listener, pruner: Pruner, world: World, 
         warn_of_shared_images(data)
     result = build_empty_result(experiment.seed, request.configuration.choices, prints)
     result["device"] = get_device_name(device)
+    result["versions"] = result["versions"] | get_cuda_versions(device)
     result["seconds"] = {"data": data_seconds}
     try:
         return train_and_score(request, session, checkpoint, result, listener, pruner)

@@ -25,12 +25,15 @@ from sota_exp.training.loop import TrainingSession
 
 log = logging.getLogger(__name__)
 
+#: The numbers of `runtime.precision` in which autocast computes.
+HALF_PRECISION = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
 
 def make_autocast(runtime: RuntimeSettings, device: torch.device) -> Callable[[], AbstractContextManager[None]]:
-    """A function that makes the context of a forward pass: bf16 autocast, or nothing for fp32."""
-    if runtime.precision == "fp32":
+    """A function that makes the context of a forward pass: autocast to bf16 or fp16, or nothing."""
+    if (dtype := HALF_PRECISION.get(runtime.precision)) is None:
         return contextlib.nullcontext
-    return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
+    return lambda: torch.autocast(device.type, dtype=dtype)
 
 
 def fit_batch_size(experiment: Experiment, data: DataSet, world: World) -> Experiment:

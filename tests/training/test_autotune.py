@@ -9,6 +9,7 @@ import torch
 
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.experiment import Experiment, RuntimeSettings
+from sota_exp.errors import RunFailed
 from sota_exp.training import autotune
 from sota_exp.training.device import get_default_threads, set_up_process
 from sota_exp.training.distributed import World
@@ -22,6 +23,8 @@ TOLERANCES = {
     "runtime.workers=1": 0.0,
     "runtime.threads=1": 1e-4,
     "runtime.precision=bf16": 2e-2,
+    "runtime.precision=fp16": 2e-3,
+    "runtime.deterministic=true": 0.0,
 }
 
 
@@ -96,12 +99,44 @@ def test_what_the_command_sets_is_not_measured(tmp_path: Path, monkeypatch: pyte
     assert words == "" and nothing.values["runtime"] == {**given.values["runtime"], "measure": []}
 
 
-def test_processes_that_train_together_are_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(autotune, "set_up_process", lambda experiment: (World(rank=0, size=2), torch.device("cpu")))
-    given = asking("runtime=auto")
-    found, why = autotune.choose_runtime(given, tmp_path)
-    assert found.values["runtime"] == {**given.values["runtime"], "measure": []} and "several processes" in why
-    assert list(tmp_path.iterdir()) == []
+def test_of_processes_that_train_together_the_main_one_measures_its_part_of_a_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, batch_sizes = [], []
+
+    def measure(experiment: Experiment, asked: Sequence[str], num_processes: int) -> dict[str, Any]:
+        batch_sizes.append((experiment.batch_size, num_processes))
+        return {"runtime": {"channels_last": False, "measure": []}, "why": "measured"}
+
+    monkeypatch.setattr(autotune, "measure_runtime", measure)
+    given = asking("runtime=auto", "runtime.measure=[channels_last]")
+    for rank in (0, 1):
+        world = World(rank=rank, size=2)
+        monkeypatch.setattr(autotune, "set_up_process", lambda _, world=world: (world, torch.device("cpu")))
+        monkeypatch.setattr(
+            autotune,
+            "broadcast_from_main",
+            lambda answer, world: told.append(answer) or (answer if answer else told[0]),
+        )
+        found, why = autotune.choose_runtime(given, tmp_path)
+        assert (found.values["runtime"]["channels_last"], why) == (False, "measured")
+        assert found.values["runtime"]["measure"] == []
+    assert batch_sizes == [(8, 2)] and told[1] is None
+
+
+def test_where_the_main_process_can_not_measure_every_process_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(*_: object) -> dict[str, Any]:
+        raise RunFailed("disk full")
+
+    monkeypatch.setattr(autotune, "measure_runtime", measure)
+    monkeypatch.setattr(autotune, "broadcast_from_main", lambda answer, world: None)
+    for rank, said in ((0, "disk full"), (1, "as the main process says")):
+        world = World(rank=rank, size=2)
+        monkeypatch.setattr(autotune, "set_up_process", lambda _, world=world: (world, torch.device("cpu")))
+        with pytest.raises(RunFailed, match=said):
+            autotune.choose_runtime(asking("runtime=auto"), tmp_path)
 
 
 def test_a_way_that_fails_is_said_and_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,13 +203,16 @@ def test_a_way_has_its_own_threads_and_gives_them_back() -> None:
         ("workers", "cuda", False, 2, (1, 2)),
         ("workers", "cuda", True, 64, (1, 4, 16)),
         ("precision", "cuda", False, 2, ("bf16",)),
+        ("precision", "cuda, no bf16", False, 2, ("fp16",)),
     ],
 )
 def test_what_is_tried_depends_on_the_machine(
     name: str, device: str, streams: bool, cores: int, tried: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(autotune.os, "cpu_count", lambda: cores)
-    assert autotune.list_candidates(name, torch.device(device), streams) == tried
+    monkeypatch.setattr(autotune, "count_usable_cpus", lambda: cores)
+    kind, _, lacks = device.partition(", ")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: not lacks)
+    assert autotune.list_candidates(name, torch.device(kind), streams) == tried
 
 
 @pytest.mark.parametrize("field", autotune.MEASURED_FIELDS)

@@ -132,7 +132,7 @@ def worker(rank: int, port: int, directory: str, arguments: tuple[str, ...]) -> 
                    "MASTER_PORT": str(port)}  # fmt: skip
     torch.set_num_threads(1)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # The tests may run under `nohup`.
-    world = join_process_group("cpu")
+    world = join_process_group(torch.device("cpu"))
     try:
         if arguments == ("signals",):
             found = {"interrupted": interrupted(world, Path(directory)), "clock": by_the_clock(world, Path(directory))}
@@ -305,7 +305,7 @@ def test_a_whole_run_of_two_processes_counts_what_one_counts(tmp_path, monkeypat
 
 def test_alone_nothing_is_joined(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    assert join_process_group("cpu") == World()
+    assert join_process_group(torch.device("cpu")) == World()
     assert not dist.is_initialized()
     rows = torch.rand(5, 2)
     assert gather_interleaved(rows, World()) is rows

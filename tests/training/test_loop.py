@@ -26,6 +26,17 @@ def test_data_workers_change_no_bit(num_workers):
     assert trace_of(composed(*TINY, *ON, f"runtime.workers={num_workers}").experiment).prints == alone.prints
 
 
+def test_the_scale_of_an_fp16_loss_is_in_the_checkpoint():
+    experiment = composed(*TINY, "runtime.precision=fp16").experiment
+    assert trace_of(experiment, interrupt_at=3).prints == trace_of(experiment).prints
+    session, _ = session_of(experiment)
+    one, other = start_training(session), start_training(session)
+    next(fit(session, one))
+    one.scaler.update(2.0)
+    other.load_state_dict(one.state_dict())
+    assert other.scaler.state_dict() == one.scaler.state_dict() and other.scaler.get_scale() == 2
+
+
 @pytest.mark.parametrize("interrupt_at", [1, 2, 3, 4, 5])
 def test_a_checkpoint_after_any_step_is_followed_by_the_same_bits(interrupt_at):
     """With a recipe that has every kind of state."""

@@ -36,15 +36,18 @@ CHUNK_ROWS = 1024
 
 
 def find_nearest_neighbors(features: Tensor, num_neighbors: int) -> tuple[Tensor, Tensor]:
-    """Largest inner products of each row of features [N, D] with other rows, float32 [N, k], and their indices."""
+    """Largest inner products of each row of features [N, D] with other rows, float32 [N, k], and their indices.
+
+    Computed where the features are; both results are on the CPU.
+    """
     similarities, neighbors = [], []
     for start in range(0, len(features), CHUNK_ROWS):
         products = features[start : start + CHUNK_ROWS] @ features.T
-        products[torch.arange(len(products)), torch.arange(start, start + len(products))] = -torch.inf
+        products.diagonal(start).fill_(-torch.inf)
         best = products.topk(min(num_neighbors, len(features) - 1), dim=1)
         similarities.append(best.values)
         neighbors.append(best.indices)
-    return torch.cat(similarities), torch.cat(neighbors)
+    return torch.cat(similarities).cpu(), torch.cat(neighbors).cpu()
 
 
 def build_graph(similarities: Tensor, neighbors: Tensor, gamma: float) -> sparse.csr_array:

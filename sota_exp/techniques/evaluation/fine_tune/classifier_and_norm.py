@@ -52,9 +52,12 @@ class ClassifierAndNormTuning(FineTuning):
             streams.seed_layers(f"fine_tune/{step}")
             with training.precision():
                 logits = network(training.read(chosen))
+            if step == 0:
+                scaler = torch.amp.GradScaler(logits.device.type, enabled=logits.dtype == torch.float16)
             optimizer.zero_grad()
             labels = training.labels[chosen].to(logits.device, non_blocking=True)
-            F.cross_entropy(logits.float(), labels).backward()
-            optimizer.step()
+            scaler.scale(F.cross_entropy(logits.float(), labels)).backward()
+            scaler.step(optimizer)
+            scaler.update()
         network.eval().requires_grad_(True)
         return True

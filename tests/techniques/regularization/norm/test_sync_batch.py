@@ -38,5 +38,5 @@ def test_several_processes_without_cuda_are_refused_by_the_key():
     with pytest.raises(
         ConfigError, match="^regularization/norm=sync_batch: .* 2 processes .*; legal there: batch, ghost_batch, group$"
     ):
-        wrap_in_ddp(model, World(size=2), torch.device("cpu"))
-    assert wrap_in_ddp(model, World(), torch.device("cpu")) is model
+        wrap_in_ddp(model, World(size=2), torch.device("cpu"), False)
+    assert wrap_in_ddp(model, World(), torch.device("cpu"), False) is model

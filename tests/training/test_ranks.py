@@ -1,0 +1,141 @@
+"""One, two and four processes of a run: equal losses, equal counts, gradients of micro-batches averaged once."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.multiprocessing import start_processes
+
+from sota_exp.training.distributed import (
+    World,
+    average_totals,
+    gather_interleaved,
+    has_unused_parameters,
+    join_process_group,
+    require_own_gpus,
+)
+from sota_exp.training.loop import EpochRecord, fit, start_training
+from tests.experiments import OFF, TINY, composed, session_of
+from tests.forked import START_METHOD
+from tests.training.test_distributed import SLICED, free_port
+
+NUM_PROCESSES = (1, 2, 4)
+
+#: Images to gather; four processes do not divide most of them, and one image leaves three without any.
+NUM_IMAGES = (1, 7, 100, 101, 1003)
+
+#: Trainings in which each process computes what one alone does.
+TRAININGS = {
+    "plain": (),
+    "micro-batches": ("schedule/accumulation=micro_batches", "schedule.accumulation.micro_batch_size=2"),
+    "clipped": ("regularization/clip=norm", "regularization.clip.max_norm=0.1"),
+    "frozen": ("model/tuning=head_only",),
+}
+
+
+def measure(world: World) -> dict:
+    """Of one process: losses and weights of each training, and gathered and averaged numbers."""
+    trainings = {}
+    for name, words in TRAININGS.items():
+        session, _ = session_of(composed(*TINY, *OFF, *SLICED, *words).experiment, world)
+        state = start_training(session)
+        metrics = [record.metrics for record in fit(session, state) if isinstance(record, EpochRecord)]
+        unused = getattr(state.wrapped_model, "find_unused_parameters", None)
+        trainings[name] = {"metrics": metrics, "weights": state.model.state_dict(), "unused": unused}
+    rows = {num: torch.arange(num)[world.rank :: world.size] for num in NUM_IMAGES}
+    shared = ""
+    if world.size > 1:
+        try:
+            require_own_gpus("GPU-0" if world.rank < 2 else f"GPU-{world.rank}")
+        except Exception as error:
+            shared = str(error)
+    return {
+        "trainings": trainings,
+        "gathered": {num: gather_interleaved(part, world) for num, part in rows.items()},
+        "average": average_totals({"a": torch.tensor(1.0 + world.rank), "b": torch.tensor(2.0)}, world),
+        "none": average_totals({}, world),
+        "shared": shared,
+    }
+
+
+def worker(rank: int, size: int, port: int, directory: str) -> None:
+    os.environ |= {"WORLD_SIZE": str(size), "RANK": str(rank), "LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1",
+                   "MASTER_PORT": str(port)}  # fmt: skip
+    torch.set_num_threads(1)
+    world = join_process_group(torch.device("cpu"))
+    try:
+        torch.save(measure(world), Path(directory) / f"{size}-{rank}.pt")
+    finally:
+        dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory) -> dict[int, list[dict]]:
+    """What each process measured, by their number."""
+    place = tmp_path_factory.mktemp("ranks")
+    found = {1: [measure(World())]}
+    for size in NUM_PROCESSES[1:]:
+        start_processes(worker, (size, free_port(), str(place)), nprocs=size, start_method=START_METHOD)
+        found[size] = [torch.load(place / f"{size}-{rank}.pt") for rank in range(size)]
+    return found
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_losses_are_those_of_all_processes_and_equal_those_of_one(ranks, name):
+    alone = ranks[1][0]["trainings"][name]
+    for size in NUM_PROCESSES[1:]:
+        for rank in ranks[size]:
+            found = rank["trainings"][name]
+            for epoch, expected in zip(found["metrics"], alone["metrics"], strict=True):
+                assert epoch == pytest.approx(expected, rel=1e-5)
+            for key, value in alone["weights"].items():
+                torch.testing.assert_close(found["weights"][key], value, rtol=1e-4, atol=1e-5, msg=key)
+        assert len({str(rank["trainings"][name]["metrics"]) for rank in ranks[size]}) == 1
+
+
+def test_parameters_without_a_gradient_are_looked_for_only_where_some_are_frozen(ranks):
+    for rank in ranks[2]:
+        found = {name: training["unused"] for name, training in rank["trainings"].items()}
+        assert found == {name: name == "frozen" for name in TRAININGS}
+
+
+@pytest.mark.parametrize("num", NUM_IMAGES)
+def test_every_image_is_counted_once_in_order(ranks, num):
+    for size in NUM_PROCESSES:
+        assert all(torch.equal(rank["gathered"][num], torch.arange(num)) for rank in ranks[size])
+
+
+def test_totals_are_means_over_the_processes(ranks):
+    for size in NUM_PROCESSES:
+        mean = sum(range(1, size + 1)) / size
+        assert all(rank["average"] == {"a": mean, "b": 2.0} and rank["none"] == {} for rank in ranks[size])
+
+
+def test_two_processes_on_one_gpu_are_named(ranks):
+    for size in NUM_PROCESSES[1:]:
+        assert all("processes 0 and 1 of the run have the same GPU" in rank["shared"] for rank in ranks[size])
+
+
+class PartlyUsed(nn.Module):
+    """Images [B, 3, H, W] → [B, 2], by one of two layers; `reads` has a branch on the values of the images."""
+
+    def __init__(self, reads: bool = False) -> None:
+        super().__init__()
+        self.used, self.other, self.reads = nn.Linear(3, 2), nn.Linear(3, 2), reads
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        means = images.mean((2, 3))
+        return self.other(means) if self.reads and means.sum() > 0 else self.used(means)
+
+
+def test_a_network_tells_whether_it_uses_all_parameters():
+    whole = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16, 2))
+    assert not has_unused_parameters(whole, 4)
+    assert has_unused_parameters(PartlyUsed(), 4)
+    assert has_unused_parameters(PartlyUsed(reads=True), 4), "where the values decide, nothing is known"
+    whole[1].bias.requires_grad_(False)
+    assert not has_unused_parameters(whole, 4)
+    assert whole[1].weight.grad is None and whole.training
