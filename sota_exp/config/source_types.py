@@ -12,7 +12,7 @@ import importlib
 import importlib.util
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, ClassVar, NamedTuple, get_origin, get_type_hints
 
 from sota_exp.config.build import convert_values, prefix_invalid_values, require_known_keys, require_values
 from sota_exp.config.formats import get_target
@@ -139,7 +139,7 @@ def read_fields(cls: SourceClass) -> dict[str, Any]:
             found[name] = evaluate(module, item.annotation)
         except NotEvaluated:
             found[name] = Any
-    return found
+    return {name: kind for name, kind in found.items() if get_origin(kind) is not ClassVar}
 
 
 def find_options(

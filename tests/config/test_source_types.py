@@ -93,7 +93,7 @@ WRONG = {
     "optimizer.lr=abc": "optimizer.lr=abc: expected a number",
     "batch_size=0": "batch_size=0 is not legal: images, at least 1",
     "seed=-1": "seed=-1 is not legal: an integer from 0",
-    "runtime.precision=fp8": "runtime.precision=fp8 is not legal: one of fp32, bf16",
+    "runtime.precision=fp8": "runtime.precision=fp8 is not legal: one of fp32, tf32, bf16, fp16",
     "runtime.threads=0": "runtime.threads=0 is not legal: a count of at least 1, or null",
     "scale.eval_images=1": "scale.eval_images=1 is not legal: a count of at least 2, or null",
     "evaluation.select=first": "evaluation.select=first is not legal: one of best, last",
