@@ -20,7 +20,6 @@ as test. data.val_fraction=0.2 splits off a val part, on which evaluation/resolu
 hydra.run.dir sets the directory for result.json and the model with its view. The same command runs only once.
 """
 
-import os
 from functools import partial
 
 from omegaconf import DictConfig
@@ -36,6 +35,7 @@ from sota_exp.config.values import format_legal, get_override_key
 from sota_exp.config.values import format_override_value as quoted
 from sota_exp.errors import ConfigError
 from sota_exp.report.terminal import make_console, shorten_path
+from sota_exp.runs.environment import get_rank
 from sota_exp.runs.trust import is_trusted, leave_out_cache, require_trusted_configuration
 
 #: The argument that chooses a part of the data.
@@ -103,7 +103,7 @@ def evaluate(found: SavedWeights, part: str | None, changed: set[str], config: D
             hydra_files=compose.build_hydra_files(config),
         )
         result = evaluate_saved(evaluation, shorten_path(directory))
-        if os.environ.get("RANK", "0") == "0":
+        if get_rank() == 0:
             from sota_exp.report.run.figures import draw_resolution_figure
 
             draw_resolution_figure(result, directory)

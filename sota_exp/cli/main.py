@@ -18,7 +18,7 @@ from sota_exp.config.data_paths import quote_paths
 from sota_exp.config.printable import make_printable
 from sota_exp.config.values import shorten_middle
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, error_to_failure, in_a_line
-from sota_exp.runs.environment import changed_environment
+from sota_exp.runs.environment import changed_environment, get_rank, only_the_first_speaks
 from sota_exp.runs.own_key import TRUST_VARIABLE
 
 #: Command → summary. The module of the same name in `sota_exp.cli` has the function `main(arguments)`.
@@ -100,7 +100,7 @@ def run_command_line(arguments: list[str]) -> int:
     """Run a command line and return its exit status."""
     try:
         kept = [word for word in arguments if word != TRUST or arguments[0] not in TRUSTING]
-        with changed_environment({TRUST_VARIABLE: "1"} if kept != arguments else {}):
+        with changed_environment({TRUST_VARIABLE: "1"} if kept != arguments else {}), only_the_first_speaks():
             exit_status = run_command(list(map(hide_credentials, kept)))
         sys.stdout.flush()
         return exit_status
@@ -112,6 +112,8 @@ def run_command_line(arguments: list[str]) -> int:
             raise
         known = error if isinstance(error, ConfigError | KeyboardInterrupt) else error_to_failure(error)
         line = "interrupted" if isinstance(known, KeyboardInterrupt) else str(known or describe_fault(error))
+        if rank := get_rank():
+            line = f"process {rank}: {line}"
         with suppress(OSError):  # The terminal may be gone.
             print(f"sota-exp: {shorten_middle(make_printable(line), LONGEST_LINE)}", file=sys.stderr)
         return get_exit_status(known or RunFailed())

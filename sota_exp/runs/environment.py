@@ -1,8 +1,29 @@
-"""Variables of the environment that hold for a while."""
+"""Variables of the environment that hold for a while, and which of torchrun's processes this one is."""
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+
+
+def get_rank() -> int:
+    """The number of this process among those that torchrun started; 0 without torchrun."""
+    return int(os.environ.get("RANK", "0"))
+
+
+@contextmanager
+def only_the_first_speaks() -> Iterator[None]:
+    """While entered, processes of torchrun but the first print and log errors alone."""
+    if get_rank() == 0:
+        yield
+        return
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+            yield
+    finally:
+        logging.disable(before)
 
 
 @contextmanager

@@ -1,13 +1,13 @@
 """The listener that draws figures and tracks a run, around another one."""
 
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sota_exp.report.terminal import make_console
+from sota_exp.runs.environment import get_rank
 from sota_exp.stages.tracking import NoTracker, RunTracker
 from sota_exp.training.listener import Listener, RunRequest
 from sota_exp.training.loop import StepRecord, TrainingSession, TrainingState
@@ -67,7 +67,7 @@ def print_dimly(text: str) -> None:
 
 def add_tracking(listener: Listener, say: Callable[[str], None] = print_dimly) -> Listener:
     """Combine the listener with figures and tracking. say: prints the notice of the tracking."""
-    return TrackingListener(inner=listener, is_main=os.environ.get("RANK", "0") == "0", say=say)
+    return TrackingListener(inner=listener, is_main=get_rank() == 0, say=say)
 
 
 def draw_or_warn(directory: Path) -> None:

@@ -1,0 +1,38 @@
+import logging
+import os
+
+import pytest
+
+from sota_exp.cli.main import run_command_line
+from sota_exp.runs.environment import changed_environment, get_rank, only_the_first_speaks
+
+
+def test_variables_hold_for_a_while_only(monkeypatch):
+    monkeypatch.setenv("SOTA_EXP_KEPT", "before")
+    monkeypatch.delenv("SOTA_EXP_NEW", raising=False)
+    with pytest.raises(ZeroDivisionError), changed_environment({"SOTA_EXP_KEPT": "now", "SOTA_EXP_NEW": "1"}):
+        assert (os.environ["SOTA_EXP_KEPT"], os.environ["SOTA_EXP_NEW"]) == ("now", "1")
+        _ = 1 / 0
+    assert os.environ["SOTA_EXP_KEPT"] == "before" and "SOTA_EXP_NEW" not in os.environ
+
+
+@pytest.mark.parametrize(("rank", "speaks"), [(None, True), ("0", True), ("1", False), ("7", False)])
+def test_of_torchruns_processes_only_the_first_speaks(monkeypatch, capsys, caplog, rank, speaks):
+    monkeypatch.delenv("RANK", raising=False)
+    if rank is not None:
+        monkeypatch.setenv("RANK", rank)
+    with only_the_first_speaks():
+        print("a result")
+        logging.getLogger("sota_exp").warning("a warning")
+        logging.getLogger("sota_exp").error("an error")
+    print("afterwards")
+    assert get_rank() == int(rank or 0)
+    assert capsys.readouterr().out == ("a result\n" if speaks else "") + "afterwards\n"
+    assert [record.message for record in caplog.records] == [*["a warning"] * speaks, "an error"]
+
+
+@pytest.mark.parametrize(("rank", "said"), [("0", "sota-exp: "), ("3", "sota-exp: process 3: ")])
+def test_an_error_names_its_process(monkeypatch, capsys, rank, said):
+    monkeypatch.setenv("RANK", rank)
+    assert run_command_line(["no-such-command"]) == 2
+    assert capsys.readouterr().err.startswith(said)
