@@ -182,7 +182,8 @@ def in_groups() -> list[list[Option]]:
         free = (
             group
             for group in found
-            if len(group) < NUM_TOGETHER and not any(other.slot == option.slot or str(other) in NEEDS for other in group)
+            if len(group) < NUM_TOGETHER
+            and not any(other.slot == option.slot or str(other) in NEEDS for other in group)
         )
         group = None if str(option) in NEEDS else next(free, None)
         if group is None:

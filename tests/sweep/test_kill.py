@@ -19,7 +19,6 @@ from tests.sweep.killing import TOY, assert_all_end_well, drive, found, start
 pytestmark = pytest.mark.slow
 
 
-
 def toy(num_trials, *more):
     return [
         "lr=tag(log,interval(0.001,10))",
