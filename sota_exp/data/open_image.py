@@ -66,5 +66,5 @@ def explain_error(error: Exception) -> str:
 
 
 # Pillow refuses images of twice this number, in every library that uses it, and warns of those in between.
-Image.MAX_IMAGE_PIXELS = read_limit() // 2
+Image.MAX_IMAGE_PIXELS = read_limit() / 2  # type: ignore[assignment]  # a half too, so that an odd limit is legal itself
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
