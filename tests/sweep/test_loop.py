@@ -192,7 +192,7 @@ def test_conditional_knobs_exist_with_their_option_alone(with_figures):
 
 
 def test_the_best_of_another_sweep_is_tried_early(tmp_path):
-    _, first = sweep(6, "hydra.sweep.dir=first")
+    _, first = sweep(4, "hydra.sweep.dir=first")
     first = json.loads((tmp_path / "first" / "sweep.json").read_text())
     _, second = sweep(3, f"hydra.sweeper.warm_start={tmp_path / 'first'}", "hydra.sweeper.defaults_first=false")
     assert [e["params"] for e in second["entries"][:3]] == [item["knobs"] for item in first["ranking"][:3]]
