@@ -80,7 +80,7 @@ def load_backgrounds() -> dict[int, list[np.ndarray]]:
 def compute_resampling_weights(source: int, target: int) -> np.ndarray:
     """Weights that resample a line of `source` pixels to `target` pixels: [target, source], rows sum to 1024.
 
-    They are whole numbers, as float64, which holds all sums of them without rounding and multiplies eight times as fast.
+    Whole numbers, as float64: it holds all sums of them without rounding and multiplies eight times as fast.
 
     A triangle filter, scaled to the target pixels when reducing (antialiasing).
     """

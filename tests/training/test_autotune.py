@@ -42,7 +42,7 @@ def test_an_option_changes_the_losses_by_rounding_alone(override: str) -> None:
 
 @pytest.fixture
 def one_block(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A network of one block, and the processor's word for what it can do: PyTorch compiles programs that try it out."""
+    """A network of one block, and the processor's word for what it can do, which PyTorch tries with three programs."""
     from torch._inductor import config  # slow to import
 
     monkeypatch.setitem(small_nets.SMALL_NETWORKS, "resnet_xs", ((1,), 8))
