@@ -5,6 +5,7 @@ option changes nothing, draws only its own random numbers, and has its module, t
 """
 
 import dataclasses
+import json
 import shutil
 import sys
 import typing
@@ -131,12 +132,16 @@ def published(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TimmNetwork, "load_published", of_another_seed)
 
 
+@pytest.fixture(scope="module")
+def parts() -> dict[str, hub.Dataset]:
+    kind = hub.ClassLabel(["ant", "bee", "cat", "dog"])
+    return {"train": hub.part([index % 4 for index in range(64)], kind)}
+
+
 @pytest.fixture(autouse=True)
-def sets(monkeypatch: pytest.MonkeyPatch) -> None:
+def sets(monkeypatch: pytest.MonkeyPatch, parts: dict[str, hub.Dataset]) -> None:
     """Published sets without a network connection: torchvision takes the tiny ones, and the hub offers one of its own."""
     archives.admit(monkeypatch)
-    kind = hub.ClassLabel(["ant", "bee", "cat", "dog"])
-    parts = {"train": hub.part([index % 4 for index in range(64)], kind)}
     monkeypatch.setitem(sys.modules, "datasets", hub.module(lambda *_, **__: parts))
 
 
@@ -194,15 +199,15 @@ def with_neutral(option: Option) -> Configuration:
     return composed(*context, f"{option.slot}={neutral(option.slot)}")
 
 
-def trace_once(configuration: Configuration) -> Trace:
-    """Many options have one configuration to be compared with."""
-    if id(configuration) not in _traced:
-        _traced[id(configuration)] = configuration, trace_of(configuration.experiment)
-    return _traced[id(configuration)][1]
+def trace_once(configuration: Configuration, interrupt_at: int | None = None) -> Trace:
+    """Options that do nothing have one configuration, and many others are compared with it."""
+    key = json.dumps([configuration.choices, configuration.values], sort_keys=True), interrupt_at
+    if key not in _traced:
+        _traced[key] = trace_of(configuration.experiment, interrupt_at)
+    return _traced[key]
 
 
-#: By identity, beside the configuration itself, so that none takes another's place.
-_traced: dict[int, tuple[Configuration, Trace]] = {}
+_traced: dict[tuple[str, int | None], Trace] = {}
 
 
 def differences(one: Trace, other: Trace) -> set[str]:
@@ -247,10 +252,10 @@ def test_it_composes_and_builds_a_stage_of_its_slot(option: Option, made: Path) 
 @every_option
 def test_it_trains_repeats_resumes_and_changes_something(option: Option, made: Path) -> None:
     """Six steps; again, with a checkpoint in the middle of the second epoch; and beside the slot's neutral option."""
-    experiment = with_option(option, made).experiment
-    trace = trace_of(experiment)
+    configuration = with_option(option, made)
+    trace = trace_once(configuration)
     assert all(map(torch.isfinite, torch.tensor(trace.losses))) and len(trace.losses) >= 6
-    assert differences(trace, trace_of(experiment, interrupt_at=4)) == set()
+    assert differences(trace, trace_once(configuration, interrupt_at=4)) == set()
     if option.name == neutral(option.slot):
         return
     changed = differences(trace, trace_once(with_neutral(option)))

@@ -173,8 +173,8 @@ def shipped(made: Configuration, directory: Path) -> dict[str, float]:
     return dict(result["metrics"])
 
 
-def in_threes() -> list[list[Option]]:
-    """Every option once: three of different slots together, but alone what needs something else too."""
+def in_groups() -> list[list[Option]]:
+    """Every option once: six of different slots together, but alone what needs something else too."""
     found: list[list[Option]] = []
     for option in options():
         if option.slot.split("/")[0] not in GROUPS or str(option) in LEFT_OUT:
@@ -182,7 +182,8 @@ def in_threes() -> list[list[Option]]:
         free = (
             group
             for group in found
-            if len(group) < 3 and not any(other.slot == option.slot or str(other) in NEEDS for other in group)
+            if len(group) < NUM_TOGETHER
+            and not any(other.slot == option.slot or str(other) in NEEDS for other in group)
         )
         group = None if str(option) in NEEDS else next(free, None)
         if group is None:
@@ -194,7 +195,7 @@ def in_threes() -> list[list[Option]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["small_images", "torchvision"])
 def test_every_option_runs_on_top_of_the_whole_recipe(recipe: str, published: None, tmp_path: Path) -> None:
-    failures, refused, groups = {}, [], in_threes()
+    failures, refused, groups = {}, [], in_groups()
     for group in groups:
         name = " ".join(map(str, group))
         made = composed(*overrides_on(recipe, group))

@@ -78,7 +78,9 @@ def load_backgrounds() -> dict[int, list[np.ndarray]]:
 
 @functools.lru_cache(maxsize=256)
 def compute_resampling_weights(source: int, target: int) -> np.ndarray:
-    """Weights that resample a line of `source` pixels to `target` pixels: int64 [target, source], rows sum to 1024.
+    """Weights that resample a line of `source` pixels to `target` pixels: [target, source], rows sum to 1024.
+
+    Whole numbers, as float64: it holds all sums of them without rounding and multiplies eight times as fast.
 
     A triangle filter, scaled to the target pixels when reducing (antialiasing).
     """
@@ -89,17 +91,17 @@ def compute_resampling_weights(source: int, target: int) -> np.ndarray:
     heights = np.maximum(radius - distance, 0)
     weights = heights * 1024 // heights.sum(axis=1, keepdims=True)
     weights[np.arange(target), weights.argmax(axis=1)] += 1024 - weights.sum(axis=1)
-    return weights
+    return weights.astype(np.float64)
 
 
 def resample(image: np.ndarray, side: int) -> np.ndarray:
-    """Uint8 [H, W] or [H, W, C] → uint8 [side, side] or [side, side, C], in integer arithmetic."""
+    """Uint8 [H, W] or [H, W, C] → uint8 [side, side] or [side, side, C], in whole numbers."""
     height, width = image.shape[:2]
     if (height, width) == (side, side):
         return image
-    rows = np.tensordot(compute_resampling_weights(height, side), image.astype(np.int64), axes=(1, 0))
+    rows = np.tensordot(compute_resampling_weights(height, side), image.astype(np.float64), axes=(1, 0))
     both = np.tensordot(compute_resampling_weights(width, side), rows, axes=(1, 1)).swapaxes(0, 1)
-    return ((both + 2**19) >> 20).astype(np.uint8)
+    return ((both.astype(np.int64) + 2**19) >> 20).astype(np.uint8)
 
 
 def scale_bits(bits: int, high: int) -> int:

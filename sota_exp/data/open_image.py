@@ -66,5 +66,6 @@ def explain_error(error: Exception) -> str:
 
 
 # Pillow refuses images of twice this number, in every library that uses it, and warns of those in between.
-Image.MAX_IMAGE_PIXELS = read_limit() // 2
+# Not rounded, so that of an odd limit too an image of just so many pixels is read.
+Image.MAX_IMAGE_PIXELS = read_limit() / 2  # type: ignore[assignment]
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)

@@ -93,12 +93,16 @@ def format_storage_error(error: BaseException) -> str:
 
 @dataclass(frozen=True)
 class StudyStorage:
-    """One study in one storage. grace: seconds without a heartbeat after which a trial is stale."""
+    """One study in one storage.
+
+    grace: seconds without a heartbeat after which a trial is stale. is_there: its tables are neither made nor checked.
+    """
 
     url: str
     name: str
     heartbeat: int
     grace: int
+    is_there: bool = False
 
     @cached_property
     def storage(self) -> RDBStorage:
@@ -120,7 +124,12 @@ class StudyStorage:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             try:
                 return RDBStorage(
-                    url, engine_kwargs=options, heartbeat_interval=self.heartbeat, grace_period=self.grace
+                    url,
+                    engine_kwargs=options,
+                    skip_compatibility_check=self.is_there,
+                    heartbeat_interval=self.heartbeat,
+                    grace_period=self.grace,
+                    skip_table_creation=self.is_there,
                 )
             except ImportError as error:
                 raise ConfigError(

@@ -11,7 +11,7 @@ import logging
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -110,9 +110,10 @@ class JobTrial:
     @classmethod
     def open(cls, identity: TrialIdentity) -> "JobTrial":
         """Connect, and store this process as the owner, if the token is still valid."""
+        store = replace(identity.store, is_there=True)  # The sweep has made and checked it.
 
         def connect() -> JobTrial:
-            study = identity.store.study(pruner=build_pruner(identity.pruner))
+            study = store.study(pruner=build_pruner(identity.pruner))
             frozen = study.get_trials(deepcopy=False)[identity.number]
             trial = Trial(study, frozen._trial_id)
             if is_held(frozen, identity.token):

@@ -70,18 +70,21 @@ def test_a_data_set_of_another_package_is_refused_too() -> None:
         list(decode_split(lambda index: (Image.open(io.BytesIO(file.getvalue())), 0), 1, 0, None, "set", "of train"))
 
 
-@pytest.mark.parametrize("limit, is_read", [("199", False), ("200", True)])
-def test_the_limit_is_the_users(limit: str, is_read: bool, tmp_path: Path) -> None:
-    Image.new("1", (20, 10)).save(tmp_path / "large.png")
-    program = "import sys, pathlib; from sota_exp.data.decode import decode_file; print(decode_file(pathlib.Path(sys.argv[1])).pixels.shape)"
+def test_the_limit_is_the_users(tmp_path: Path) -> None:
+    Image.new("1", (199, 1)).save(tmp_path / "read.png")
+    Image.new("1", (20, 10)).save(tmp_path / "refused.png")
+    program = (
+        "import sys, pathlib; from sota_exp.data.decode import decode_file\n"
+        "for path in map(pathlib.Path, sys.argv[1:]): print(decode_file(path).pixels.shape)"
+    )
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program, str(tmp_path / "large.png")],
-        env=os.environ | {"SOTA_EXP_MAX_PIXELS": limit, "PYTHONPATH": str(Path(__file__).parents[2])},
+        [sys.executable, "-W", "error", "-c", program, str(tmp_path / "read.png"), str(tmp_path / "refused.png")],
+        env=os.environ | {"SOTA_EXP_MAX_PIXELS": "199", "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
     )
-    assert (done.returncode == 0) == is_read
-    assert ("10, 20" in done.stdout) if is_read else ("SOTA_EXP_MAX_PIXELS=200" in done.stderr)
+    assert done.returncode != 0 and done.stdout.splitlines() == ["torch.Size([3, 1, 199])"]
+    assert "SOTA_EXP_MAX_PIXELS=200" in done.stderr
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "many", "1e9", ""])

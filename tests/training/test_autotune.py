@@ -1,5 +1,5 @@
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import torch
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.experiment import Experiment, RuntimeSettings
 from sota_exp.errors import RunFailed
+from sota_exp.models import small_nets
 from sota_exp.training import autotune
 from sota_exp.training.device import get_default_threads, set_up_process
 from sota_exp.training.distributed import World
@@ -39,8 +40,18 @@ def test_an_option_changes_the_losses_by_rounding_alone(override: str) -> None:
     assert losses(override) == pytest.approx(losses(), rel=TOLERANCES[override], abs=0)
 
 
+@pytest.fixture
+def one_block(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A network of one block, and the processor's word for what it can do, which PyTorch tries with three programs."""
+    from torch._inductor import config  # slow to import
+
+    monkeypatch.setitem(small_nets.SMALL_NETWORKS, "resnet_xs", ((1,), 8))
+    with config.patch({"cpp.vec_isa_ok": True}):
+        yield
+
+
 @pytest.mark.slow
-def test_compiled_losses_agree_and_a_second_trial_compiles_nothing() -> None:
+def test_compiled_losses_agree_and_a_second_trial_compiles_nothing(one_block: None) -> None:
     compiled = losses("runtime.compile=true")
     assert compiled == pytest.approx(losses(), rel=1e-3)
     before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
@@ -232,16 +243,14 @@ def test_a_runs_threads_are_not_the_next_ones() -> None:
     assert seen == [1, before]
 
 
+HALF = ("regularization/dropout=head", "regularization.dropout.drop_rate=0.5")
+TENTH = ("regularization/dropout=head", "regularization.dropout.drop_rate=0.1")
+DEPTH = ("regularization/stochastic_depth=linear", "regularization.stochastic_depth.drop_path_rate=0.5")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "dropped",
-    [
-        ("regularization/dropout=head", "regularization.dropout.drop_rate=0.5"),
-        ("regularization/dropout=head", "regularization.dropout.drop_rate=0.1"),
-        ("regularization/stochastic_depth=linear", "regularization.stochastic_depth.drop_path_rate=0.5"),
-    ],
-    ids=["half", "tenth", "depth"],
-)
-def test_compiled_networks_drop_the_same_though_others_were_compiled_before(dropped: tuple[str, ...]) -> None:
+def test_compiled_networks_drop_the_same_though_others_were_compiled_before(one_block: None) -> None:
+    """The last one differs from the first in the other kind of hook alone, and draws twice in a step."""
     losses("runtime.compile=true")
-    assert losses("runtime.compile=true", *dropped) == pytest.approx(losses(*dropped), rel=1e-3)
+    for dropped in (HALF, TENTH, (*HALF, *DEPTH)):
+        assert losses("runtime.compile=true", *dropped) == pytest.approx(losses(*dropped), rel=1e-3), dropped

@@ -23,6 +23,7 @@ from sota_exp.training.listener import Pruner
 from sota_exp.training.loop import EpochRecord, fit, start_training
 from sota_exp.training.run import run
 from sota_exp.training.trainer import RunTrainer
+from tests.composing import compositions_share_their_work
 from tests.experiments import OFF, TINY, composed, session_of
 from tests.forked import START_METHOD
 from tests.training.test_run import Silent, assert_same_run, request, signalled_at
@@ -134,18 +135,23 @@ def worker(rank: int, port: int, directory: str, arguments: tuple[str, ...]) -> 
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # The tests may run under `nohup`.
     world = join_process_group(torch.device("cpu"))
     try:
-        if arguments == ("signals",):
-            found = {"interrupted": interrupted(world, Path(directory)), "clock": by_the_clock(world, Path(directory))}
-            torch.save(found, Path(directory) / f"rank{rank}.pt")
-        elif arguments:
-            from sota_exp.cli.main import run_command_line
-
-            os.chdir(directory)
-            Path(f"status{rank}").write_text(str(run_command_line(["train", *arguments])))
-        else:
-            torch.save(measured(world), Path(directory) / f"rank{rank}.pt")
+        with compositions_share_their_work():
+            work(world, directory, arguments)
     finally:
         torch.distributed.destroy_process_group()
+
+
+def work(world: World, directory: str, arguments: tuple[str, ...]) -> None:
+    if arguments == ("signals",):
+        found = {"interrupted": interrupted(world, Path(directory)), "clock": by_the_clock(world, Path(directory))}
+        torch.save(found, Path(directory) / f"rank{world.rank}.pt")
+    elif arguments:
+        from sota_exp.cli.main import run_command_line
+
+        os.chdir(directory)
+        Path(f"status{world.rank}").write_text(str(run_command_line(["train", *arguments])))
+    else:
+        torch.save(measured(world), Path(directory) / f"rank{world.rank}.pt")
 
 
 def two_processes(directory: Path, *arguments: str) -> None:

@@ -21,7 +21,7 @@ from tests.training.test_run import Silent, request
 
 pytestmark = pytest.mark.slow
 
-NUM_EPOCHS = 14
+NUM_EPOCHS = 10
 
 #: A few seconds of training, long enough to be killed within.
 LONG = (*(text for text in TINY if not text.startswith(("schedule.length", "data.num_images"))), *OFF,
@@ -76,12 +76,12 @@ def assert_alike(place, reference):
 
 def test_terminated_twice_and_killed_once_it_ends_alike(tmp_path, reference):
     place = tmp_path / "killed"
-    status, said = ended_by(signal.SIGTERM, place, 0.15)
+    status, said = ended_by(signal.SIGTERM, place, 0.1)
     assert status == 143 and "interrupted by signal 15; repeat the command to go on" in said and "Traceback" not in said
     assert json.loads((place / "result.json").read_text())["status"] == "interrupted"
     assert (place / "checkpoint" / "state.pt").exists()
-    assert ended_by(signal.SIGKILL, place, 0.4)[0] == -9
-    assert ended_by(signal.SIGINT, place, 0.3)[0] == 130
+    assert ended_by(signal.SIGKILL, place, 0.2)[0] == -9
+    assert ended_by(signal.SIGINT, place, 0.15)[0] == 130
     run(place)
     result = json.loads((place / "result.json").read_text())
     assert result["status"] == "finished"
@@ -92,7 +92,7 @@ def test_terminated_twice_and_killed_once_it_ends_alike(tmp_path, reference):
 def test_terminated_with_one_and_with_two_data_workers_it_ends_alike(tmp_path, reference):
     place = tmp_path / "killed"
     for num_workers in (1, 2):
-        assert ended_by(signal.SIGTERM, place, 0.2, f"runtime.workers={num_workers}")[0] == 143
+        assert ended_by(signal.SIGTERM, place, 0.15, f"runtime.workers={num_workers}")[0] == 143
     run(place, "runtime.workers=2")
     assert json.loads((place / "result.json").read_text())["resumed"] == 2
     assert_alike(place, reference)
@@ -102,7 +102,7 @@ def test_signals_to_all_processes_of_a_job_reach_data_workers_too_and_it_ends_al
     """As a terminal that closes and a batch system send them."""
     place = tmp_path / "killed"
     for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM):
-        status, said = ended_by(number, place, 0.1, "runtime.workers=2", send=os.killpg)
+        status, said = ended_by(number, place, 0.05, "runtime.workers=2", send=os.killpg)
         assert status == 128 + number and f"interrupted by signal {number}" in said and "Traceback" not in said
     run(place, "runtime.workers=2")
     assert json.loads((place / "result.json").read_text())["resumed"] == 4

@@ -123,7 +123,8 @@ def test_exported_weights_keep_what_they_were_trained_on(
     for name in ("trained_on.npy", "digests.json"):
         (tmp_path / "old" / name).unlink()
     output = tmp_path / "exported"
-    for weights in (f"run={place / 'run'}", f"weights={place / 'run' / 'checkpoint' / 'best.safetensors'}"):
+    named = [f"run={place / 'run'}", f"weights={place / 'run' / 'checkpoint' / 'best.safetensors'}"]
+    for weights in named if form == "safetensors" else named[:1]:  # an export of PyTorch takes a second
         assert run("export", weights, f"format={form}", f"output={output}") == 0
         assert (output / "trained_on.npy").read_bytes() == (place / "run" / "trained_on.npy").read_bytes()
     if form == "safetensors":
