@@ -14,6 +14,7 @@ from sota_exp.config.experiment import Experiment, RuntimeSettings
 from sota_exp.errors import ConfigError
 from sota_exp.training import distributed
 from sota_exp.training.distributed import World
+from sota_exp.training.gpu_lease import lease_gpu
 from sota_exp.training.memory import free_device_memory, reuse_freed_memory
 
 #: A control group's time: microseconds of CPU, or "max", in so many of a clock.
@@ -72,8 +73,12 @@ def set_up_process(experiment: Experiment) -> tuple[World, torch.device]:
     """This process among those of the run, and its device; sets the number of threads and the allocator's options."""
     reuse_freed_memory()
     free_device_memory()
-    device = pick_device(experiment.runtime.device, distributed.read_world())
+    asked, alone = experiment.runtime.device, distributed.read_world().size == 1
+    device = pick_device(asked, distributed.read_world())
     if device.type == "cuda":
+        if alone and ":" not in asked:
+            gpus = range(torch.cuda.device_count())
+            device = torch.device("cuda", lease_gpu([str(torch.cuda.get_device_properties(gpu).uuid) for gpu in gpus]))
         torch.cuda.set_device(device)  # Else libraries would open GPU 0 in every process.
     world = distributed.join_process_group(device)
     set_numerics(experiment.runtime, device)

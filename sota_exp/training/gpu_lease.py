@@ -1,0 +1,51 @@
+"""One job a GPU: jobs on one machine that name no GPU take a free one each, and wait while there is none.
+
+A GPU is held by a lock on a file in the folder for temporary files, which ends with the process.
+"""
+
+import logging
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks for a free GPU.
+SECONDS_BETWEEN_LOOKS = 1.0
+
+_held: dict[str, FileLock] = {}
+
+
+def lease_gpu(identities: Sequence[str], folder: Path | None = None) -> int:
+    """The index of a GPU that no other process holds; this one keeps it until it ends. Waits for one, and says so.
+
+    identities: of the GPUs of this machine that the process sees. folder: of the locks.
+    """
+    is_told = False
+    while True:
+        for index, identity in enumerate(identities):
+            if identity in _held:
+                return index
+        for index, identity in enumerate(identities):
+            if (lock := _try_to_hold(identity, folder or Path(tempfile.gettempdir()))) is not None:
+                _held[identity] = lock
+                return index
+        if not is_told:
+            which = "the GPU is" if len(identities) == 1 else f"all {len(identities)} GPUs are"
+            log.warning("%s in use by other jobs of sota-exp: waiting; runtime.device=cuda:0 shares one", which)
+            is_told = True
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _try_to_hold(identity: str, folder: Path) -> FileLock | None:
+    lock = FileLock(folder / f"sota-exp-gpu-{identity}.lock", timeout=0, mode=0o666, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        return None
+    except OSError:  # a folder that can't be written to: nothing is known of other jobs
+        log.warning("%s can't be written to, so other jobs may use the same GPU", folder)
+    return lock
