@@ -18,6 +18,9 @@ from sota_exp import CONF
 #: Where the files lie that no test changes.
 SHIPPED = (f"file://{CONF}", "pkg://hydra.conf", "structured://")
 
+#: What is kept, by what it was made of: of the whole process, so that the forks of one that has composed find it.
+_kept: dict[object, bytes] = {}
+
 
 @contextlib.contextmanager
 def compositions_share_their_work() -> Iterator[None]:
@@ -30,12 +33,11 @@ def compositions_share_their_work() -> Iterator[None]:
     load_file = ConfigRepository.load_config
     embed_file = ConfigLoaderImpl._load_single_config
     merge_files = ConfigLoaderImpl._compose_config_from_defaults_list
-    kept: dict[object, bytes] = {}
 
     def once(make: Callable[[], Any], *key: object) -> Any:
-        if key not in kept:
-            kept[key] = pickle.dumps(make())
-        return pickle.loads(kept[key])
+        if key not in _kept:
+            _kept[key] = pickle.dumps(make())
+        return pickle.loads(_kept[key])
 
     def identify(default: ResultDefault, repo: IConfigRepository) -> tuple[object, ...]:
         found = repo.load_config(str(default.config_path))
