@@ -3,7 +3,7 @@
 import pytest
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from sota_exp.config.hydra_compose import compose_with_hydra
 from sota_exp.config.overrides import compose_configuration
@@ -11,9 +11,11 @@ from sota_exp.config.values import flatten
 
 #: What `compositions_share_their_work` of tests/composing.py replaces.
 REPLACED = (
+    (ConfigRepository, "_find_object_source"),
     (ConfigRepository, "load_config"),
     (ConfigLoaderImpl, "_load_single_config"),
     (ConfigLoaderImpl, "_compose_config_from_defaults_list"),
+    (DictConfig, "__deepcopy__"),
 )
 
 
