@@ -1,4 +1,4 @@
-"""Imported by the server of tests/forked.py: composes and builds once what most programs do, so that its forks find it."""
+"""Imported by the server of tests/forked.py: composes and builds once what most programs do, for its forks."""
 
 from sota_exp.config.rules import check_rules
 from tests.composing import compositions_share_their_work

@@ -116,7 +116,7 @@ _copy_node = DictConfig.__deepcopy__
 
 @functools.wraps(_copy_node)
 def copy_by_pickle(self: DictConfig, memo: dict[int, Any]) -> DictConfig:
-    """A copy of a node that has no parent, which would be pickled too; a node of a class that no module has is copied."""
+    """A copy: by pickle where no parent would be pickled too, and where the classes are those of a module."""
     if self._get_parent() is None:
         with contextlib.suppress(pickle.PicklingError, AttributeError, TypeError):
             copied: DictConfig = pickle.loads(pickle.dumps(self))

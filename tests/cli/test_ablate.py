@@ -45,7 +45,7 @@ def finished(study: Path) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int], str]:
-    """The directory of a study that has run with one seed, then with two; the results of the first time; what it said."""
+    """A study that has run with one seed, then with two: its directory, the results of the first time, what it said."""
     directory, said = tmp_path_factory.mktemp("extended"), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
         patch.chdir(directory)

@@ -137,7 +137,7 @@ def test_a_path_is_printed_as_it_was_given(
 def test_memory_does_not_grow_with_large_images(
     num: int, size: tuple[int, int], ending: str, limit: int, finished: Path, tmp_path: Path
 ) -> None:
-    """25 photographs of 12 megapixels take 900 MB decoded, six of 80 take 1.5 GB; one of 80 takes 800 MB with its copies."""
+    """Decoded, 25 photos of 12 megapixels take 900 MB, six of 80 1.5 GB; one of 80 takes 800 MB with copies."""
     Image.new("RGB", size).save(tmp_path / f"0.{ending}", compress_level=1)
     for index in range(1, num):
         os.link(tmp_path / f"0.{ending}", tmp_path / f"{index}.{ending}")
