@@ -20,6 +20,9 @@ setup: $(STAMP)  ## make .venv with everything in it (a few minutes, once)
 train: $(STAMP)  ## train on the embedded images: about two minutes on two cores
 	$(BIN)/sota-exp train
 
+# The tests and the programs that they start compile each module once, also where Python is told to keep nothing.
+test check torture: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(STAMP)  ## the whole test suite, with a share of the torture
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not torture"
 

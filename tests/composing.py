@@ -11,12 +11,19 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository, ConfigResult, IConfigRepository
 from hydra.core.default_element import ResultDefault
 from hydra.core.object_type import ObjectType
+from hydra.plugins.config_source import ConfigSource
 from omegaconf import DictConfig, OmegaConf
 
 from sota_exp import CONF
 
 #: Where the files lie that no test changes.
-SHIPPED = (f"file://{CONF}", "pkg://hydra.conf", "structured://")
+SHIPPED = frozenset((f"file://{CONF}", "pkg://hydra.conf", "structured://"))
+
+#: What is kept, by what it was made of: of the whole process, so that the forks of one that has composed find it.
+_kept: dict[object, bytes] = {}
+
+#: Which of the places of `SHIPPED` has a file or group.
+_places: dict[object, int | None] = {}
 
 
 @contextlib.contextmanager
@@ -25,23 +32,35 @@ def compositions_share_their_work() -> Iterator[None]:
     once, and Hydra merges once what each list of files has below one key. Files of a test's own are read each time, and
     count by what they contain. `tests/config/test_hydra_compose.py` compares with Hydra left alone.
 
-    What is kept is a pickle: it is read ten times as fast as OmegaConf's nodes are copied.
+    What is kept is a pickle: it is read ten times as fast as OmegaConf's nodes are copied. So are copies of nodes made.
     """
+    find_source = ConfigRepository._find_object_source
     load_file = ConfigRepository.load_config
     embed_file = ConfigLoaderImpl._load_single_config
     merge_files = ConfigLoaderImpl._compose_config_from_defaults_list
-    kept: dict[object, bytes] = {}
 
     def once(make: Callable[[], Any], *key: object) -> Any:
-        if key not in kept:
-            kept[key] = pickle.dumps(make())
-        return pickle.loads(kept[key])
+        if key not in _kept:
+            _kept[key] = pickle.dumps(make())
+        return pickle.loads(_kept[key])
 
     def identify(default: ResultDefault, repo: IConfigRepository) -> tuple[object, ...]:
         found = repo.load_config(str(default.config_path))
         assert found is not None
         content = b"" if found.path in SHIPPED else pickle.dumps(found)
         return default.config_path, default.package, default.primary, found.provider, found.path, content
+
+    @functools.wraps(find_source)
+    def find(self: ConfigRepository, config_path: str, object_type: ObjectType | None) -> ConfigSource | None:
+        places = tuple(f"{source.scheme()}://{source.path}" for source in self.sources)
+        if not SHIPPED.issuperset(places):
+            return find_source(self, config_path, object_type)
+        key = places, config_path, object_type
+        if key not in _places:
+            source = find_source(self, config_path, object_type)
+            _places[key] = None if source is None else self.sources.index(source)
+        index = _places[key]
+        return None if index is None else self.sources[index]
 
     @functools.wraps(load_file)
     def load(self: ConfigRepository, config_path: str) -> ConfigResult | None:
@@ -87,4 +106,19 @@ def compositions_share_their_work() -> Iterator[None]:
         stack.enter_context(mock.patch.object(ConfigRepository, "load_config", load))
         stack.enter_context(mock.patch.object(ConfigLoaderImpl, "_load_single_config", embed))
         stack.enter_context(mock.patch.object(ConfigLoaderImpl, "_compose_config_from_defaults_list", merge))
+        stack.enter_context(mock.patch.object(ConfigRepository, "_find_object_source", find))
+        stack.enter_context(mock.patch.object(DictConfig, "__deepcopy__", copy_by_pickle))
         yield
+
+
+_copy_node = DictConfig.__deepcopy__
+
+
+@functools.wraps(_copy_node)
+def copy_by_pickle(self: DictConfig, memo: dict[int, Any]) -> DictConfig:
+    """A copy: by pickle where no parent would be pickled too, and where the classes are those of a module."""
+    if self._get_parent() is None:
+        with contextlib.suppress(pickle.PicklingError, AttributeError, TypeError):
+            copied: DictConfig = pickle.loads(pickle.dumps(self))
+            return copied
+    return _copy_node(self, memo)

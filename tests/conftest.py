@@ -86,14 +86,18 @@ def own_logging() -> Iterator[None]:
 
 @pytest.fixture
 def charts_only_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    only_make_charts(monkeypatch)
+
+
+def only_make_charts(patch: pytest.MonkeyPatch) -> None:
     """Charts are made, but an empty picture stands for each: half of the time of a page, for tests that read its words."""
     import vl_convert
 
     empty = '<svg width="1" height="1" viewBox="0 0 1 1" xmlns="http://www.w3.org/2000/svg"></svg>'
     file = io.BytesIO()
     Image.new("RGB", (1, 1)).save(file, format="png")
-    monkeypatch.setattr(vl_convert, "vegalite_to_svg", lambda tree: empty)
-    monkeypatch.setattr(vl_convert, "svg_to_png", lambda svg, scale: file.getvalue())
+    patch.setattr(vl_convert, "vegalite_to_svg", lambda tree: empty)
+    patch.setattr(vl_convert, "svg_to_png", lambda svg, scale: file.getvalue())
 
 
 def compare_with_schema(patch: pytest.MonkeyPatch) -> None:

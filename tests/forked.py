@@ -12,11 +12,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from multiprocessing import reduction
+from multiprocessing import forkserver, reduction
 from pathlib import Path
 from typing import Any
 
+from sota_exp.runs.environment import changed_environment
 from tests.composing import compositions_share_their_work
+from tests.options import ROOT
 
 START_METHOD = "forkserver"
 
@@ -47,6 +49,8 @@ _context.set_forkserver_preload(
         "sota_exp.sweep.loop",
         "sota_exp.tracking.mlflow_upload",
         "sota_exp.training.run",
+        "vl_convert",
+        "tests.composed",
     ]
 )
 
@@ -56,6 +60,8 @@ class Forked:
 
     def __init__(self, target: Callable[..., None], *arguments: object) -> None:
         self._process = _context.Process(target=target, args=arguments, daemon=False)
+        with changed_environment({"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}):
+            forkserver.ensure_running()  # with the tests on its path, wherever the first program starts
         self._process.start()
 
     @property
@@ -147,6 +153,7 @@ def _run(arguments: Sequence[str], path: Path | None, cwd: Path, output: Path, e
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
+    os.fsync = lambda descriptor: None  # as in conftest.py: no test loses power
     signal.signal(signal.SIGINT, signal.default_int_handler)
     multiprocessing.set_start_method(START_METHODS[0], force=True)  # Python's own, as in a program that was started
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # The tests may run under `nohup`.

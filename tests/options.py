@@ -6,9 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sota_exp.cli.technique_template import PLACEHOLDERS
+from sota_exp.config.formats import load_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -54,7 +53,7 @@ def options(root: Path = ROOT) -> list[Option]:
 @cache
 def yaml_of(text: str) -> dict[str, Any]:
     """The content of a file of conf/; many tests read the same. Not to be changed."""
-    return yaml.safe_load(text) or {}
+    return load_yaml(text) or {}
 
 
 @cache

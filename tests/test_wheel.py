@@ -31,10 +31,10 @@ def wheel(tmp_path_factory):
 def installed(wheel, tmp_path_factory):
     """`bin/` of a new environment that has the wheel, and this environment's packages but not its editable install."""
     place = tmp_path_factory.mktemp("venv")
-    venv.create(place, with_pip=True)
+    venv.create(place)
     python = place / "bin" / "python"
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
-    subprocess.run(pip, check=True, capture_output=True)
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*pip, str(wheel)], check=True, capture_output=True)
     site = Path(subprocess.run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], check=True, capture_output=True, text=True).stdout.strip())  # fmt: skip
     # A path file adds the folder alone: the path files in it, the editable install's among them, are not read.
     (site / "packages.pth").write_text(sysconfig.get_path("purelib") + "\n")
@@ -60,7 +60,7 @@ def test_every_option_is_inside(wheel):
 def test_it_is_the_wheel_that_runs(installed, tmp_path):
     script = "import sota_exp; print(sota_exp.__file__); print(sota_exp.CONF)"
     done = subprocess.run(
-        [installed / "python", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+        [installed / "python", "-I", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     package, conf = map(Path, done.stdout.split())
     assert installed.parent in package.parents

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from omegaconf import MISSING, OmegaConf
-from omegaconf.errors import OmegaConfBaseException, ValidationError
+from omegaconf.errors import OmegaConfBaseException
 
 from sota_exp.config.formats import get_target
 from sota_exp.config.hints import format_options_with_key
@@ -125,43 +125,54 @@ def require_values(tree: Mapping[str, Any], types: Mapping[str, Any], key: str) 
 
 
 def convert_values(types: Mapping[str, Any], values: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """Values converted and checked by OmegaConf, with a structured schema of `types`.
+    """Values converted and checked by OmegaConf, each as a field of its type.
 
     Raises:
         ConfigError: a value has another type, or is infinite or NaN.
     """
-    if not types:
-        return {}
-    converted: dict[str, Any] = pickle.loads(_convert(tuple(types.items()), pickle.dumps(dict(values)), key))
-    return converted
-
-
-@functools.lru_cache(maxsize=2048)
-def _convert(types: tuple[tuple[str, Any], ...], values: bytes, key: str) -> bytes:
-    """`convert_values` of pickled values; most values of a sweep's or a study's configurations are the same ones."""
-    typed = OmegaConf.structured(_schema(types))
-    for name, value in pickle.loads(values).items():
-        kind = dict(types)[name]
-        try:
-            # OmegaConf takes ${x} for any type; here all values are resolved, and only a text may contain it.
-            if "${" in str(value) and str not in _list_types(kind):
-                raise ValidationError(value)
-            # OmegaConf takes a list as an item of a list of numbers.
-            if isinstance(value, list) and any(isinstance(item, list | Mapping) for item in value):
-                raise ValidationError(value)
-            OmegaConf.update(typed, name, value)
-        except (OmegaConfBaseException, OverflowError) as error:
+    converted: dict[str, Any] = {}
+    for name, kind in types.items():
+        value = values[name]
+        made = None if is_of_type(value, kind) else _convert(kind, pickle.dumps(value))
+        if made == b"":
             raise ConfigError(
                 f"{join_key(key, name)}={format_given_value(value)}: expected {_describe_type(kind)}"
                 f"{_explain_fraction(value)}"
-            ) from error
+            )
+        converted[name] = value if made is None else pickle.loads(made)
+    for name, value in converted.items():
+        if not _is_finite(value):
+            raise ConfigError(f"{join_key(key, name)}={format_given_value(value)} is not legal: a finite number")
+    return converted
+
+
+def is_of_type(value: object, kind: object) -> bool:
+    """Whether a value is plainly of a type, so that OmegaConf would leave it as it is."""
+    if value is None:
+        return type(None) in typing.get_args(kind)
+    kinds = (kind, *typing.get_args(kind)) if type(None) in typing.get_args(kind) else (kind,)
+    return type(value) in (bool, int, float) and type(value) in kinds
+
+
+@functools.lru_cache(maxsize=8192)
+def _convert(kind: Any, pickled: bytes) -> bytes:
+    """A pickled value as OmegaConf converts it for a field of a type, pickled; empty where it is not of the type."""
+    value = pickle.loads(pickled)
+    # OmegaConf takes ${x} for any type; here all values are resolved, and only a text may contain it.
+    if "${" in str(value) and str not in _list_types(kind):
+        return b""
+    # OmegaConf takes a list as an item of a list of numbers.
+    if isinstance(value, list) and any(isinstance(item, list | Mapping) for item in value):
+        return b""
+    typed = OmegaConf.structured(_schema(kind))
+    try:
+        OmegaConf.update(typed, "value", value)
+    except (OmegaConfBaseException, OverflowError):
+        return b""
     # Not resolved: the values are, and a folder may be called ${x}.
     result = OmegaConf.to_container(typed, resolve=False, throw_on_missing=True)
     assert isinstance(result, dict)
-    for name, value in result.items():
-        if not _is_finite(value):
-            raise ConfigError(f"{join_key(key, str(name))}={format_given_value(value)} is not legal: a finite number")
-    return pickle.dumps({str(name): value for name, value in result.items()})
+    return pickle.dumps(result["value"])
 
 
 def _list_types(kind: object) -> set[object]:
@@ -170,8 +181,8 @@ def _list_types(kind: object) -> set[object]:
 
 
 @functools.cache
-def _schema(types: tuple[tuple[str, Any], ...]) -> type:
-    return dataclasses.make_dataclass("Schema", [(name, kind, MISSING) for name, kind in types])
+def _schema(kind: Any) -> type:
+    return dataclasses.make_dataclass("Schema", [("value", kind, MISSING)])
 
 
 def _is_finite(value: object) -> bool:

@@ -6,9 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
-from sota_exp.config.formats import NEUTRAL_PREFIX
+from sota_exp.config.formats import NEUTRAL_PREFIX, load_yaml
 
 #: Groups whose files set several choices or values, so that they are not options of one slot.
 GROUPS_OF_PRESETS = ("experiment", "recipe", "scale", "runtime", "hydra", "search", "study")
@@ -24,15 +22,20 @@ DEFAULT_OPTIONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogOption:
-    """One option of a group: `summary` from the first line of its YAML, `paper` from its module's docstring."""
+    """One option of a group: `summary` from the first line of its YAML. `package`: the directory of the modules."""
 
     group: str
     name: str
     summary: str
-    paper: str
     defaults: dict[str, object]
     is_neutral: bool
     target: str
+    package: Path
+
+    @property
+    def paper(self) -> str:
+        """The `Paper:` entry of its module; empty where it has none. Read when it is asked for."""
+        return _read_paper(self.target, self.package)
 
     @property
     def is_no_technique(self) -> bool:
@@ -59,7 +62,7 @@ def load_catalog(conf: Path, package: Path) -> list[CatalogOption]:
 def _read_option(path: Path, conf: Path, package: Path) -> CatalogOption | None:
     group = str(path.parent.relative_to(conf))
     text = path.read_text()
-    node = yaml.safe_load(text) or {}
+    node = load_yaml(text) or {}
     if group.split("/")[0] in GROUPS_OF_PRESETS or "_target_" not in node:
         return None
     target = node.pop("_target_")
@@ -67,10 +70,10 @@ def _read_option(path: Path, conf: Path, package: Path) -> CatalogOption | None:
         group=group,
         name=path.stem,
         summary=text.splitlines()[0].lstrip("# ").rstrip("."),
-        paper=_read_paper(target, package),
         defaults=node,
         is_neutral=target.startswith(NEUTRAL_PREFIX),
         target=target,
+        package=package,
     )
 
 

@@ -98,7 +98,7 @@ def compute_effects(
                 high=scale * float(coefficient + critical * error),
                 p_value=2 * float(stdtr(df, -t)),
                 p_adjusted=1 - maximum_modulus_cdf(t, len(kept), df),
-                aliases=tuple(find_aliases(names, matrix, term, terms)),
+                aliases=_find_aliases(tuple(names), matrix.tobytes(), term, tuple(terms)),
             )
         )
     return estimates
@@ -113,13 +113,24 @@ def _compute_t(coefficient: float, error: float) -> float:
 @functools.cache
 def _estimable(cells: bytes, num_factors: int, terms: tuple[tuple[int, ...], ...]) -> list[tuple[int, ...]]:
     """The terms that are linearly independent of the intercept and of earlier terms; `cells`: the bytes of a design."""
-    design = np.frombuffer(cells, np.int64).reshape(-1, num_factors)
+    design = _read_cells(cells, num_factors)
     kept: list[tuple[int, ...]] = []
     for term in terms:
         model = np.column_stack([np.ones(len(design)), compute_term_columns(design, [*kept, term])])
         if np.linalg.matrix_rank(model) == model.shape[1]:
             kept.append(term)
     return kept
+
+
+@functools.cache
+def _find_aliases(
+    names: tuple[str, ...], cells: bytes, term: tuple[int, ...], others: tuple[tuple[int, ...], ...]
+) -> tuple[str, ...]:
+    return tuple(find_aliases(names, _read_cells(cells, len(names)), term, others))
+
+
+def _read_cells(cells: bytes, num_factors: int) -> NDArray[np.int64]:
+    return np.frombuffer(cells, np.int64).reshape(-1, num_factors)
 
 
 def find_aliases(

@@ -1,5 +1,7 @@
 """`sota-exp ablate` on the smallest real study: its files and output, mistakes, and resuming."""
 
+import contextlib
+import io
 import json
 import random
 import signal
@@ -11,6 +13,7 @@ import pytest
 
 from sota_exp.cli.ablate import build_directory_override
 from sota_exp.cli.main import run_command_line
+from tests.conftest import only_make_charts
 from tests.experiments import TINY
 from tests.forked import Program
 from tests.options import ROOT
@@ -40,13 +43,27 @@ def finished(study: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in study.glob("runs/*/*/result.json")}
 
 
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int], str]:
+    """A study that has run with one seed, then with two: its directory, the results of the first time, what it said."""
+    directory, said = tmp_path_factory.mktemp("extended"), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+        patch.chdir(directory)
+        patch.setenv("SOTA_EXP_CACHE", str(directory / "cache"))
+        only_make_charts(patch)
+        assert run_command_line(small("study.seeds=1")) == 0
+        first = finished(directory / "study")
+        assert run_command_line(small("study.seeds=2")) == 0
+    return directory, first, said.getvalue()
+
+
 @pytest.mark.usefixtures("charts_only_made")
-def test_a_study_runs_once_and_can_be_extended(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_command_line(small("study.seeds=1")) == 0
-    output = capsys.readouterr().out
+def test_a_study_runs_once_and_can_be_extended(
+    extended: tuple[Path, dict[str, int], str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    elsewhere, first, output = extended
+    monkeypatch.chdir(elsewhere)
     assert "3 arms × 1 seeds" in output and "too few seeds" in output and "study/study.json" in output
-    first = finished(elsewhere / "study")
-    assert run_command_line(small("study.seeds=2")) == 0
     found = json.loads((elsewhere / "study" / "study.json").read_text())
     after = finished(elsewhere / "study")
     assert len(first) == 3 and len(after) == 6 and all(after[path] == mark for path, mark in first.items())
@@ -114,9 +131,10 @@ def without_costs(directory: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_a_study_terminated_twice_and_killed_once_ends_as_an_uninterrupted_one(elsewhere: Path) -> None:
-    whole, cut, rng = elsewhere / "whole", elsewhere / "cut", random.Random(15)
-    assert started(whole).wait() == 0
+def test_a_study_terminated_twice_and_killed_once_ends_as_an_uninterrupted_one(
+    extended: tuple[Path, dict[str, int], str], elsewhere: Path
+) -> None:
+    whole, cut, rng = extended[0], elsewhere / "cut", random.Random(15)
     seen: dict[str, int] = {}
     for goal, number in ((1, signal.SIGTERM), (2, signal.SIGUSR1), (3, signal.SIGKILL)):
         process = started(cut)

@@ -1,11 +1,8 @@
 """`sota-exp dashboard`: port, store, and end of the server."""
 
-import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +13,7 @@ from sota_exp.cli import sync
 from sota_exp.cli.dashboard import find_free_port, main, prepare_experiment
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.runs.mlflow_store import find_connection_problem, open_store
+from tests.forked import Program
 
 
 def test_a_port_in_use_is_skipped() -> None:
@@ -39,21 +37,18 @@ def test_a_server_that_does_not_answer() -> None:
 
 @pytest.mark.slow
 def test_it_creates_the_store_and_ends_at_ctrl_c(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "sota_exp", "dashboard", "--no-browser", "--port", "5200"]
-    environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            lines = []
-            while not lines or "Ctrl-C" not in lines[-1]:
-                lines.append(process.stdout.readline())
-                assert process.poll() is None, lines
-            address = next(line for line in lines if "http://" in line).strip().split("/#/")[0]
-            assert not find_connection_problem(address, 5.0)
-            process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=30) == 0
-        finally:
-            process.kill()
+    said = tmp_path / "said.txt"
+    process = Program("dashboard", "--no-browser", "--port", "5200", cwd=tmp_path, output=said)
+    try:
+        while not said.exists() or "Ctrl-C" not in said.read_text():
+            assert process.poll() is None, said.read_text()
+            time.sleep(0.05)
+        address = next(line for line in said.read_text().splitlines() if "http://" in line).strip().split("/#/")[0]
+        assert not find_connection_problem(address, 5.0)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 0
+    finally:
+        process.kill()
     time.sleep(0.2)
     assert find_connection_problem(address, 0.5)
     assert (tmp_path / "mlflow.db").exists()

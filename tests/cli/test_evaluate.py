@@ -218,7 +218,10 @@ def test_the_same_command_twice_is_done_once(finished: Path, tmp_path: Path) -> 
         (["weights={tmp}"], "is a folder, not a file; give a file that ends in"),
         (["run={finished}/result.json"], "a file, not a folder"),
         (["weights={tmp}/empty.safetensors"], "is an empty file; give a file"),
-        (["weights={tmp}/lone.safetensors"], "a safetensors file or a PyTorch file of tensors and plain values"),
+        (
+            ["weights={tmp}/lone.safetensors", *TINY[:6]],
+            "a safetensors file or a PyTorch file of tensors and plain values",
+        ),
         (["run={finished}", "data.num_classes=5"], "the model has no class 'color_04'; its 4 classes are 'color_00'"),
         (["run={finished}", "evaluation/tta=filp"], "Did you mean flip?"),
         (["run={finished}", "hydra.run.dir={finished}"], "holds another result"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -68,7 +69,8 @@ def test_every_name_works_everywhere(tmp_path, name, tracking):
         assert list(Path(os.fsdecode(place), "mlartifacts").glob("*/*/artifacts/result.json"))
 
 
-def test_in_a_folder_not_in_utf_8_the_default_database_is_refused_at_once_and_another_works(tmp_path):
+def test_in_a_folder_not_in_utf_8_the_default_database_is_refused_at_once_and_another_works(tmp_path, made_store):
+    shutil.copy(made_store, tmp_path / "mlflow.db")
     place = os.path.join(os.fsencode(tmp_path), b"bytes\xff")
     os.makedirs(place)
     words = ["train", *TINY, "schedule.length.epochs=1", "tracking=mlflow"]

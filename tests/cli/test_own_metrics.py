@@ -83,10 +83,11 @@ def test_a_metric_that_is_no_number_or_has_a_name_of_ours_fails_the_run(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("charts_only_made")
 @pytest.mark.parametrize("objective", ["val/macro_f1", "val/cost", "val/top2_accuracy"])
 def test_a_sweep_searches_by_it(own: list[str], tmp_path: Path, objective: str) -> None:
     words = ["sweep", *own, *TINY, "recipe=baseline", "optimizer.lr=interval(0.01,0.1)", "hydra.sweeper.n_trials=2"]
-    words += ["hydra.sweeper.confirm={top: 1, seeds: 2}"]
+    words += ["hydra.sweeper.confirm={top: 1, seeds: 2}", "schedule.length.epochs=1"]
     words += [f"hydra.sweeper.objective={objective}", f"hydra.sweep.dir={tmp_path}/s"]
     direction = "minimize" if objective == "val/cost" else "maximize"
     words += ["evaluation/metrics=top_k", "evaluation.metrics.k=[2]"] if "top2" in objective else []
@@ -95,9 +96,11 @@ def test_a_sweep_searches_by_it(own: list[str], tmp_path: Path, objective: str) 
     assert summary["trials"]["complete"] + summary["trials"]["pruned"] == 2
 
 
+@pytest.mark.usefixtures("charts_only_made")
 @pytest.mark.parametrize("metric", ["test/balanced_accuracy", "test/cost"])
 def test_a_study_compares_by_it(own: list[str], tmp_path: Path, metric: str) -> None:
     words = ["ablate", *own, *TINY, "study=null", "study.seeds=2", "recipe=baseline", f"study.metric={metric}"]
+    words += ["schedule.length.epochs=1"]
     words += ["study.direction=minimize"] if metric == "test/cost" else []
     assert main.run_command_line([*words, f"hydra.sweep.dir={tmp_path}/s"]) == 0
     study = json.loads((tmp_path / "s" / "study.json").read_text())

@@ -21,6 +21,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return write_study(Path("multirun/ladder"), STEPS[:3], range(3), num_test=60)
 
 
+@pytest.mark.usefixtures("charts_only_made")
 @pytest.mark.parametrize("word", ["multirun/ladder", "ladder", "multirun/ladder/"])
 def test_a_study_is_reported_by_its_path_or_name(study: Path, word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run_command_line(["report", word]) == 0
@@ -50,6 +51,7 @@ def test_mistakes_are_one_line(
     assert message in line
 
 
+@pytest.mark.usefixtures("charts_only_made")
 def test_a_place_that_cannot_be_written_fails_in_one_line(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (study / "figures").write_text("a file")
     assert main.run_command_line(["report", str(study)]) == 1

@@ -128,7 +128,8 @@ NEW_SLOTS = {
 TRAIN_TWICE = """
 import sys
 from sota_exp.cli.main import run_command_line
-values = ["data=fake", "scale=smoke", "tracking=none", "data.cache=cache", "schedule.length.epochs=1"]
+from tests.experiments import TINY
+values = [*TINY, "data.cache=cache", "schedule.length.epochs=1"]
 slots = [path.rpartition("/")[::2] for path in sys.argv[1:]]
 for place in ("without", "with"):
     chosen = [f"{slot}={'none' if place == 'without' else option}" for slot, option in slots]

@@ -27,6 +27,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "photos"
 
 
+@pytest.mark.usefixtures("charts_only_made")
 @pytest.mark.parametrize(
     "command",
     [

@@ -286,24 +286,25 @@ def train(root: Path, *overrides: str) -> Program:
 
 
 @pytest.mark.slow
-def test_three_runs_at_once_on_a_store_that_is_not_there(tmp_path: Path) -> None:
-    running = [train(tmp_path, f"seed={seed}", "tracking.patience=300") for seed in range(3)]
-    assert [process.wait() for process in running] == [0] * 3, (tmp_path / "said.txt").read_text()
+def test_two_runs_at_once_on_a_store_that_is_not_there(tmp_path: Path) -> None:
+    running = [train(tmp_path, f"seed={seed}", "tracking.patience=300") for seed in range(2)]
+    assert [process.wait() for process in running] == [0] * 2, (tmp_path / "said.txt").read_text()
     directories = sorted((tmp_path / "outputs").iterdir())
-    assert len(directories) == 3
+    assert len(directories) == 2
     for directory in directories:
         assert history(SentPosition.read(directory).uri, directory) == expected(directory)
 
 
 @pytest.mark.slow
 def test_a_server_lost_in_the_middle_is_caught_up_with(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, made_store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A stopped server accepts connections, because the kernel does, and never answers; a killed one refuses them."""
     from sota_exp.cli import sync
     from sota_exp.cli.dashboard import find_free_port
 
     monkeypatch.chdir(tmp_path)
+    shutil.copy(made_store, tmp_path / "mlflow.db")
     port = find_free_port(5100)
     uri = f"http://127.0.0.1:{port}"
     serving = serve(tmp_path, port)

@@ -12,6 +12,9 @@ from tests.report.pages import Page
 from tests.report.studies import STEPS, write_study, write_tree
 from tests.report.study.test_page import FEW, MINIMAL, changed, screened
 
+#: The words are those of the page, not of its pictures.
+pytestmark = pytest.mark.usefixtures("charts_only_made")
+
 #: Words of a caption of a table → the beginning of the name of a column, one of which the table must have.
 COLUMNS = {
     r"paired difference": ["Difference"],

@@ -11,6 +11,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from sota_exp.cli import main
+from sota_exp.report.document import write
 from sota_exp.report.drawing.chart import INKS, format_ink_css
 from sota_exp.report.study.page import write_study_report
 from tests.conftest import compare_with_schema
@@ -187,7 +188,9 @@ EVIL = [
 
 
 @pytest.mark.parametrize("evil", EVIL)
-def test_hostile_words_stay_words(evil: str, usual: Page, tmp_path: Path) -> None:
+def test_hostile_words_stay_words(evil: str, usual: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(write, "write_png", lambda svg, path: None)  # of the same SVG that is in the page
+
     def poison(tree: dict[str, Any]) -> None:
         tree |= {"title": evil, "recipe": evil, "command": evil, "refused": [{"name": evil, "reason": evil}]}
         tree |= {"missing": [{"arm": evil, "reason": evil}], "rules": [{"message": evil}], "notes": [evil]}
