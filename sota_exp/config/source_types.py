@@ -182,8 +182,14 @@ def check_option(key: str, node: Mapping[str, Any], cls: SourceClass) -> None:
     leaves = {name: kind for name, kind in fields.items() if not isinstance(kind, SourceClass)}
     inert = {name for name, (_, item) in read_statements(cls).items() if item.value is not None}
     require_values({name: node.get(name) for name in inert} | dict(node), leaves, key)
-    given = {name: kind for name, kind in leaves.items() if name in node}
-    schema = type(cls.name, (), {"__annotations__": given})
+    schema = build_schema(cls, tuple(name for name in leaves if name in node))
     types = get_type_hints(schema)
     with prefix_invalid_values(key):
         require_legal_values(schema, convert_values(types, {name: node[name] for name in types}, key))
+
+
+@functools.cache
+def build_schema(cls: SourceClass, names: tuple[str, ...]) -> type:
+    """A class with some fields of `cls`; one for all runs of this process, since its legal values are cached by class."""
+    fields = read_fields(cls)
+    return type(cls.name, (), {"__annotations__": {name: fields[name] for name in names}})
