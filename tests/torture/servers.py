@@ -239,14 +239,14 @@ def check_four_writers(number: int) -> str:
 
 
 def check_locked_study(number: int, lock_seconds: float = 70.0) -> str:
-    """A report of a trial to an Optuna SQLite file that another program keeps locked for 70 s.
+    """The reports of a trial to an Optuna SQLite file that another program keeps locked for 70 s.
 
     Raises:
-        Fault: it fails, or the value is not there once.
+        Fault: it fails, training waits longer than it may, or a value is not there once.
     """
     from sota_exp.errors import RunFailed
     from sota_exp.sweep.storage import StudyStorage, resolve_storage_url
-    from sota_exp.sweep.trial import JobTrial, TrialIdentity, become_owner
+    from sota_exp.sweep.trial import ANSWER_SECONDS, JobTrial, TrialIdentity, become_owner
 
     with in_a_folder() as place:
         store = StudyStorage(url=resolve_storage_url(None, place), name="s", heartbeat=30, grace=60)
@@ -269,13 +269,18 @@ def check_locked_study(number: int, lock_seconds: float = 70.0) -> str:
         threading.Timer(lock_seconds, holder.close).start()
         began = time.monotonic()
         try:
-            own.report(0.5, 1)
-            own.complete([0.5], {})
+            for epoch in (1, 2, 3):
+                own.ask(epoch / 10, epoch, may_stop=True)
+            training = time.monotonic() - began
+            own.complete([0.3], {})
         except RunFailed as error:
             raise Fault(f"a study locked for {lock_seconds:.0f} s: {error}") from error
-        if own.frozen.intermediate_values != {1: 0.5} or own.frozen.values != [0.5]:
+        if own.frozen.intermediate_values != {1: 0.1, 2: 0.2, 3: 0.3} or own.frozen.values != [0.3]:
             raise Fault(f"a study locked for {lock_seconds:.0f} s: {own.frozen}")
-        return f"an Optuna SQLite locked for {lock_seconds:.0f} s: waited {time.monotonic() - began:.0f} s, the value is there once"
+        if training > ANSWER_SECONDS + 1:
+            raise Fault(f"a study locked for {lock_seconds:.0f} s: training waited for {training:.1f} s")
+        waited = f"training waited {training:.0f} s, the trial's end {time.monotonic() - began:.0f} s"
+        return f"an Optuna SQLite locked for {lock_seconds:.0f} s: {waited}, each value is there once"
 
 
 @functools.cache
