@@ -167,15 +167,16 @@ class JobTrial:
             return False
 
     def _answer(self, answer: Future[bool], may_stop: bool) -> None:
-        with self.asking:
-            try:
+        try:
+            with self.asking:
                 self.report()
-                answer.set_result(may_stop and retry_while_disconnected(self.trial.should_prune))
-            except RunFailed as error:
-                log.warning("not everything could be reported: %s", error)
-                answer.set_result(False)
-            except BaseException as error:
-                answer.set_exception(error)
+                stops = may_stop and retry_while_disconnected(self.trial.should_prune)
+            answer.set_result(stops)
+        except RunFailed as error:
+            log.warning("not everything could be reported: %s", error)
+            answer.set_result(False)
+        except BaseException as error:
+            answer.set_exception(error)
 
     def note(self, **facts: Any) -> None:
         """Store attributes of the trial."""

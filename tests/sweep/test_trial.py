@@ -73,10 +73,10 @@ def test_it_reports_a_step_once(identity, recwarn):
 
 
 def test_training_goes_on_where_the_study_is_locked_and_all_is_reported_later(identity, monkeypatch):
-    monkeypatch.setattr(trial_module, "ANSWER_SECONDS", 0.1)
     own = JobTrial.open(identity)
     holder = sqlite3.connect(identity.store.url.removeprefix("sqlite:///"), isolation_level=None)
     assert not own.ask(0.1, 1, may_stop=True)
+    monkeypatch.setattr(trial_module, "ANSWER_SECONDS", 0.1)
     holder.execute("BEGIN EXCLUSIVE")
     began = time.monotonic()
     for step in (2, 3, 4):
