@@ -190,6 +190,6 @@ def check_option(key: str, node: Mapping[str, Any], cls: SourceClass) -> None:
 
 @functools.cache
 def build_schema(cls: SourceClass, names: tuple[str, ...]) -> type:
-    """A class with some fields of `cls`; one for all runs of this process, since its legal values are cached by class."""
+    """A class with some fields of `cls`: one for all runs of this process, which caches legal values by class."""
     fields = read_fields(cls)
     return type(cls.name, (), {"__annotations__": {name: fields[name] for name in names}})

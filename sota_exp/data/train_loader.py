@@ -98,7 +98,7 @@ def _start_worker(worker: int) -> None:
     """Outlive signals, but not the training.
 
     PyTorch's own check compares parent processes: where the start method is forkserver, the default of Python 3.14, the
-    parent is the server, which lives as long as its workers, so all would stay for ever after a SIGKILL of the training.
+    parent is the server, which lives as long as its workers, so all would stay for ever after a SIGKILL.
     """
     _outlive_signals()
     threading.Thread(target=_end_with_training, daemon=True).start()

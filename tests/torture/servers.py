@@ -159,11 +159,11 @@ def follow(directory: Path, uri: str, seconds_left: float = 20) -> tuple[float, 
     began = time.monotonic()
     follower.finish()
     seconds = time.monotonic() - began
+    close_idle()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=seconds_left)
     ended.set()
     watching.join()
-    close_idle()
     process.kill()
     process.wait()
     return seconds, peak[0]
