@@ -31,6 +31,11 @@ MOST_METRICS, MOST_PARAMS = 1000, 100
 class FileNotStored(Exception):
     """A file of a run is refused by the store of artifacts, which may be full; what was sent before is there."""
 
+    def __init__(self, name: str, error: Exception) -> None:
+        cause = find_cause(error)
+        reason = cause.strerror if isinstance(cause, OSError) else None  # without the path of a temporary copy
+        super().__init__(f"{name}: {reason or in_a_line(cause)}")
+
 
 @dataclass(kw_only=True)
 class MLflowUpload:
@@ -160,7 +165,7 @@ class MLflowUpload:
                 try:
                     self.client.log_artifact(position.run_id, str(directory / name), None if folder == "." else folder)
                 except (OSError, MlflowException) as error:
-                    raise FileNotStored(f"{name}: {in_a_line(find_cause(error))}") from error
+                    raise FileNotStored(name, error) from error
                 position = replace(position, artifacts={**position.artifacts, name: version})
                 position.write(directory)
                 self.on_accepted()
@@ -201,7 +206,10 @@ class MLflowUpload:
             return 0
         from sota_exp.models.export_mlflow import log_model
 
-        log_model(self.uri, self.experiment, run.info.run_id, content.directory)
+        try:
+            log_model(self.uri, self.experiment, run.info.run_id, content.directory)
+        except (OSError, MlflowException) as error:
+            raise FileNotStored("the model", error) from error
         return 1
 
 
