@@ -34,6 +34,7 @@ check: $(STAMP)  ## format, lint, types, fast tests: what to run before a commit
 
 torture: $(STAMP)  ## damage, kills, full disks, bad servers, strangers, random configurations: at most 40 minutes
 	$(BIN)/python -m tests.torture
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m torture --ignore tests/torture/test_hostile.py
 
 bench: $(STAMP)  ## speed, as ratios measured in one run
 	$(BIN)/python -m benchmarks

@@ -58,6 +58,13 @@ def in_a_line(error: BaseException) -> str:
     return name if line == name else f"{name}: {textwrap.shorten(line, 120, placeholder=' …')}"
 
 
+def find_cause(error: BaseException) -> BaseException:
+    """The first of the errors that led to this one."""
+    while (before := error.__cause__ or error.__context__) is not None:
+        error = before
+    return error
+
+
 #: Beginning of the module of an exception's type → what went wrong.
 FOREIGN_ERRORS = {
     "torch._inductor": "runtime.compile=true: PyTorch can't compile here: {text}; try runtime.compile=false",

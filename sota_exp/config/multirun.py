@@ -1,9 +1,14 @@
 """Hydra's sweeper for `-m`, which composes and checks the runs of all combinations before the first one starts."""
 
-from collections.abc import Sequence
+import secrets
+from itertools import count
+from pathlib import Path
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobReturn
+from omegaconf import DictConfig, OmegaConf
 
 from sota_exp.config.configuration import Configuration, resolve_configuration
 from sota_exp.config.recipe_values import extract_run
@@ -13,6 +18,24 @@ from sota_exp.errors import ConfigError
 
 class CheckedSweeper(BasicSweeper):
     """Hydra's `BasicSweeper`: one run per combination of the values that commas separate."""
+
+    def sweep(self, arguments: list[str]) -> list[list[JobReturn]]:
+        """Run all combinations, as Hydra does, but without replacing what another command wrote.
+
+        Raises:
+            ConfigError: a run is not legal.
+        """
+        assert self.config is not None and self.launcher is not None and self.hydra_context is not None
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        batches = self.split_arguments(overrides, self.max_batch_size)
+        save_command(self.config, Path(self.config.hydra.sweep.dir))
+        returned: list[list[JobReturn]] = []
+        for batch in batches:
+            returned.append(list(self.launcher.launch(batch, initial_job_idx=sum(map(len, returned)))))
+            for job in returned[-1]:
+                _ = job.return_value  # It raises the error of the job.
+        return returned
 
     def split_arguments(  # type: ignore[override]
         self, overrides: list[Override], max_batch_size: int | None
@@ -28,9 +51,6 @@ class CheckedSweeper(BasicSweeper):
         for job in jobs:
             self.check(job, " ".join(word for word in job if word not in shared))
         return batches
-
-    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Does nothing: `split_arguments` has composed all runs."""
 
     def check(self, job: list[str], name: str) -> None:
         """Check the run with these overrides, without importing PyTorch. name: those of them that not all runs have.
@@ -49,3 +69,21 @@ class CheckedSweeper(BasicSweeper):
         assert self.hydra_context is not None and self.config is not None
         config, choices = extract_run(self.hydra_context.config_loader.load_sweep_config(self.config, job))
         return resolve_configuration(config, choices, job)
+
+
+def save_command(config: DictConfig, directory: Path) -> None:
+    """Write the configuration of a command for several runs to `multirun.yaml` in their directory.
+
+    The first command of a directory keeps that file; each other one gets `multirun-2.yaml` and so on.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    written = OmegaConf.to_yaml(config).encode()
+    for number in count(1):
+        path = directory / ("multirun.yaml" if number == 1 else f"multirun-{number}.yaml")
+        if not path.exists():
+            draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+            draft.write_bytes(written)
+            draft.replace(path)
+            return
+        if path.read_bytes() == written:
+            return

@@ -182,13 +182,13 @@ def check_option(key: str, node: Mapping[str, Any], cls: SourceClass) -> None:
     leaves = {name: kind for name, kind in fields.items() if not isinstance(kind, SourceClass)}
     inert = {name for name, (_, item) in read_statements(cls).items() if item.value is not None}
     require_values({name: node.get(name) for name in inert} | dict(node), leaves, key)
-    schema, types = _make_schema(cls, tuple(name for name in leaves if name in node))
+    schema, types = build_schema(cls, tuple(name for name in leaves if name in node))
     with prefix_invalid_values(key):
         require_legal_values(schema, convert_values(types, {name: node[name] for name in types}, key))
 
 
 @functools.cache
-def _make_schema(cls: SourceClass, names: tuple[str, ...]) -> tuple[type, dict[str, Any]]:
-    """A class with some of the fields of an option, and their types."""
+def build_schema(cls: SourceClass, names: tuple[str, ...]) -> tuple[type, dict[str, Any]]:
+    """A class with some fields of `cls`, and their types: one for all runs, since legal values are cached by class."""
     schema = type(cls.name, (), {"__annotations__": {name: read_fields(cls)[name] for name in names}})
     return schema, get_type_hints(schema)

@@ -1,8 +1,10 @@
 """Loads training crops by step: a pure function of seed and step, so workers and resuming change nothing."""
 
 import math
+import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Generator
 from dataclasses import dataclass
 
@@ -82,7 +84,7 @@ def load_crops(
         sampler=steps,
         num_workers=num_workers,
         pin_memory=pin_memory,
-        worker_init_fn=_outlive_signals,
+        worker_init_fn=_start_worker,
         # Random numbers are keyed by step; this generator only keeps PyTorch from using the global one.
         generator=torch.Generator().manual_seed(0),
     )
@@ -92,7 +94,24 @@ def load_crops(
         yield item
 
 
-def _outlive_signals(worker: int) -> None:
+def _start_worker(worker: int) -> None:
+    """Outlive signals, but not the training.
+
+    PyTorch's own check compares parent processes: where the start method is forkserver, the default of Python 3.14, the
+    parent is the server, which lives as long as its workers, so all would stay for ever after a SIGKILL.
+    """
+    _outlive_signals()
+    threading.Thread(target=_end_with_training, daemon=True).start()
+
+
+def _end_with_training() -> None:
+    training = multiprocessing.parent_process()
+    assert training is not None
+    training.join()
+    os._exit(1)
+
+
+def _outlive_signals() -> None:
     """Leave the signals that a terminal or batch system sends to all processes to the training, which ends this one.
 
     Python ends it with SIGTERM where the training failed, so that one acts after a while, as if the work were done.

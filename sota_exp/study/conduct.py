@@ -11,6 +11,7 @@ from pathlib import Path
 from sota_exp import CONF, PACKAGE
 from sota_exp.config.build import build
 from sota_exp.config.catalog import load_catalog
+from sota_exp.config.multirun import save_command
 from sota_exp.config.rules import check_rules
 from sota_exp.config.values import flatten, get_override_key
 from sota_exp.errors import ConfigError, Interrupted
@@ -51,7 +52,7 @@ def run_study(sweeper: StudySweeper, arguments: list[str]) -> JsonObject | None:
 
         out.print(terminal.format_study_plan(study, files, estimate_arm_seconds(study) if sweeper.measure else {}))
         return None
-    sweeper.save_command()
+    save_command(sweeper.whole, sweeper.directory)  # MLflow's note reads it there.
     batch_size = 1 if sweeper.is_sequential else None
     ablation = StudyScheduler(study=study, files=files, launch=sweeper.launch, batch_size=batch_size)
     progress = terminal.ProgressPrinter(study, files, len(ablation.find_missing_runs()))

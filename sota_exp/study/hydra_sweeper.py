@@ -92,11 +92,6 @@ class StudySweeper(Sweeper):
         assert isinstance(node, dict)
         return {str(key): value for key, value in node.items()}
 
-    def save_command(self) -> None:
-        """Write the configuration to `multirun.yaml`, as Hydra's own sweepers do; MLflow's note reads it there."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(self.whole, self.directory / "multirun.yaml")
-
     def launch(self, jobs: Sequence[ArmRun]) -> list[str | None]:
         """Train the jobs; per job None, or the reason why it failed."""
         logger = logging.getLogger("hydra")

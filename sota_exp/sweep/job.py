@@ -19,6 +19,7 @@ from sota_exp.config.rules import check_rules
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, in_a_line
 from sota_exp.report.numbers import format_duration
 from sota_exp.report.terminal import escape, make_console, shorten_path
+from sota_exp.runs.digests import read_json_lines
 from sota_exp.runs.environment import changed_environment
 from sota_exp.runs.files import RunFiles
 from sota_exp.runs.result_json import build_empty_result
@@ -39,23 +40,27 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class StudyPruner(Pruner):
-    """Reports each epoch to the study, and prunes the run when the study's pruner decides so."""
+    """Reports each epoch to the study, and prunes the run when the study's pruner decides so. directory: of the run."""
 
     own: JobTrial
     metric: str
+    directory: Path
 
     def verdict(self, epoch: dict[str, Any]) -> str | None:
         identity, value = self.own.identity, get_objective(epoch, self.metric)
-        try:
-            self.own.report(value, int(epoch["epoch"]))
-            if not identity.pruning_starts <= epoch["progress"] < 1 or not self.own.should_stop():
-                return None
-        except RunFailed as error:  # A lost report does not stop a training.
-            log.warning("epoch %d was not reported: %s", epoch["epoch"], error)
+        if not self.own.values:
+            self.recall()
+        may_stop = identity.pruning_starts <= epoch["progress"] < 1
+        if not self.own.ask(value, int(epoch["epoch"]), may_stop):
             return None
         name = str(identity.pruner["_target_"]).rpartition(".")[2]
         reached = get_metric_format(self.metric).format_with_unit(value)
         return f"{name} pruned it after epoch {epoch['epoch']}, with {self.metric} {reached}"
+
+    def recall(self) -> None:
+        """Take the values of all epochs so far from the file: a process that was killed may not have reported all."""
+        epochs = read_json_lines(self.directory / "metrics.jsonl")
+        self.own.values.update({int(epoch["epoch"]): get_objective(epoch, self.metric) for epoch in epochs})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +136,7 @@ def _run_trial(job: TrialJob, own: JobTrial) -> dict[str, Any]:
     identity = own.identity
     for warning in check_rules(job.configuration):
         log.debug(warning)
-    results = [job.run_seed(0, 1, build_study_pruner(own))] if identity.seeds == 1 else run_all_seeds(job, own)
+    results = [run_one_seed(job, own)] if identity.seeds == 1 else run_all_seeds(job, own)
     own.note(**build_trial_attributes(results))
     if results[0]["status"] == "pruned":
         own.prune(results[0]["reason"])
@@ -141,10 +146,15 @@ def _run_trial(job: TrialJob, own: JobTrial) -> dict[str, Any]:
     return results[-1]
 
 
-def build_study_pruner(own: JobTrial) -> StudyPruner | None:
-    """The pruner of a trial with one objective that is measured after each epoch."""
+def run_one_seed(job: TrialJob, own: JobTrial) -> dict[str, Any]:
+    """The result of a trial of one seed; its epochs are reported where the one objective is measured after each."""
     metric, *others = own.identity.objectives
-    return StudyPruner(own=own, metric=metric) if metric.startswith("val/") and not others else None
+    if not metric.startswith("val/") or others:
+        return job.run_seed(0, 1)
+    pruner = StudyPruner(own=own, metric=metric, directory=job.directory)
+    result = job.run_seed(0, 1, pruner)
+    pruner.recall()
+    return result
 
 
 def run_all_seeds(job: TrialJob, own: JobTrial) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ import optuna
 from hydra.core.config_loader import ConfigLoader
 from hydra.errors import HydraException, MissingConfigException
 from hydra.plugins.launcher import Launcher
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.distributions import CategoricalDistribution as Categorical
@@ -25,6 +25,7 @@ from optuna.trial import FrozenTrial, Trial
 
 from sota_exp.config.formats import require_current_format
 from sota_exp.config.hydra_errors import format_hydra_error
+from sota_exp.config.multirun import save_command
 from sota_exp.config.recipe_values import get_search_directories
 from sota_exp.config.search_path import require_global_files
 from sota_exp.errors import ConfigError
@@ -134,8 +135,7 @@ class Sweep:
         """
         files = [self.directory / "sweep.json", *islice(self.directory.glob("[0-9]*/config.yaml"), 1)]
         require_current_format(files, self.directory, "sweep", "sweep")
-        self.directory.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(self.config, self.directory / "multirun.yaml")
+        save_command(self.config, self.directory)
         self._check_values()
         if self.settings.custom_search_space is None and (
             warning := format_small_space(self.sampler, self.space, self.settings.n_trials)

@@ -11,6 +11,7 @@ import logging
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -28,6 +29,9 @@ from sota_exp.sweep.storage import CONNECTION_ERRORS, StudyStorage, format_stora
 log = logging.getLogger(__name__)
 
 BRIEF_VARIABLE = "SOTA_EXP_TRIAL"
+
+#: Seconds for which training waits until the study has the value of an epoch and its pruner has decided.
+ANSWER_SECONDS = 5.0
 
 
 class NotMeasured(RunFailed):
@@ -101,11 +105,13 @@ def build_pruner(node: Mapping[str, Any]) -> BasePruner:
 
 @dataclass(frozen=True, kw_only=True)
 class JobTrial:
-    """The trial of this job in the study."""
+    """The trial of this job in the study. values: step → value, what is to be reported. asking: held while it is."""
 
     identity: TrialIdentity
     study: optuna.Study
     trial: Trial
+    values: dict[int, float] = field(default_factory=dict)
+    asking: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def open(cls, identity: TrialIdentity) -> "JobTrial":
@@ -132,18 +138,45 @@ class JobTrial:
         """Whether the trial still runs and still has our token."""
         return is_held(self.frozen, self.identity.token)
 
-    def report(self, value: float, step: int) -> None:
-        """Report the value of a step to the study, once per step."""
+    def report(self) -> None:
+        """Report the values that the study does not have."""
 
         def send() -> None:
-            if step not in self.frozen.intermediate_values:
-                self.trial.report(value, step)
+            known = self.frozen.intermediate_values
+            for step, value in self.values.copy().items():
+                if step not in known:
+                    self.trial.report(value, step)
 
         retry_while_disconnected(send)
 
-    def should_stop(self) -> bool:
-        """Whether the pruner decides to prune, from the reports so far."""
-        return retry_while_disconnected(lambda: bool(self.trial.should_prune()))
+    def ask(self, value: float, step: int, may_stop: bool) -> bool:
+        """Report the value of a step, and return whether the study's pruner stops the trial, where it may.
+
+        A storage that does not answer keeps no training waiting for longer than `ANSWER_SECONDS`: the trial is not
+        stopped, and the value is sent with that of a later step, or when the trial ends.
+        """
+        self.values[step] = value
+        if self.asking.locked():  # An earlier step waits for its answer.
+            return False
+        answer: Future[bool] = Future()
+        threading.Thread(target=self._answer, args=(answer, may_stop), daemon=True).start()
+        try:
+            return answer.result(ANSWER_SECONDS)
+        except TimeoutError:
+            log.warning("the sweep's storage does not answer; training goes on, step %d is reported later", step)
+            return False
+
+    def _answer(self, answer: Future[bool], may_stop: bool) -> None:
+        try:
+            with self.asking:
+                self.report()
+                stops = may_stop and retry_while_disconnected(self.trial.should_prune)
+            answer.set_result(stops)
+        except RunFailed as error:
+            log.warning("not everything could be reported: %s", error)
+            answer.set_result(False)
+        except BaseException as error:
+            answer.set_exception(error)
 
     def note(self, **facts: Any) -> None:
         """Store attributes of the trial."""
@@ -172,7 +205,15 @@ class JobTrial:
         self._retry_if_owned(lambda: fail_trial(self.study, self.frozen, reason))
 
     def _retry_if_owned(self, call: Callable[[], None]) -> None:
-        retry_while_disconnected(lambda: call() if self.is_owned else None)
+        """End the trial by a call, after its last reports."""
+
+        def end() -> None:
+            if self.is_owned:
+                self.report()
+                call()
+
+        with self.asking:
+            retry_while_disconnected(end)
 
     def release(self) -> None:
         """Leave the trial running without an owner, so that another process can take it."""
@@ -214,7 +255,6 @@ def run_seeds(own: JobTrial, run_seed: Callable[[int], float], num_seeds: int) -
     values: list[float] = []
     for index in range(num_seeds):
         values.append(run_seed(index))
-        own.report(values[-1], index)
-        if index + 1 < num_seeds and own.should_stop():
+        if own.ask(values[-1], index, may_stop=index + 1 < num_seeds):
             break
     return values

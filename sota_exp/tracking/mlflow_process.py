@@ -62,7 +62,7 @@ class UploadProcess:
     def detach(self) -> None:
         """Wait no longer: the process sends what it can, even after this one has ended, then ends."""
         self._close_input()
-        _left.append(self.process)
+        _left[:] = [process for process in [*_left, self.process] if process.poll() is None]
 
     def _close_input(self) -> None:
         assert self.process.stdin is not None
@@ -72,7 +72,7 @@ class UploadProcess:
 
 _idle: list[UploadProcess] = []
 
-#: Kept, because Python warns about a Popen object that is deleted while its process runs.
+#: Kept while they run, because Python warns about a Popen object that is deleted before its process has ended.
 _left: "list[subprocess.Popen[str]]" = []
 
 

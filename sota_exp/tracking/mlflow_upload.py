@@ -15,6 +15,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelStatus, 
 from mlflow.exceptions import MlflowException
 from mlflow.utils import chunk_list
 
+from sota_exp.errors import find_cause, in_a_line
 from sota_exp.runs.contents import RunContent
 from sota_exp.runs.mlflow_store import get_or_create_experiment, open_store
 from sota_exp.runs.sent_position import SentPosition, get_file_stamp
@@ -25,6 +26,15 @@ from sota_exp.tracking.mlflow_views import EXPERIMENT_KIND_TAG, write_views
 
 #: MLflow's limits for one request.
 MOST_METRICS, MOST_PARAMS = 1000, 100
+
+
+class FileNotStored(Exception):
+    """A file of a run is refused by the store of artifacts, which may be full; what was sent before is there."""
+
+    def __init__(self, name: str, error: Exception) -> None:
+        cause = find_cause(error)
+        reason = cause.strerror if isinstance(cause, OSError) else None  # without the path of a temporary copy
+        super().__init__(f"{name}: {reason or in_a_line(cause)}")
 
 
 @dataclass(kw_only=True)
@@ -140,7 +150,11 @@ class MLflowUpload:
         return 1
 
     def _files(self, content: RunContent, position: SentPosition) -> tuple[SentPosition, int]:
-        """Upload changed files and figures; while the run trains, only the files that no longer change."""
+        """Upload changed files and figures; while the run trains, only the files that no longer change.
+
+        Raises:
+            FileNotStored: the store of artifacts is full, or does not work.
+        """
         directory, num = content.directory, 0
         figures = [f"figures/{path.name}" for path in sorted((directory / "figures").glob("*.png"))]
         for name in ("config.yaml", "start.json") if content.status == "running" else (*RUN_ARTIFACTS, *figures):
@@ -148,7 +162,10 @@ class MLflowUpload:
             if version and position.artifacts.get(name) != version:
                 folder = str(Path(name).parent)
                 assert position.run_id is not None
-                self.client.log_artifact(position.run_id, str(directory / name), None if folder == "." else folder)
+                try:
+                    self.client.log_artifact(position.run_id, str(directory / name), None if folder == "." else folder)
+                except (OSError, MlflowException) as error:
+                    raise FileNotStored(name, error) from error
                 position = replace(position, artifacts={**position.artifacts, name: version})
                 position.write(directory)
                 self.on_accepted()
@@ -189,7 +206,10 @@ class MLflowUpload:
             return 0
         from sota_exp.models.export_mlflow import log_model
 
-        log_model(self.uri, self.experiment, run.info.run_id, content.directory)
+        try:
+            log_model(self.uri, self.experiment, run.info.run_id, content.directory)
+        except (OSError, MlflowException) as error:
+            raise FileNotStored("the model", error) from error
         return 1
 
 

@@ -404,6 +404,16 @@ def test_a_signal_ends_a_whole_multirun(elsewhere):
     assert begun == [0]
 
 
+def test_what_a_multirun_wrote_of_its_command_is_not_replaced_by_another_command(elsewhere):
+    written = []
+    for seeds in ("0,1", "2,3", "0,1", "2,3"):
+        compose.run_hydra(lambda config: None, ["-m", f"seed={seeds}", "hydra.sweep.dir=swept"], "train")
+        written.append(Path("swept/multirun.yaml").read_bytes())
+    assert len(set(written)) == 1
+    found = {path.name: OmegaConf.load(path).hydra.overrides.task for path in Path("swept").glob("*.yaml")}
+    assert found == {"multirun.yaml": ["seed=0,1"], "multirun-2.yaml": ["seed=2,3"]}
+
+
 def test_a_multirun_has_the_same_default_directory_each_time(elsewhere):
     for _ in range(2):
         assert run_command_line(["train", "-m", *TINY_RUN, "seed=0,1"]) == 0

@@ -84,6 +84,15 @@ def test_a_class_of_a_users_package_is_neither_imported_nor_checked_as_the_slots
     check_values(values)
 
 
+def test_checking_more_runs_keeps_nothing_more():
+    """As thousands of runs of one process do."""
+    kept = []
+    for seed in range(2):
+        check_values(composed(f"seed={seed}").values)
+        kept.append(get_legal_values.cache_info().currsize)
+    assert kept[0] == kept[1]
+
+
 def test_groups_are_found_by_their_class():
     assert read_fields(SourceClass(*ROOT))["runtime"] == SourceClass("sota_exp.config.experiment", "RuntimeSettings")
 

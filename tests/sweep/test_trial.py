@@ -1,5 +1,8 @@
 """The trial of a job: its brief, its reports, and how it ends."""
 
+import json
+import sqlite3
+import time
 import warnings
 from dataclasses import replace
 
@@ -7,7 +10,10 @@ import optuna
 import pytest
 
 from sota_exp.errors import ConfigError
+from sota_exp.runs.digests import write_checked_text
 from sota_exp.sweep import ownership
+from sota_exp.sweep import trial as trial_module
+from sota_exp.sweep.job import StudyPruner
 from sota_exp.sweep.storage import StudyStorage, resolve_storage_url
 from sota_exp.sweep.trial import (
     BRIEF_VARIABLE,
@@ -61,9 +67,33 @@ def test_it_ends_with_its_value_and_above_its_cap_it_is_infeasible(identity, cos
 
 def test_it_reports_a_step_once(identity, recwarn):
     own = JobTrial.open(identity)
-    own.report(0.5, 0)
-    own.report(0.6, 0)
+    assert not own.ask(0.5, 0, may_stop=True)
+    assert not own.ask(0.6, 0, may_stop=True)
     assert own.frozen.intermediate_values == {0: 0.5}
+
+
+def test_training_goes_on_where_the_study_is_locked_and_all_is_reported_later(identity, monkeypatch):
+    own = JobTrial.open(identity)
+    holder = sqlite3.connect(identity.store.url.removeprefix("sqlite:///"), isolation_level=None)
+    assert not own.ask(0.1, 1, may_stop=True)
+    monkeypatch.setattr(trial_module, "ANSWER_SECONDS", 0.1)
+    holder.execute("BEGIN EXCLUSIVE")
+    began = time.monotonic()
+    for step in (2, 3, 4):
+        assert not own.ask(step / 10, step, may_stop=True)
+    seconds = time.monotonic() - began
+    holder.close()
+    own.complete([0.4], {"cost/parameters": 1.0})
+    assert own.frozen.intermediate_values == {1: 0.1, 2: 0.2, 3: 0.3, 4: 0.4} and own.frozen.value == 0.4
+    assert 0.1 <= seconds < 1  # It is waited for once.
+
+
+def test_an_epoch_that_a_killed_process_did_not_report_is_reported(identity, tmp_path):
+    own = JobTrial.open(identity)
+    lines = [{"epoch": epoch, "progress": epoch / 9, "val/accuracy": epoch / 10} for epoch in (1, 2, 3)]
+    write_checked_text(tmp_path / "metrics.jsonl", "".join(f"{json.dumps(line)}\n" for line in lines))
+    StudyPruner(own=own, metric="val/accuracy", directory=tmp_path).verdict(lines[-1])
+    assert own.frozen.intermediate_values == {1: 0.1, 2: 0.2, 3: 0.3}
 
 
 def test_what_another_has_taken_up_is_no_longer_ours(identity):
@@ -104,11 +134,9 @@ def test_seeds_are_compared_with_the_same_seeds(tmp_path, values, num):
     class Own:
         trial = study.ask()
 
-        def report(self, value, step):
+        def ask(self, value, step, may_stop):
             self.trial.report(value, step)
-
-        def should_stop(self):
-            return self.trial.should_prune()
+            return may_stop and self.trial.should_prune()
 
     found = run_seeds(Own(), lambda index: values[index] + 0.001 * index, 8)
     assert found == [values[index] + 0.001 * index for index in range(num)]

@@ -7,28 +7,36 @@ every point there with the files of the run.
 import contextlib
 import datetime
 import functools
+import json
 import os
 import shutil
 import socketserver
 import sqlite3
 import ssl
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from unittest import mock
 
 import psutil
+import requests
 
+from benchmarks.outages import working
 from sota_exp.runs.mlflow_store import open_store, resolve_uri
 from sota_exp.runs.sent_position import SentPosition
 from sota_exp.tracking.mlflow import MLflow, MLflowFollower
 from sota_exp.tracking.mlflow_process import close_idle
+from tests.experiments import OFF, TINY
 from tests.run_directories import write_run
+from tests.sweep import postgres
 from tests.torture.cases import Fault, Part, run_parts
+from tests.torture.disk import small_disk
 from tests.torture.fuzz import call
 
 FIELDS = {
@@ -133,8 +141,8 @@ def make_expired_context() -> ssl.SSLContext:
     return context
 
 
-def follow(directory: Path, uri: str) -> tuple[float, float]:
-    """(seconds that the end of a run waits, most bytes that its sending process takes)."""
+def follow(directory: Path, uri: str, seconds_left: float = 20) -> tuple[float, float]:
+    """(seconds that the end of a run waits, most bytes that its sending process takes), which ends `seconds_left` later."""
     follower = MLflow(**{**FIELDS, "uri": uri}).follow(directory)  # type: ignore[arg-type]
     assert isinstance(follower, MLflowFollower)
     process = follower.following.process
@@ -151,11 +159,11 @@ def follow(directory: Path, uri: str) -> tuple[float, float]:
     began = time.monotonic()
     follower.finish()
     seconds = time.monotonic() - began
+    close_idle()
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=20)
+        process.wait(timeout=seconds_left)
     ended.set()
     watching.join()
-    close_idle()
     process.kill()
     process.wait()
     return seconds, peak[0]
@@ -239,14 +247,14 @@ def check_four_writers(number: int) -> str:
 
 
 def check_locked_study(number: int, lock_seconds: float = 70.0) -> str:
-    """A report of a trial to an Optuna SQLite file that another program keeps locked for 70 s.
+    """The reports of a trial to an Optuna SQLite file that another program keeps locked for 70 s.
 
     Raises:
-        Fault: it fails, or the value is not there once.
+        Fault: it fails, training waits longer than it may, or a value is not there once.
     """
     from sota_exp.errors import RunFailed
     from sota_exp.sweep.storage import StudyStorage, resolve_storage_url
-    from sota_exp.sweep.trial import JobTrial, TrialIdentity, become_owner
+    from sota_exp.sweep.trial import ANSWER_SECONDS, JobTrial, TrialIdentity, become_owner
 
     with in_a_folder() as place:
         store = StudyStorage(url=resolve_storage_url(None, place), name="s", heartbeat=30, grace=60)
@@ -269,13 +277,133 @@ def check_locked_study(number: int, lock_seconds: float = 70.0) -> str:
         threading.Timer(lock_seconds, holder.close).start()
         began = time.monotonic()
         try:
-            own.report(0.5, 1)
-            own.complete([0.5], {})
+            for epoch in (1, 2, 3):
+                own.ask(epoch / 10, epoch, may_stop=True)
+            training = time.monotonic() - began
+            own.complete([0.3], {})
         except RunFailed as error:
             raise Fault(f"a study locked for {lock_seconds:.0f} s: {error}") from error
-        if own.frozen.intermediate_values != {1: 0.5} or own.frozen.values != [0.5]:
+        if own.frozen.intermediate_values != {1: 0.1, 2: 0.2, 3: 0.3} or own.frozen.values != [0.3]:
             raise Fault(f"a study locked for {lock_seconds:.0f} s: {own.frozen}")
-        return f"an Optuna SQLite locked for {lock_seconds:.0f} s: waited {time.monotonic() - began:.0f} s, the value is there once"
+        if training > ANSWER_SECONDS + 1:
+            raise Fault(f"a study locked for {lock_seconds:.0f} s: training waited for {training:.1f} s")
+        waited = f"training waited {training:.0f} s, the trial's end {time.monotonic() - began:.0f} s"
+        return f"an Optuna SQLite locked for {lock_seconds:.0f} s: {waited}, each value is there once"
+
+
+#: Where the artifacts lie: in a folder, behind MLflow's server, behind an address that has no room left (507).
+ARTIFACT_STORES = ("folder", "server", "507")
+
+
+def check_full_artifacts(number: int) -> str:
+    """A run whose artifact store has room for its smallest files only, and later for all.
+
+    Raises:
+        Fault: its points are not there once, the full store is not told of, or a file is missing or another one later.
+    """
+    from tests.tracking.test_mlflow import expected, history
+
+    kind = ARTIFACT_STORES[number]
+    with in_a_folder() as place, contextlib.ExitStack() as stack:
+        artifacts = place / "mlartifacts"
+        artifacts.mkdir()
+        try:
+            enlarge = stack.enter_context(small_disk(str(artifacts), 128 * 1024))
+        except PermissionError:
+            return "not possible here"
+        directory = write_run(place / "run")
+        (directory / "predictions.npz").write_bytes(os.urandom(200_000))
+        uri = f"sqlite:///{place / 'mlflow.db'}"
+        if kind != "folder":
+            uri = stack.enter_context(working(place))[0]
+        is_full = threading.Event()
+        if kind == "507":
+            is_full.set()
+            uri = stack.enter_context(refuse_files(uri, is_full))
+        seconds, memory = follow(directory, uri, seconds_left=120)
+        problem = SentPosition.read(directory).problem or ""
+        if history(uri, directory) != expected(directory) or "FileNotStored: " not in problem:
+            raise Fault(f"a full {kind}: {problem}")
+        enlarge()
+        is_full.clear()
+        for said in ("things were missing", "nothing was missing"):
+            code, text = call(["sync", str(directory), "--trust"])
+            if code or history(uri, directory) != expected(directory):
+                raise Fault(f"a full {kind}, then room: {said}, {text[-300:]}")
+        kept = {path.name: path.read_bytes() for path in artifacts.rglob("*") if path.is_file()}
+        others = [name for name, content in kept.items() if next(directory.rglob(name)).read_bytes() != content]
+        if others or "predictions.npz" not in kept:
+            raise Fault(f"a full {kind}, then room: {others} differ, {sorted(kept)} are there")
+        return f"a full {kind}: {problem[:90]}; end {seconds:.1f} s, {memory / 2**20:.0f} MiB, later all once"
+
+
+@contextlib.contextmanager
+def refuse_files(uri: str, is_full: threading.Event) -> Iterator[str]:
+    """An address in front of a server that works, which answers 507 to files while it is full."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def pass_on(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if self.command == "PUT" and is_full.is_set():
+                self.send_error(507)
+                return
+            headers = {name: value for name, value in self.headers.items() if name in ("Content-Type", "Accept")}
+            found = requests.request(self.command, f"{uri}{self.path}", data=body, headers=headers, timeout=60)
+            self.send_response(found.status_code)
+            self.send_header("Content-Type", found.headers.get("Content-Type", "text/plain"))
+            self.send_header("Content-Length", str(len(found.content)))
+            self.end_headers()
+            self.wfile.write(found.content)
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = pass_on
+
+        def log_message(self, *arguments: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+#: Trials of the sweep whose database is restarted, and how often and for how long it is gone.
+NUM_TRIALS, NUM_RESTARTS, SECONDS_GONE = 4, 3, 3.0
+
+
+def check_restarted_database(number: int) -> str:
+    """A sweep whose PostgreSQL server ends without warning while trials train, and comes back.
+
+    Raises:
+        Fault: a trial is missing, failed, or was not told each epoch of its file once.
+    """
+    import optuna
+
+    if postgres.binaries() is None:
+        return "not possible here"
+    with in_a_folder() as place, postgres.server() as server:
+        command = ["sweep", *TINY, *OFF, "optimizer.lr=tag(log,interval(0.001,0.1))", "hydra.sweep.dir=sweep"]
+        command += ["schedule.length.epochs=30", "data.num_images=400", f"hydra.sweeper.storage={server.url}"]
+        command += [f"hydra.sweeper.n_trials={NUM_TRIALS}", "hydra.sweeper.confirm.top=0"]
+        with (place / "log").open("wb") as log:
+            sweep = subprocess.Popen([sys.executable, "-m", "sota_exp", *command], stdout=log, stderr=log)
+            for trial in range(NUM_RESTARTS):
+                while sweep.poll() is None and not (place / f"sweep/{trial}/metrics.jsonl").exists():
+                    time.sleep(0.02)
+                server.stop("immediate")
+                time.sleep(SECONDS_GONE)
+                server.start()
+            code = sweep.wait(timeout=600)
+        storage = optuna.storages.RDBStorage(server.url)
+        trials = optuna.load_study(study_name="sweep", storage=storage).get_trials(deepcopy=False)
+        storage.engine.dispose()
+        states = sorted(trial.state.name for trial in trials)
+        if code or len(trials) != NUM_TRIALS or not {*states} <= {"COMPLETE", "PRUNED"}:
+            raise Fault(f"a restarted PostgreSQL: exit status {code}, {states}: {(place / 'log').read_text()[-400:]}")
+        for trial in trials:
+            lines = map(json.loads, (place / f"sweep/{trial.number}/metrics.jsonl").read_text().splitlines())
+            if trial.intermediate_values != {line["epoch"]: line["val/accuracy"] for line in lines}:
+                raise Fault(f"a restarted PostgreSQL: trial {trial.number} has {trial.intermediate_values}")
+        return f"PostgreSQL restarted {NUM_RESTARTS} times: {NUM_TRIALS} trials, each epoch reported once"
 
 
 @functools.cache
@@ -309,6 +437,8 @@ PARTS = {
     "locked_store": Part(check_locked_store, "a locked MLflow store", 1),
     "writers": Part(check_four_writers, "four writers of one MLflow store", 1),
     "locked_study": Part(check_locked_study, "a locked Optuna study", 1),
+    "full_artifacts": Part(check_full_artifacts, "full stores of artifacts", len(ARTIFACT_STORES)),
+    "restarts": Part(check_restarted_database, "a PostgreSQL study that is restarted", 1),
 }
 
 

@@ -49,7 +49,7 @@ def test_what_a_server_answered_is_short_in_the_log_and_there_once(tmp_path, cap
 def test_a_locked_study_is_waited_for(monkeypatch):
     assert min(storage.RETRY_SECONDS, 70) > storage.SQLITE_SECONDS
     monkeypatch.setattr(storage, "SQLITE_SECONDS", 0.1)
-    assert "the value is there once" in servers.check_locked_study(0, lock_seconds=1.0)
+    assert "each value is there once" in servers.check_locked_study(0, lock_seconds=1.0)
 
 
 def test_a_study_that_stays_locked_is_told_of(monkeypatch, tmp_path, caplog):

@@ -15,10 +15,12 @@ from sota_exp.runs.contents import RunContent
 from sota_exp.runs.mlflow_store import PROBE_PATH, resolve_uri
 from sota_exp.runs.sent_position import SentPosition, read_origin
 from sota_exp.stages.stage import InvalidValue
+from sota_exp.tracking import mlflow_process
 from sota_exp.tracking.mlflow import MLflow, format_notice, format_notice_of_all
 from sota_exp.tracking.mlflow_content import build_points
 from sota_exp.tracking.mlflow_follow import RunUploader
 from sota_exp.tracking.mlflow_process import close_idle
+from sota_exp.tracking.pipe_lines import PipeLines
 from tests.forked import Program
 from tests.run_directories import write_epochs, write_run
 from tests.runs.test_mlflow_store import server
@@ -379,3 +381,13 @@ def test_a_sweep_says_once_where_its_runs_are(tmp_path: Path, monkeypatch: pytes
         tmp_path / "sweep" / "0"
     )
     assert format_notice_of_all(tmp_path / "sweep") == "MLflow: 3 runs; see them with sota-exp dashboard"
+
+
+def test_processes_that_were_left_and_have_ended_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlflow_process, "_left", [])
+    for _ in range(3):
+        process = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        mlflow_process.UploadProcess(process=process, settings={}, messages=PipeLines(process.stdout)).detach()
+        process.wait(timeout=60)
+    assert mlflow_process._left == [process]

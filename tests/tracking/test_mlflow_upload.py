@@ -1,5 +1,6 @@
 """An upload completes the store from any state, and never sends anything twice."""
 
+import errno
 import json
 import shutil
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import cast
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelStatus, Metric, Run
+from mlflow.exceptions import MlflowException
 
 from sota_exp.cli import sync
 from sota_exp.runs.contents import RunContent
@@ -17,7 +19,7 @@ from sota_exp.runs.mlflow_store import build_mlflow_environment
 from sota_exp.runs.sent_position import SentPosition, read_origin
 from sota_exp.tracking import sync as tracking_sync
 from sota_exp.tracking.mlflow_content import build_points
-from sota_exp.tracking.mlflow_upload import MLflowUpload
+from sota_exp.tracking.mlflow_upload import FileNotStored, MLflowUpload
 from sota_exp.training.evaluate_saved import SavedEvaluation, evaluate_saved
 from sota_exp.training.listener import Listener, RunRequest
 from sota_exp.training.run import run
@@ -59,6 +61,30 @@ def history(client: MlflowClient, run: Run) -> list[tuple[str, int, float, int]]
 def expected(directory: Path) -> list[tuple[str, int, float, int]]:
     content = RunContent.read(directory, read_origin(directory, {}))
     return sorted((point.key, point.step, float(point.value), point.timestamp) for point in build_points(content))
+
+
+def test_a_full_store_of_artifacts_gets_all_points_and_later_the_files(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, uri = store
+    directory, log_artifact = write_run(tmp_path / "run"), MlflowClient.log_artifact
+
+    def fill(self: MlflowClient, run_id: str, path: str, folder: str | None = None) -> None:
+        if path.endswith("model.json"):
+            raise MlflowException("API request failed") from OSError(errno.ENOSPC, "No space left on device")
+        log_artifact(self, run_id, path, folder)
+
+    with monkeypatch.context() as full:
+        full.setattr(MlflowClient, "log_artifact", fill)
+        for _ in range(2):
+            with pytest.raises(FileNotStored, match=r"^model.json: No space left on device$"):
+                send(directory, uri)
+    assert history(client, the_run(client, directory)) == expected(directory)
+    assert not tracking_sync.is_sent(directory)
+    assert send(directory, uri) > 0 and send(directory, uri) == 0
+    run = the_run(client, directory)
+    assert history(client, run) == expected(directory) and tracking_sync.is_sent(directory)
+    assert {item.path for item in client.list_artifacts(run.info.run_id)} >= {"model.json", "figures"}
 
 
 def test_a_run_is_shown_whole(store: Store, tmp_path: Path) -> None:

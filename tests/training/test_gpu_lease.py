@@ -50,7 +50,8 @@ def test_the_third_waits_for_one_of_two_and_says_so_once(process, tmp_path, capl
 
 def test_a_folder_that_can_not_be_written_to_stops_no_training(process, tmp_path, caplog):
     process()
-    assert lease_gpu(GPUS, tmp_path / "is not there") == 0
+    (tmp_path / "file").touch()
+    assert lease_gpu(GPUS, tmp_path / "file") == 0
     assert "other jobs may use the same GPU" in caplog.text
 
 
