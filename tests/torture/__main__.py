@@ -1,15 +1,20 @@
-"""`python -m tests.torture`: every module of this folder with a `main` that returns an exit status, one after the other."""
+"""`python -m tests.torture`: every module of this folder with a `main` that returns an exit status, two at a time."""
 
 import importlib
 import pkgutil
 import subprocess
 import sys
+import tempfile
 import time
 import typing
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-#: Seconds for all modules together.
-MOST_SECONDS = 40 * 60
+#: Seconds for all modules together, and how many run at once: one on each of two cores.
+MOST_SECONDS, NUM_AT_ONCE = 40 * 60, 2
+
+#: Modules that take ten minutes.
+LONG = ("soak", "kills", "damages")
 
 
 def list_modules() -> list[str]:
@@ -20,21 +25,35 @@ def list_modules() -> list[str]:
     return [name for name, function in mains.items() if function and typing.get_type_hints(function)["return"] is int]
 
 
-def main() -> int:
-    """Run them in processes of their own; returns 1 if one fails, or there is no time left."""
-    began, failed = time.monotonic(), []
-    for name in list_modules():
-        print(f"\n## {name}", flush=True)
-        left = MOST_SECONDS - (time.monotonic() - began)
+def run_module(name: str, end: float) -> bool:
+    """Run a module in a process of its own, and print what it wrote; returns whether it failed or `end` came first.
+
+    end: in seconds of `time.monotonic`.
+    """
+    began = time.monotonic()
+    with tempfile.TemporaryFile("w+") as output:
         try:
-            done = subprocess.run([sys.executable, "-m", f"tests.torture.{name}"], timeout=max(left, 1), check=False)
+            command = [sys.executable, "-m", f"tests.torture.{name}"]
+            left = max(end - began, 1)
+            status = subprocess.run(
+                command, stdout=output, stderr=subprocess.STDOUT, timeout=left, check=False
+            ).returncode
         except subprocess.TimeoutExpired:
-            print(f"{name}: no time left of {MOST_SECONDS // 60} minutes")
-            failed.append(name)
-            continue
-        failed += [name] * bool(done.returncode)
-    print(f"\n{time.monotonic() - began:.0f} s; failed: {', '.join(failed) or 'none'}")
-    return int(bool(failed))
+            status = 1
+            output.write(f"{name}: no time left of {MOST_SECONDS // 60} minutes\n")
+        output.seek(0)
+        print(f"\n## {name}, {time.monotonic() - began:.0f} s\n{output.read()}", flush=True)
+    return status != 0
+
+
+def main() -> int:
+    """Run all modules, the longest first; returns 1 if one fails, or there is no time left."""
+    began, names = time.monotonic(), sorted(list_modules(), key=lambda name: name not in LONG)
+    with ThreadPoolExecutor(NUM_AT_ONCE) as pool:
+        failed = list(pool.map(lambda name: run_module(name, began + MOST_SECONDS), names))
+    bad = [name for name, is_bad in zip(names, failed, strict=True) if is_bad]
+    print(f"\n{time.monotonic() - began:.0f} s; failed: {', '.join(bad) or 'none'}")
+    return int(bool(bad))
 
 
 if __name__ == "__main__":
