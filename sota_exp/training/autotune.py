@@ -42,6 +42,9 @@ TIMED_STEPS, MIN_TIMED_STEPS, MAX_TIMED_SECONDS = 5, 3, 12.0
 #: Timed steps where the speed-up is in the range `CLOSE_SPEEDUPS`: other load on a machine comes in bursts of seconds.
 TIMED_STEPS_IF_CLOSE, CLOSE_SPEEDUPS = 15, (0.95, 1.25)
 
+#: Steps on a device that are timed together.
+STEPS_BETWEEN_WAITS = 8
+
 #: The least speed-up for which another setting is taken: smaller ones are noise.
 MIN_SPEEDUP = 1.05
 
@@ -236,11 +239,15 @@ def start_timed_training(
 def train_and_time(
     experiment: Experiment, data: DataSet, runtime: RuntimeSettings, device: torch.device
 ) -> Generator[float]:
-    """Train, and yield the seconds of every step."""
+    """Train, and yield the seconds of a step: of the first, then of each, or on a device the mean of several.
+
+    A device is waited for only after those several, since in training it works while the host prepares the next step.
+    """
     session = open_session(replace(experiment, runtime=runtime), data, World(), device)
-    began = time.monotonic()
+    began, num_steps, wanted = time.monotonic(), 0, 1
     for record in fit(session, start_checked_training(session)):
-        if isinstance(record, StepRecord):
+        num_steps += isinstance(record, StepRecord)
+        if num_steps == wanted:
             synchronize_device(device)
-            yield time.monotonic() - began
-            began = time.monotonic()
+            yield (time.monotonic() - began) / num_steps
+            began, num_steps, wanted = time.monotonic(), 0, 1 if device.type == "cpu" else STEPS_BETWEEN_WAITS

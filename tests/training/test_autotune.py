@@ -9,12 +9,13 @@ import torch
 
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.experiment import Experiment, RuntimeSettings
+from sota_exp.data.open import open_data
 from sota_exp.errors import RunFailed
 from sota_exp.models import small_nets
 from sota_exp.training import autotune
 from sota_exp.training.device import get_default_threads, set_up_process
 from sota_exp.training.distributed import World
-from sota_exp.training.loop import EpochRecord, fit, start_training
+from sota_exp.training.loop import EpochRecord, StepRecord, fit, start_training
 from tests.experiments import TINY, composed, session_of
 
 #: Largest relative difference of an epoch's loss from plain single precision: sums in another order, or 8-bit
@@ -232,6 +233,29 @@ def test_whatever_can_be_asked_for_is_tried_and_answered(field: str, monkeypatch
     answer = autotune.measure_runtime(asking("runtime=auto").experiment, [field])
     assert set(answer["runtime"]) == {field, "measure"}
     assert (" ×" in answer["why"]) == (field in ("threads", "workers"))
+
+
+@pytest.mark.parametrize(("kind", "waits"), [("cpu", [1, 2, 3, 4, 5, 6]), ("cuda", [1, 3, 5])])
+def test_a_device_is_waited_for_after_several_steps_only(
+    kind: str, waits: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps, waited = [], []
+
+    def take_six_steps(session: object, state: object) -> Iterator[object]:
+        for step in range(1, 7):
+            steps.append(step)
+            yield StepRecord(step=step, epoch=0)
+        yield EpochRecord(step=6, epoch=0, seconds=1.0, metrics={})
+
+    experiment = asking().experiment
+    monkeypatch.setattr(autotune, "STEPS_BETWEEN_WAITS", 2)
+    monkeypatch.setattr(autotune, "fit", take_six_steps)
+    monkeypatch.setattr(autotune, "open_session", lambda *_: None)
+    monkeypatch.setattr(autotune, "start_checked_training", lambda _: None)
+    monkeypatch.setattr(autotune, "synchronize_device", lambda _: waited.append(len(steps)))
+    data = open_data(experiment)
+    assert len(list(autotune.train_and_time(experiment, data, experiment.runtime, torch.device(kind)))) == len(waits)
+    assert waited == waits
 
 
 def test_a_runs_threads_are_not_the_next_ones() -> None:
