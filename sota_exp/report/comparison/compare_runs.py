@@ -52,7 +52,7 @@ class RunComparison:
 def compare_runs(runs: Sequence[SavedRun], each: bool = False) -> RunComparison:
     """Group the runs (with `each`, every run is a group of its own) and collect differences and results."""
     groups = group_runs(runs, each)
-    measured = {name for run in runs for name in run.metrics if name.startswith(("val/", "test/"))}
+    measured = {name for run in runs for name in run.metrics if name.partition("/")[0] in run.scored_parts}
     names = [*HIGHER_IS_BETTER, *sorted(measured - {*HIGHER_IS_BETTER}), "best/epoch"]
     metrics = {name: [summarize(group, _build_metric_reader(name)) for group in groups] for name in names}
     choices = find_differing_choices([group.first for group in groups])
@@ -129,9 +129,13 @@ def collect_notes(groups: Sequence[SeedGroup]) -> list[str]:
 
 
 def _explain_other_data(one: SavedRun, other: SavedRun) -> str | None:
+    """Why scores of the two, on test or else on the first part that both scored, are not of the same images."""
+    shared = [part for part in ("test", *one.scored_parts) if part in one.scored_parts and part in other.scored_parts]
+    if not shared:
+        return f"other parts of the data ({' and '.join(other.scored_parts)}; {' and '.join(one.scored_parts)})"
     names = [str(run.config["data"].get("name")) for run in (other, one)]
-    reason = explain_other_images(one, other, "test")
-    is_other_set = names[0] != names[1] and reason == "other test images"
+    reason = explain_other_images(one, other, shared[0])
+    is_other_set = names[0] != names[1] and reason == f"other {shared[0]} images"
     return f"other images ({names[0]} and {names[1]})" if is_other_set else reason
 
 
