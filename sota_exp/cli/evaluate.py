@@ -12,7 +12,11 @@ were trained on, if any.
   sota-exp evaluate run=outputs/a_run data=image_folder data.root=DIR    on other images of the same classes
   sota-exp evaluate run=outputs/a_run evaluation.part=train              one part alone: test, val, train, or all
   sota-exp evaluate weights=model.safetensors data=digits_on_photos      a file, with its data set
-  sota-exp evaluate weights=net.pth model/arch=timm model.arch.name=resnet18 data=imagenet   from another program
+  sota-exp evaluate weights=net.pth model/arch=timm model.arch.name=resnet18 data=imagenet data.root=DIR
+      model.weights.mean=[0.485,0.456,0.406] model.weights.std=[0.229,0.224,0.225]       from another program
+
+Weights of another program do not say the mean and std of their training, which must be given. Keys of training, such as
+optimizer.lr or seed, are refused: the weights stay as they were trained.
 
 Other data are scored on val and test, as far as they have them: a folder of classes without such parts is scored whole,
 as test. data.val_fraction=0.2 splits off a val part, on which evaluation/resolution=search can choose.
@@ -24,6 +28,7 @@ from functools import partial
 
 from omegaconf import DictConfig
 
+from sota_exp.cli.evaluation_keys import require_normalization, require_usable_keys
 from sota_exp.cli.saved_model_argument import SavedWeights, parse_weights_argument
 from sota_exp.cli.train import remove_empty_run_directory
 from sota_exp.config import compose
@@ -50,6 +55,7 @@ def main(arguments: list[str]) -> None:
     found, changes = parse_weights_argument("evaluate", arguments)
     part, changes = parse_part(changes)
     overrides = compose.get_overrides(changes)
+    require_usable_keys(found, overrides)
     directory, base = found.weights.parent, []
     if found.configuration:
         require_trusted_configuration(directory, found.configuration, overrides)
@@ -89,6 +95,8 @@ def evaluate(found: SavedWeights, part: str | None, changed: set[str], config: D
     try:
         configuration = compose.get_job_configuration(config)
         check_rules(configuration, trains=False)
+        if found.description is None:
+            require_normalization(found.weights, configuration.values["model"]["weights"])
         from sota_exp.tracking.console import build_evaluation_panel
         from sota_exp.training.evaluate_saved import SavedEvaluation, evaluate_saved
 
