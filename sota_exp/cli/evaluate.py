@@ -33,7 +33,7 @@ from sota_exp.cli.saved_model_argument import SavedWeights, parse_weights_argume
 from sota_exp.cli.train import remove_empty_run_directory
 from sota_exp.config import compose
 from sota_exp.config.hashing import compute_digest
-from sota_exp.config.overrides import PARTS, configuration_to_overrides
+from sota_exp.config.overrides import configuration_to_overrides
 from sota_exp.config.rules import check_rules
 from sota_exp.config.search_path import build_search_path_override
 from sota_exp.config.values import format_legal, get_override_key
@@ -41,6 +41,7 @@ from sota_exp.config.values import format_override_value as quoted
 from sota_exp.errors import ConfigError
 from sota_exp.report.terminal import make_console, shorten_path
 from sota_exp.runs.environment import get_rank
+from sota_exp.runs.scored_images import PARTS
 from sota_exp.runs.trust import is_trusted, leave_out_cache, require_trusted_configuration
 
 #: The argument that chooses a part of the data.

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sota_exp.config.overrides import PARTS
 from sota_exp.errors import RunFailed, first_line
 from sota_exp.runs.mlflow_store import sanitize_key
+from sota_exp.runs.scored_images import PARTS
 from sota_exp.stages.evaluation import Metrics
 
 

@@ -10,12 +10,12 @@ import torch
 
 from sota_exp.config.build import prefix_invalid_values
 from sota_exp.config.experiment import Experiment
-from sota_exp.config.overrides import PARTS
 from sota_exp.config.values import quote_first
 from sota_exp.data.class_order import spell_like
 from sota_exp.data.open import open_data
 from sota_exp.data.splits import limit_data_set
 from sota_exp.errors import ConfigError
+from sota_exp.runs.scored_images import PARTS
 from sota_exp.stages.data import DataSet
 
 log = logging.getLogger(__name__)

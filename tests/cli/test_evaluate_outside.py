@@ -170,6 +170,14 @@ def test_evaluations_of_a_part_are_compared(
     found = compared(capfd, *made[:2])
     assert all(value is not None for value in found["metrics"][f"{part}/accuracy"])
     assert not any("not comparable" in note for note in found["notes"])
+    (pair,) = found["pairs"]
+    assert found["part"] == part and pair["images"] is not None and pair["remark"].endswith("only: one seed")
+    page = tmp_path / "page.html"
+    assert main.run_command_line(["compare", *map(str, made[:2]), "--html", str(page)]) == 0
+    shown = capfd.readouterr().out + page.read_text()
+    named = "accuracy on all images" if part == "all" else f"{part} accuracy"
+    assert f"{named.capitalize()}, paired by image." in shown
+    assert f"of {named}, 95 % interval over" in page.read_text() and "test accuracy" not in page.read_text().lower()
     (note,) = [note for note in compared(capfd, made[0], made[2])["notes"] if "not comparable" in note]
     assert note.endswith(f"accuracies are not comparable: other parts of the data (test; {part})")
 
