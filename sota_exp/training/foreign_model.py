@@ -37,7 +37,8 @@ def build_foreign_model(
     require_certain_order(experiment.data, data.classes, is_order_set)
     given = read_state(source["path"], source["prefix"], source["entry"])
     with prefix_invalid_values("model.arch"):
-        require_equal_classes(experiment.model.arch(len(data.classes)), given, data, weights)
+        known = count_classes(experiment.model.arch(len(data.classes)), given, weights)
+    require_equal_classes(known, len(data.classes), "class_order" in vars(experiment.data))
     network = build_network(experiment, len(data.classes)).eval()
     require_statistics(network, given, weights)
     preprocessing, view = get_preprocessing(experiment, data), experiment.evaluation.resolution.views()[0]
@@ -60,22 +61,30 @@ def build_foreign_model(
     )
 
 
-def require_equal_classes(network: nn.Module, given: Mapping[str, Tensor], data: DataSet, weights: Path) -> None:
-    """Check that weights, key → tensor [...], have as many classes as the data set.
+def count_classes(network: nn.Module, given: Mapping[str, Tensor], weights: Path) -> int | None:
+    """The number of outputs of weights, key → tensor [...], of a network; None if they have no classifier like its."""
+    prefix = find_network_prefix(network, given, "path", str(weights))
+    classifier = given.get(f"{prefix}{find_classifier_name(network)}.weight")
+    return None if classifier is None else len(classifier)
+
+
+def require_equal_classes(known: int | None, num: int, can_be_ordered: bool) -> None:
+    """Check that weights of `known` classes, if this is known, have as many as the data set, `num`.
+
+    can_be_ordered: whether the data set has the key `data.class_order`.
 
     Raises:
         ConfigError: they have not.
     """
-    prefix = find_network_prefix(network, given, "path", str(weights))
-    num, classifier = len(data.classes), given.get(f"{prefix}{find_classifier_name(network)}.weight")
-    known = num if classifier is None else len(classifier)
-    if known < num:
-        raise ConfigError(f"data: the set has {num} classes, the weights have {known}; choose a set with these classes")
-    if known > num:
-        raise ConfigError(
-            f"data: the set has {num} classes, the weights have {known}; with the names of all {known} in the order of "
-            "the outputs those that are there are scored: data.class_order=FILE with one name per line, or a list"
+    if known in (None, num):
+        return
+    fix = "choose a set with these classes"
+    if known is not None and known > num and can_be_ordered:
+        fix = (
+            f"with the names of all {known} in the order of the outputs those that are there are scored: "
+            "data.class_order=FILE with one name per line, or a list"
         )
+    raise ConfigError(f"data: the set has {num} classes, the weights have {known}; {fix}")
 
 
 def require_statistics(network: nn.Module, given: Mapping[str, Tensor], weights: Path) -> None:

@@ -169,6 +169,7 @@ def test_weights_without_description_on_the_given_network(finished: Path, tmp_pa
     ("words", "reason"),
     [
         (("model.arch.name=resnet_l",), "weights of this network"),
+        (("data.num_classes=3",), "the set has 3 classes, the weights have 4; choose a set with these classes"),
         (("data.num_classes=5",), "the set has 5 classes, the weights have 4; choose a set with these classes"),
     ],
 )
