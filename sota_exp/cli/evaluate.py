@@ -12,7 +12,11 @@ were trained on, if any.
   sota-exp evaluate run=outputs/a_run data=image_folder data.root=DIR    on other images of the same classes
   sota-exp evaluate run=outputs/a_run evaluation.part=train              one part alone: test, val, train, or all
   sota-exp evaluate weights=model.safetensors data=digits_on_photos      a file, with its data set
-  sota-exp evaluate weights=net.pth model/arch=timm model.arch.name=resnet18 data=imagenet   from another program
+  sota-exp evaluate weights=net.pth model/arch=timm model.arch.name=resnet18 data=imagenet data.root=DIR
+      model.weights.mean=[0.485,0.456,0.406] model.weights.std=[0.229,0.224,0.225]       from another program
+
+Weights of another program do not say the mean and std of their training, which must be given. Keys of training, such as
+optimizer.lr or seed, are refused: the weights stay as they were trained.
 
 Other data are scored on val and test, as far as they have them: a folder of classes without such parts is scored whole,
 as test. data.val_fraction=0.2 splits off a val part, on which evaluation/resolution=search can choose.
@@ -24,11 +28,12 @@ from functools import partial
 
 from omegaconf import DictConfig
 
+from sota_exp.cli.evaluation_keys import require_normalization, require_usable_keys
 from sota_exp.cli.saved_model_argument import SavedWeights, parse_weights_argument
 from sota_exp.cli.train import remove_empty_run_directory
 from sota_exp.config import compose
 from sota_exp.config.hashing import compute_digest
-from sota_exp.config.overrides import PARTS, configuration_to_overrides
+from sota_exp.config.overrides import configuration_to_overrides
 from sota_exp.config.rules import check_rules
 from sota_exp.config.search_path import build_search_path_override
 from sota_exp.config.values import format_legal, get_override_key
@@ -36,6 +41,7 @@ from sota_exp.config.values import format_override_value as quoted
 from sota_exp.errors import ConfigError
 from sota_exp.report.terminal import make_console, shorten_path
 from sota_exp.runs.environment import get_rank
+from sota_exp.runs.scored_images import PARTS
 from sota_exp.runs.trust import is_trusted, leave_out_cache, require_trusted_configuration
 
 #: The argument that chooses a part of the data.
@@ -50,6 +56,7 @@ def main(arguments: list[str]) -> None:
     found, changes = parse_weights_argument("evaluate", arguments)
     part, changes = parse_part(changes)
     overrides = compose.get_overrides(changes)
+    require_usable_keys(found, overrides)
     directory, base = found.weights.parent, []
     if found.configuration:
         require_trusted_configuration(directory, found.configuration, overrides)
@@ -89,6 +96,8 @@ def evaluate(found: SavedWeights, part: str | None, changed: set[str], config: D
     try:
         configuration = compose.get_job_configuration(config)
         check_rules(configuration, trains=False)
+        if found.description is None:
+            require_normalization(found.weights, configuration.values["model"]["weights"])
         from sota_exp.tracking.console import build_evaluation_panel
         from sota_exp.training.evaluate_saved import SavedEvaluation, evaluate_saved
 

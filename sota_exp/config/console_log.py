@@ -1,4 +1,4 @@
-"""Which log messages appear on the terminal: those about data and training once per command, however many runs it has.
+"""Which log messages appear on the terminal: those about data, weights and training once per command of many runs.
 
 `run.log` of every run has them all; `conf/hydra/job_logging` uses the filter.
 """
@@ -6,7 +6,7 @@
 import logging
 
 #: Loggers whose messages are about what all runs of a command share.
-SHARED = ("sota_exp.data.", "sota_exp.training.")
+SHARED = ("sota_exp.data.", "sota_exp.models.", "sota_exp.training.")
 
 _shown: set[tuple[str, str]] = set()
 
@@ -17,7 +17,7 @@ def forget_shown_messages() -> None:
 
 
 class OncePerCommand(logging.Filter):
-    """Drops a message about data or training that the terminal has shown in this command."""
+    """Drops a message about data, weights or training that the terminal has shown in this command."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         key = record.name, record.getMessage()

@@ -18,9 +18,6 @@ from sota_exp.errors import ConfigError
 #: Keys, groups and options of a run.
 PLAIN_NAME = re.compile(r"[\w./@-]+")
 
-#: The parts of a data set that `evaluation.part` may name.
-PARTS = ("test", "val", "train", "all")
-
 
 def compose_configuration(overrides: list[str]) -> Configuration:
     """Compose overrides into a configuration; a ConfigError if an override is not legal."""

@@ -6,7 +6,7 @@ from torch import nn
 
 from sota_exp.config.build import prefix_invalid_values
 from sota_exp.config.experiment import Experiment
-from sota_exp.models.saved import TRANSFORM_SLOTS
+from sota_exp.models.model_json import TRANSFORM_SLOTS
 from sota_exp.stages.data import DataSet, Preprocessing
 
 

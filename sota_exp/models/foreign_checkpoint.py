@@ -18,11 +18,14 @@ from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from sota_exp.stages.stage import InvalidValue
 
-#: Keys of the weights in checkpoints of timm, torchvision, Lightning and others, averaged weights first.
-CHECKPOINT_KEYS = (
-    *("state_dict_ema", "model_ema", "params_ema", "ema"),
-    *("state_dict", "model", "model_state_dict", "net", "params"),
-)
+#: Keys of averaged weights in checkpoints: one of these words in them, such as `model_ema_state_dict`.
+AVERAGED = re.compile(r"(?<![a-z])(ema|swa|averaged?)(?![a-z])", re.IGNORECASE)
+
+#: Keys of other weights in checkpoints of timm, torchvision, Lightning and others.
+CHECKPOINT_KEYS = ("state_dict", "model", "model_state_dict", "net", "params")
+
+#: Wrappers of a whole network, whose names lead every key: DataParallel and averages, torch.compile, Lightning.
+WRAPPERS = ("module.", "_orig_mod.", "model.", "net.")
 
 log = logging.getLogger(__name__)
 
@@ -101,11 +104,13 @@ def _explain(message: str) -> str:
 def find_weights(found: Any, path: str, entry: str | None) -> dict[str, Tensor]:
     """The state dict in the content of the file `path`, key → tensor [...].
 
-    entry: its key; None: the first of `CHECKPOINT_KEYS`, else the only one with tensors alone.
+    entry: its key; None: the first of averaged weights, else of `CHECKPOINT_KEYS`, else the only one with tensors
+    alone. What averaged weights lack, such as statistics of batch norm, is that of the others in the file.
 
     Raises:
         InvalidValue: there are no weights, no such entry, or several that no known key tells apart.
     """
+    plain: dict[str, Tensor] = {}
     while entry is not None or not _is_state(found):
         known, others = _list_entries(found)
         if entry is not None and (not isinstance(found, Mapping) or not isinstance(found.get(entry), Mapping)):
@@ -119,8 +124,59 @@ def find_weights(found: Any, path: str, entry: str | None) -> dict[str, Tensor]:
         rest = [key for key in [*known, *others] if key != chosen]
         if rest or chosen in others:
             log.info("%s: the weights are its entry %s%s", path, chosen, f", not {' or '.join(rest)}" if rest else "")
+        if entry is None and (unread := _list_unnamed(found)):
+            log.warning("%s: weights without names, which are not read: %s", path, " and ".join(unread))
+        if AVERAGED.search(chosen):
+            plain = _find_plain(found)
         found, entry = found[chosen], None
-    return {key: value for key, value in found.items() if key != "n_averaged"}  # a count of torch's AveragedModel
+    weights = {key: value for key, value in found.items() if key != "n_averaged"}  # a count of torch's AveragedModel
+    return _add_missing(weights, plain, path)
+
+
+def find_wrappers(state: Mapping[str, Tensor]) -> str:
+    """The wrappers that lead every key of a state dict, key → tensor [...], such as `module.`; "" without one."""
+    prefix = ""
+    while wrapper := next((word for word in WRAPPERS if all(key.startswith(prefix + word) for key in state)), ""):
+        prefix += wrapper
+    return prefix
+
+
+def _find_plain(found: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The weights beside averaged ones; {} without any."""
+    beside = [*CHECKPOINT_KEYS, *_list_entries(found)[1]]
+    value: Any = next((found[key] for key in beside if isinstance(found.get(key), Mapping)), {})
+    while value and not _is_state(value):
+        known, others = _list_entries(value)
+        value = value[(known or others)[0]] if known or others else {}
+    return dict(value)
+
+
+def _add_missing(weights: dict[str, Tensor], plain: Mapping[str, Tensor], path: str) -> dict[str, Tensor]:
+    """Averaged weights with what they lack of `plain`: an average of parameters has no statistics of batch norm."""
+    if not plain or not weights:
+        return weights
+    lead, other = find_wrappers(weights), find_wrappers(plain)
+    named = {lead + key.removeprefix(other): value for key, value in plain.items()}
+    missing = {key: value for key, value in named.items() if key not in weights}
+    if not missing or not weights.keys() <= named.keys():
+        return weights
+    such = f"{len(missing)} keys, such as {next(iter(missing))}"
+    log.info("%s: the averaged weights lack %s: these are from the weights that are not averaged", path, such)
+    return weights | missing
+
+
+def _list_unnamed(found: Mapping[str, Any]) -> list[str]:
+    """The keys of averaged weights that are no state dict: lists of tensors, or objects."""
+
+    def is_unnamed(value: object) -> bool:
+        return isinstance(value, StandIn) or (isinstance(value, list | tuple) and any(map(torch.is_tensor, value)))
+
+    averaged = {key: value for key, value in found.items() if isinstance(key, str) and AVERAGED.search(key)}
+    return [
+        key
+        for key, value in averaged.items()
+        if any(map(is_unnamed, (value, *(value.values() if isinstance(value, Mapping) else ()))))
+    ]
 
 
 def _is_state(value: object) -> bool:
@@ -131,12 +187,17 @@ def _is_state(value: object) -> bool:
 
 
 def _list_entries(found: Any) -> tuple[list[str], list[str]]:
-    """The keys of entries with weights: those of `CHECKPOINT_KEYS`, in their order, and others."""
+    """The keys of entries with weights: of averaged ones, then those of `CHECKPOINT_KEYS`, in their order; and others.
+
+    The others are state dicts themselves.
+    """
     if not isinstance(found, Mapping):
         return [], []
-    known = [key for key in CHECKPOINT_KEYS if _is_state(found.get(key)) or any(_list_entries(found.get(key)))]
+    averaged = [key for key in found if isinstance(key, str) and AVERAGED.search(key)]
+    named = dict.fromkeys([*averaged, *CHECKPOINT_KEYS])
+    known = [key for key in named if _is_state(found.get(key)) or any(_list_entries(found.get(key)))]
     others = [key for key, value in found.items() if isinstance(key, str) and _is_state(value)]
-    return known, [key for key in others if key not in CHECKPOINT_KEYS]
+    return known, [key for key in others if key not in named]
 
 
 def _name_legal(entries: list[str]) -> str:
@@ -145,7 +206,10 @@ def _name_legal(entries: list[str]) -> str:
 
 def _explain_content(found: Any) -> str:
     """What is in place of weights, and the fix: an object of a foreign type, or entries that may contain some."""
-    inside = [found.get(key) for key in CHECKPOINT_KEYS] if isinstance(found, Mapping) else []
+    is_dictionary = isinstance(found, Mapping)
+    inside = (
+        [found[key] for key in found if key in CHECKPOINT_KEYS or AVERAGED.search(str(key))] if is_dictionary else []
+    )
     values = [
         found,
         *inside,
@@ -153,6 +217,6 @@ def _explain_content(found: Any) -> str:
     ]
     kind = next((type(value).__qualname__ for value in values if isinstance(value, StandIn)), None)
     if kind is None:
-        entries = [str(key) for key, value in found.items() if isinstance(value, Mapping)] if inside else []
+        entries = [str(key) for key, value in found.items() if isinstance(value, Mapping)] if is_dictionary else []
         return f"; if it is in {' or '.join(entries[:5])}, say so by model.weights.entry" if entries else ""
     return f"; it has an object of type {kind} instead: save its weights alone: torch.save(network.state_dict(), FILE)"

@@ -46,7 +46,9 @@ def add_neutral_statistics(model: nn.Module, state: Mapping[str, Tensor]) -> dic
         or any(f"{n}.weight" not in state for n in norms)
     ):
         return dict(state)
-    log.info("the weights were trained without batch norm; with another regularization/norm their outputs differ")
+    log.info(
+        "the weights have no statistics of batch norm: mean 0 and variance 1, as if trained with group norm or none"
+    )
     extended = dict(state)
     for name, layer in norms.items():
         scale = state[f"{name}.weight"]

@@ -9,6 +9,9 @@ from sota_exp.config.values import flatten
 from sota_exp.runs.digests import read_checked
 from sota_exp.runs.trust import is_foreign, require_trust
 
+#: The slots of regularization that change a network, in the order of their application.
+TRANSFORM_SLOTS = ("norm", "stochastic_depth", "dropout")
+
 #: Keys that a description must have, and their types.
 REQUIRED = {"arch": dict, "transforms": dict, "classes": list, "preprocessing": dict}
 

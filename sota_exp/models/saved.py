@@ -11,18 +11,11 @@ from torch import nn
 from sota_exp.config.build import build
 from sota_exp.config.formats import FILE_FORMAT
 from sota_exp.config.printable import is_utf8
-from sota_exp.models.model_json import read_description
+from sota_exp.models.model_json import TRANSFORM_SLOTS, read_description
 from sota_exp.runs.digests import check_digest
 from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.evaluation import EvaluationView, Predictor
 from sota_exp.stages.model import Model, ModelTransform
-
-#: The slots of regularization that change a network, in the order of their application.
-TRANSFORM_SLOTS = (
-    "norm",
-    "stochastic_depth",
-    "dropout",
-)
 
 
 @dataclass(frozen=True, kw_only=True)

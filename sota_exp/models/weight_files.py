@@ -15,16 +15,13 @@ from sota_exp.config.data_paths import find_path_problem
 from sota_exp.config.fingerprint import canonicalize_option
 from sota_exp.config.hashing import compute_digest
 from sota_exp.errors import first_line
-from sota_exp.models.foreign_checkpoint import find_weights, load_plain
+from sota_exp.models.foreign_checkpoint import find_weights, find_wrappers, load_plain
 from sota_exp.models.model_json import read_description
 from sota_exp.models.weights_from_mlflow import fetch_weights_file
 from sota_exp.runs.digests import check_digest
 from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.model import PublishedWeights
 from sota_exp.stages.stage import InvalidValue, Legal
-
-#: Wrappers of a whole network, whose names lead every key: DataParallel and averages, torch.compile, Lightning.
-WRAPPERS = ("module.", "_orig_mod.", "model.", "net.")
 
 #: No normalization: images stay in [0, 1].
 NO_NORMALIZATION = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
@@ -99,19 +96,11 @@ def read_state(path: str, prefix: str, entry: str | None = None) -> dict[str, Te
         raise InvalidValue("path", path, legal) from error
     found = find_weights(found, path, entry)
     if found and not prefix:
-        prefix = _find_wrappers(found)
+        prefix = find_wrappers(found)
     state = {key.removeprefix(prefix): value for key, value in found.items() if key.startswith(prefix)}
     if not state:
         raise InvalidValue("prefix", prefix, f"a prefix of keys such as {next(iter(found), '')}")
     return state
-
-
-def _find_wrappers(state: Mapping[str, Tensor]) -> str:
-    """The wrappers that lead every key, such as `module.`; "" without one."""
-    prefix = ""
-    while wrapper := next((word for word in WRAPPERS if all(key.startswith(prefix + word) for key in state)), ""):
-        prefix += wrapper
-    return prefix
 
 
 def hash_weights_with_use(

@@ -84,6 +84,11 @@ class SavedRun(RunContent):
         return {name: value for name, value in found.items() if value is not None}
 
     @property
+    def scored_parts(self) -> tuple[str, ...]:
+        """The parts of the data that its result has scores of."""
+        return tuple(self.result.get("evaluated_images") or ("val", "test"))
+
+    @property
     def classes(self) -> list[str]:
         return list(self.start.get("data", {}).get("classes") or self.result.get("per_class_accuracy") or ())
 

@@ -6,6 +6,9 @@ Two runs are paired by image where this proves that both scored the same images 
 from collections.abc import Mapping
 from typing import Any
 
+#: The parts of a data set that `evaluation.part` may name.
+PARTS = ("test", "val", "train", "all")
+
 #: Keys of `data` that decide which images a set's val and test are, where it has none of its own.
 CUT_KEYS = ("split_seed", "val_fraction", "test_fraction")
 

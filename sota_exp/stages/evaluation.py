@@ -31,7 +31,10 @@ class Metrics(Stage):
 
     @abstractmethod
     def __call__(self, logits: Tensor, labels: Tensor) -> dict[str, float]:
-        """Name → value, finite. logits: float32 [N, C] on the CPU, one row per image. labels: int64 [N]."""
+        """Name → finite number, of Python or NumPy, or a tensor without dimensions.
+
+        logits: float32 [N, C] on the CPU, one row per image. labels: int64 [N].
+        """
 
 
 @dataclass(frozen=True, kw_only=True)

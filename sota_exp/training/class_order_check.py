@@ -9,6 +9,7 @@ import torch
 from sota_exp.config.values import format_override_value
 from sota_exp.data.class_order import natural_key
 from sota_exp.data.image_files import FileSource
+from sota_exp.data.splits import split_off
 from sota_exp.errors import ConfigError
 from sota_exp.stages.data import DataSource
 from sota_exp.training.metrics import compute_confusion_matrix
@@ -40,23 +41,29 @@ def require_certain_order(source: DataSource, classes: Sequence[str], is_set: bo
 
 
 def warn_of_another_order(arrays: dict[str, np.ndarray], classes: Sequence[str]) -> None:
-    """Warn where predictions on val and test fit the classes in another order far better.
+    """Warn where predictions fit the classes in another order far better.
 
-    arrays: of `predictions.npz`. Nothing is said where val or test is missing, or both are the same images.
+    The order is chosen on val and judged on test; where these are one part or the same images, on two random halves.
+    arrays: of `predictions.npz`.
     """
-    if not {"val_logits", "test_logits"} <= set(arrays):
-        return
-    if np.array_equal(arrays["val_logits"], arrays["test_logits"]):
-        return
-    val, test = (
-        compute_confusion_matrix(*(torch.from_numpy(arrays[f"{split}_{name}"]) for name in ("logits", "labels")))
-        for split in ("val", "test")
+    parts = [(arrays[key], arrays[key.replace("logits", "labels")]) for key in arrays if key.endswith("_logits")]
+    name = "test"
+    if len(parts) == 1 or np.array_equal(parts[0][0], parts[1][0]):
+        parts, name = split_in_halves(*parts[0]), "half of the images"
+    chosen_on, judged_on = (
+        compute_confusion_matrix(torch.from_numpy(logits), torch.from_numpy(labels)) for logits, labels in parts
     )
-    if (better := find_better_order(val, test, classes)) is not None:
+    if (better := find_better_order(chosen_on, judged_on, classes)) is not None:
         order, accuracy = better
         names = format_override_value(order) if len(order) <= MAX_NAMED else "FILE with their names in their order"
-        told = "the outputs of these weights seem to be in another order of classes; with it the accuracy on test is"
-        log.warning("%s %.2f %%: data.class_order=%s", told, 100 * accuracy, names)
+        told = "the outputs of these weights seem to be in another order of classes; with it the accuracy on %s is"
+        log.warning(f"{told} %.2f %%: data.class_order=%s", name, 100 * accuracy, names)
+
+
+def split_in_halves(logits: np.ndarray, labels: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Logits, [N, C], and labels, int64 [N], of two random halves of the images, stratified by class."""
+    first, second = split_off(np.arange(len(labels)), labels, len(labels) // 2, seed=0)
+    return [(logits[half], labels[half]) for half in (first, second)]
 
 
 def find_better_order(
@@ -71,7 +78,8 @@ def find_better_order(
 
     rows, outputs = linear_sum_assignment(np.array(val), maximize=True)
     counts = np.array(test)
-    num = counts.sum()
+    if (num := counts.sum()) == 0:
+        return None
     before, after = counts.trace() / num, counts[rows, outputs].sum() / num
     error = np.sqrt((before * (1 - before) + after * (1 - after)) / num)
     if after - before < max(LEAST_STANDARD_ERRORS * error, LEAST_GAIN):

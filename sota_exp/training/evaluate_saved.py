@@ -21,35 +21,36 @@ from sota_exp.config.hashing import compute_digest
 from sota_exp.data.open import open_data
 from sota_exp.errors import ConfigError, first_line
 from sota_exp.models import saved
-from sota_exp.models.build import build_network, get_preprocessing
 from sota_exp.models.cost import count_parameters
-from sota_exp.models.load_weights import find_network_prefix
 from sota_exp.models.memory_format import set_memory_format
 from sota_exp.models.model_json import read_description
-from sota_exp.models.parts import find_classifier_name
 from sota_exp.models.saved import SavedModel
-from sota_exp.models.weight_files import hash_tensors, read_state
+from sota_exp.models.weight_files import hash_tensors
 from sota_exp.runs.files import RunFiles, write_weights
 from sota_exp.runs.lock import lock_directory
 from sota_exp.runs.result_json import build_empty_result
 from sota_exp.stages.data import DataSet
 from sota_exp.stages.evaluation import EvaluationView, Resolution, ViewChoice
 from sota_exp.stages.random import RandomStreams
-from sota_exp.training.class_order_check import require_certain_order, warn_of_another_order
+from sota_exp.training.class_order_check import warn_of_another_order
 from sota_exp.training.device import get_cuda_versions, get_device_name, set_up_process
 from sota_exp.training.distributed import World
 from sota_exp.training.evaluator import Evaluator
 from sota_exp.training.final_scores import choose_view, score_splits
+from sota_exp.training.foreign_model import build_foreign_model
 from sota_exp.training.input_sizes import require_input_sizes
 from sota_exp.training.memory import get_peak_memory, reset_peak_memory
 from sota_exp.training.prediction_files import write_predictions
-from sota_exp.training.scored_data import choose_parts, open_outside_data, reorder_labels, warn_of_another_white
+from sota_exp.training.scored_data import choose_parts, open_outside_data, open_with_white, reorder_labels
 from sota_exp.training.session import build_evaluator
 from sota_exp.training.trained_on import count_trained_on, read_trained_on
 
 #: Keys of the command that name other data than the run's, and keys that cut val and test from them.
 DATA_KEYS = frozenset({"data", "data.root", "data.path", "data.dataset", "data.config", "data.revision"})
 SPLIT_KEYS = frozenset({"data.val_fraction", "data.test_fraction", "data.split_seed"})
+
+#: Keys of the resize and crop, which weights of other programs do not say.
+VIEW_KEYS = ("data.image_size", "data.crop_ratio", "data.interpolation")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,17 +94,24 @@ class SavedEvaluation:
         return any(f"{key}.".startswith(f"{node}.") for key in self.asked for node in nodes)
 
     def open_data(self) -> DataSet:
+        """The data to score; 16-bit files are read with the white of the training, unless the command sets another."""
+        description = None if self.description is None else read_description(self.description)
+        white = (description or {}).get("white")
+        return open_with_white(self._open_data, self.experiment, white, self.is_set("data.white"))
+
+    def _open_data(self, experiment: Experiment) -> DataSet:
         """The data of the run as in its training; others with the splits they have, or those that the command cuts."""
         is_of_run = self.training_fingerprint != ""
         if (is_of_run and self.asked.isdisjoint(DATA_KEYS)) or not self.asked.isdisjoint(SPLIT_KEYS):
-            return open_data(self.experiment)
+            return open_data(experiment)
         image_digests, is_limited = read_trained_on(self.weights), not is_of_run or self.is_set("scale")
-        return open_outside_data(self.experiment, self.data_digest, image_digests, is_limited)
+        return open_outside_data(experiment, self.data_digest, image_digests, is_limited)
 
     def load_model(self, data: DataSet) -> SavedModel:
         """The model, with the interpolation and the predictor that the command sets."""
         if self.description is None:
-            model = build_configured_model(self, data)
+            is_ordered, is_viewed = self.is_set("data.class_order"), all(map(self.is_set, VIEW_KEYS))
+            model = build_foreign_model(self.configuration, self.weights, data, is_ordered, is_viewed)
         else:
             model = load_evaluated_model(self.description, self.weights)
         interpolation, predictor = self.experiment.data.interpolation, self.experiment.evaluation.tta
@@ -145,7 +153,6 @@ def _evaluate(evaluation: SavedEvaluation, directory: Path, world: World, device
     data = evaluation.open_data()
     parts = choose_parts(data, evaluation.part)
     model = evaluation.load_model(data)
-    warn_of_another_white(data, model)
     data = reorder_labels(data, model.classes)
     resolution = evaluation.resolution(model.view)
     fingerprint = compute_evaluation_fingerprint(evaluation, model, resolution, data, parts)
@@ -227,40 +234,6 @@ def write_evaluated_model(
     if trained_on is not None:
         files.write_trained_on(trained_on)
     files.write_model(saved_as | {"predictor": predictor, "preprocessing": preprocessing})
-
-
-def build_configured_model(evaluation: SavedEvaluation, data: DataSet) -> SavedModel:
-    """The configured network with the given weights, for the classes of the data set.
-
-    Raises:
-        ConfigError: the weights have another number of classes, or the order of their classes is uncertain.
-    """
-    experiment = evaluation.experiment
-    require_certain_order(experiment.data, data.classes, evaluation.is_set("data.class_order"))
-    network = build_network(experiment, len(data.classes))
-    head = find_classifier_name(network)
-    source = evaluation.configuration.values["model"]["weights"]
-    given = read_state(str(evaluation.weights), source["prefix"], source["entry"])
-    prefix = find_network_prefix(network, given, "path", str(evaluation.weights))
-    known = len(given[f"{prefix}{head}.weight"])
-    if known != len(data.classes):
-        raise ConfigError(
-            f"data: the set has {len(data.classes)} classes, the weights have {known}; choose a set with these classes"
-        )
-    preprocessing = get_preprocessing(experiment, data)
-    if not any(preprocessing.mean) and preprocessing.mean == data.preprocessing.mean:
-        raise ConfigError(
-            "model.weights.mean: the data set has no training images to take mean and std from; give those of the "
-            "training, such as model.weights.mean=[0.485,0.456,0.406] model.weights.std=[0.229,0.224,0.225]"
-        )
-    return SavedModel(
-        network=network.eval(),
-        classes=data.classes,
-        preprocessing=preprocessing,
-        view=experiment.evaluation.resolution.views()[0],
-        predictor=experiment.evaluation.tta,
-        white=data.white,
-    )
 
 
 def load_evaluated_model(description: Path, weights: Path) -> SavedModel:

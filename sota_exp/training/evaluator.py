@@ -3,8 +3,6 @@
 All images of the split are counted exactly once, on any number of processes.
 """
 
-import math
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -15,15 +13,14 @@ from torch import Tensor, nn
 from sota_exp.data.read_files import map_in_threads
 from sota_exp.data.resize import center_crop
 from sota_exp.data.streaming import StreamedImages
-from sota_exp.errors import RunFailed
 from sota_exp.models.parts import get_classifier_layer
-from sota_exp.runs.mlflow_store import sanitize_key
 from sota_exp.stages.data import DataSet, Images, Preprocessing
 from sota_exp.stages.evaluation import EvaluationView, Metrics, NoFurtherMetrics, Predictor, TrainingImages
 from sota_exp.training.batch_pipeline import normalize
 from sota_exp.training.device import copy_to_device, count_usable_cpus
 from sota_exp.training.distributed import World, gather_interleaved
 from sota_exp.training.metrics import compute_scores
+from sota_exp.training.own_metrics import add_own_metrics
 
 #: Images per batch when several views are tried, since the crops of all views are in memory together.
 SEARCH_BATCH_SIZE = 64
@@ -150,21 +147,9 @@ class Evaluator:
         None: one that does not exist for these labels.
 
         Raises:
-            RunFailed: a further metric is not finite, or its name is that of another one, as MLflow writes it.
+            RunFailed: a further metric fails, is no finite number, or has the name of another one, as MLflow writes it.
         """
-        found, further = compute_scores(logits, labels), self.metrics(logits, labels)
-        written = Counter(sanitize_key(name) for name in (*found, *further))
-        for name, value in further.items():
-            if name in found:
-                wrong = "a metric of every run"
-            elif written[sanitize_key(name)] > 1:
-                wrong = f"{sanitize_key(name)} in MLflow, as another one is"
-            elif not math.isfinite(value):
-                wrong = f"{value}"
-            else:
-                continue
-            raise RunFailed(f"evaluation/metrics: {name} is {wrong}; legal: finite numbers under names of their own")
-        return found | further
+        return add_own_metrics(compute_scores(logits, labels), self.metrics, logits, labels)
 
     def get_training_images(self, view: EvaluationView) -> TrainingImages:
         """The training images in an evaluation view, for fine-tuning."""

@@ -1,20 +1,21 @@
 """Which images `sota-exp evaluate` scores: val and test of the run, or what the command names."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 
 from sota_exp.config.build import prefix_invalid_values
 from sota_exp.config.experiment import Experiment
-from sota_exp.config.overrides import PARTS
 from sota_exp.config.values import quote_first
 from sota_exp.data.class_order import spell_like
 from sota_exp.data.open import open_data
 from sota_exp.data.splits import limit_data_set
 from sota_exp.errors import ConfigError
-from sota_exp.models.saved import SavedModel
+from sota_exp.runs.scored_images import PARTS
 from sota_exp.stages.data import DataSet
 
 log = logging.getLogger(__name__)
@@ -56,15 +57,25 @@ def cut_as_in_training(experiment: Experiment, data: DataSet, image_digests: np.
     return cut if train and not test else None
 
 
-def warn_of_another_white(data: DataSet, model: SavedModel) -> None:
-    """Warn where 16-bit images are read brighter or darker than those that the model was trained on."""
-    if data.white is not None and model.white is not None and data.white != model.white:
-        log.warning(
-            "16-bit images are read with %d as white, those of the training with %d: data.white=%d reads them alike",
-            data.white,
-            model.white,
-            model.white,
-        )
+def open_with_white(
+    open_as: Callable[[Experiment], DataSet], experiment: Experiment, white: int | None, is_set: bool
+) -> DataSet:
+    """The data that `open_as` opens, their 16-bit files read with the white of the training, as `predict` reads them.
+
+    white: of the training; None if it had no such files. is_set: whether the command sets another one, which is used.
+    A difference is logged.
+    """
+    data = open_as(experiment)
+    if None in (white, data.white) or white == data.white:
+        return data
+    source: Any = experiment.data
+    if is_set or "white" not in vars(source):
+        told = "16-bit images are read with %d as white, those of the training with %d: their scores are not comparable"
+        log.warning(told, data.white, white)
+        return data
+    told = "16-bit images are read with %d as white, as in the training, not with %d; data.white sets another one"
+    log.warning(told, white, data.white)
+    return open_as(replace(experiment, data=replace(source, white=white)))
 
 
 def reorder_labels(data: DataSet, classes: tuple[str, ...]) -> DataSet:

@@ -75,6 +75,8 @@ def warn_of_shared_images(data: DataSet) -> None:
 def write_trained_on(files: RunFiles, data: DataSet, tree: dict[str, Any]) -> None:
     """Write the digests of the training images and of those of earlier weights; warn if val or test has some of these.
 
+    Earlier weights that do not say the mean and std of their images are told too.
+
     tree: the resolved configuration.
     """
     digests = [data.image_digests[data.train].numpy()]
@@ -84,6 +86,9 @@ def write_trained_on(files: RunFiles, data: DataSet, tree: dict[str, Any]) -> No
             continue
         with prefix_invalid_values(f"{group}.{slot}"), fetch_weights_file(str(expand_home(path)), store) as file:
             earlier = read_trained_on(file)
+            if tree[group][slot].get("mean") is None and not file.with_name("model.json").is_file():
+                told = "%s.%s.path=%s does not say its mean and std: those of the training images are used; %s"
+                log.warning(told, group, slot, path, f"{group}.{slot}.mean and .std set them")
         if earlier is None:
             log.info("%s.%s.path=%s: no trained_on.npy beside it: its training images are unknown", group, slot, path)
             continue

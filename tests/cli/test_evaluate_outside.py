@@ -83,6 +83,42 @@ def test_other_images_are_scored_with_the_parts_they_have(
     assert list(result["per_class_accuracy"]) == ["dark", "light", "red"]
 
 
+def draw_deep(folder: Path, low: int, high: int) -> None:
+    """Eight 12-bit PNGs with values from `low` to `high`."""
+    folder.mkdir(parents=True)
+    for index in range(8):
+        pixels = np.random.default_rng(index).integers(low, high, (20, 20)).astype(np.uint16)
+        Image.fromarray(pixels).save(folder / f"{low}_{index}.png")
+
+
+def test_sixteen_bit_images_are_read_as_in_training_as_predict_reads_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw_deep(tmp_path / "set" / "bright", 3000, 4095)
+    draw_deep(tmp_path / "set" / "dim", 0, 500)
+    draw_deep(tmp_path / "others" / "dim", 0, 500)
+    data = ["data=image_folder", f"data.root={tmp_path}/set", "data.image_size=16", "recipe=baseline"]
+    assert main.run_command_line(["train", *NETWORK, *data, f"hydra.run.dir={tmp_path / 'a_run'}"]) == 0
+    assert json.loads((tmp_path / "a_run" / "model.json").read_text())["white"] == 4095
+    capsys.readouterr()
+    for number, words in enumerate(([], ["data=image_folder"], ["data.store_gigabytes=0"], ["data.max_side=18"])):
+        place = tmp_path / f"e{number}"
+        evaluated(tmp_path, place, *words, f"data.root={tmp_path}/others")
+        assert "read with 4095 as white, as in the training, not with 511" in capsys.readouterr().err
+        made = {row["image"]: row for row in rows(place)}
+        command = ["predict", f"run={tmp_path}/a_run", f"{tmp_path}/others", "top=1", "format=json"]
+        assert main.run_command_line(command) == 0
+        for line in capsys.readouterr().out.splitlines():
+            ((name, probability),) = json.loads(line)["classes"].items()
+            row = made[f"dim/{Path(json.loads(line)['path']).name}"]
+            assert row["prediction"] == name
+            if words != ["data.max_side=18"]:
+                assert float(row["probability"]) == pytest.approx(probability, abs=1e-4)
+    evaluated(tmp_path, tmp_path / "f", f"data.root={tmp_path}/others", "data.white=511")
+    told = "read with 511 as white, those of the training with 4095: their scores are not comparable"
+    assert told in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("label", ["dark", "light", "red"])
 @pytest.mark.filterwarnings("ignore")
 def test_kappa_of_one_class_is_absent_where_scikit_learn_has_none(
@@ -119,6 +155,31 @@ def test_evaluations_are_paired_by_image_only_where_they_scored_the_same_images(
     assert any("not comparable: other test images" in note for note in found["notes"])
     for pair in ((tmp_path / "e_one", tmp_path / "e_again"), (tmp_path / "e_own", place / "a_run")):
         assert [each["images"] is not None for each in compared(capfd, *pair)["pairs"]] == [True]
+
+
+@pytest.mark.parametrize("part", ["all", "val", "train"])
+def test_evaluations_of_a_part_are_compared(
+    place: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], part: str
+) -> None:
+    made = [tmp_path / name for name in ("plain", "flipped", "other")]
+    evaluated(place, made[0], f"evaluation.part={part}")
+    evaluated(place, made[1], f"evaluation.part={part}", "evaluation/tta=flip")
+    for label in ("dark", "red"):
+        draw(tmp_path / "others" / label, 6, first=40)
+    evaluated(place, made[2], f"data.root={tmp_path}/others")
+    found = compared(capfd, *made[:2])
+    assert all(value is not None for value in found["metrics"][f"{part}/accuracy"])
+    assert not any("not comparable" in note for note in found["notes"])
+    (pair,) = found["pairs"]
+    assert found["part"] == part and pair["images"] is not None and pair["remark"].endswith("only: one seed")
+    page = tmp_path / "page.html"
+    assert main.run_command_line(["compare", *map(str, made[:2]), "--html", str(page)]) == 0
+    shown = capfd.readouterr().out + page.read_text()
+    named = "accuracy on all images" if part == "all" else f"{part} accuracy"
+    assert f"{named.capitalize()}, paired by image." in shown
+    assert f"of {named}, 95 % interval over" in page.read_text() and "test accuracy" not in page.read_text().lower()
+    (note,) = [note for note in compared(capfd, made[0], made[2])["notes"] if "not comparable" in note]
+    assert note.endswith(f"accuracies are not comparable: other parts of the data (test; {part})")
 
 
 def test_runs_with_another_cut_of_the_data_are_not_paired_by_image(
@@ -211,20 +272,6 @@ def test_a_set_without_train_cannot_be_learned(tmp_path: Path, capsys: pytest.Ca
     words = ["train", *NETWORK, "data=image_folder", f"data.root={tmp_path}/others", f"hydra.run.dir={tmp_path}/e"]
     assert main.run_command_line(words) == 2
     assert "at least two classes with training images; none was found" in capsys.readouterr().err
-
-
-def test_weights_of_other_programs_need_mean_and_std_where_no_images_are_for_training(
-    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name in ("dark", "light", "red"):
-        draw(tmp_path / "others" / "test" / name, 6)
-    shutil.copy(place / "a_run" / "model.safetensors", tmp_path / "net.safetensors")
-    data = ["data=image_folder", f"data.root={tmp_path}/others", "data.image_size=16"]
-    words = ["evaluate", f"weights={tmp_path}/net.safetensors", *NETWORK, *data, f"hydra.run.dir={tmp_path}/e"]
-    assert main.run_command_line(words) == 2
-    assert "model.weights.mean: the data set has no training images" in capsys.readouterr().err
-    assert main.run_command_line([*words, "model.weights.mean=[0.5,0.5,0.5]", "model.weights.std=[0.5,0.5,0.5]"]) == 0
-    assert json.loads((tmp_path / "e" / "result.json").read_text())["evaluated_images"] == {"test": 18}
 
 
 def test_predictions_carry_the_names_of_the_files(place: Path, tmp_path: Path) -> None:

@@ -11,6 +11,9 @@ from tests.experiments import TINY
 MODULE = """
 from dataclasses import dataclass
 
+import numpy as np
+import torch
+
 from sota_exp.stages.evaluation import Metrics
 
 
@@ -23,6 +26,14 @@ class Cost(Metrics):
         wrong = (logits.argmax(1) == 1) & (labels == 0)
         cost = self.cat_as_dog if self.cat_as_dog >= 0 else float("nan")
         return {name: cost * wrong.float().mean().item() for name in self.name.split("|")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Odd(Metrics):
+    made: str
+
+    def __call__(self, logits, labels):
+        return eval(self.made, {"np": np, "torch": torch})
 """
 
 
@@ -34,6 +45,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     folder = tmp_path / "mine" / "evaluation" / "metrics"
     folder.mkdir(parents=True)
     (folder / "cost.yaml").write_text("_target_: my_metrics.Cost\ncat_as_dog: 10.0\nname: cost\n")
+    (folder / "odd.yaml").write_text("_target_: my_metrics.Odd\nmade: ???\n")
     return [f"--config-dir={tmp_path}/mine", "evaluation/metrics=cost"]
 
 
@@ -69,10 +81,10 @@ def test_a_run_an_evaluation_and_a_comparison_have_it(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("name=accuracy", "accuracy is a metric of every run"),
-        ("cat_as_dog=-1", "cost is nan"),
-        ("name='at<1|at>1'", "at<1 is at_1 in MLflow, as another one is"),
-        ("name=macro@f1", "macro@f1 is macro_f1 in MLflow, as another one is"),
+        ("name=accuracy", "accuracy of Cost is a metric of every run"),
+        ("cat_as_dog=-1", "cost of Cost is nan"),
+        ("name='at<1|at>1'", "at<1 of Cost is at_1 in MLflow, as another one is"),
+        ("name=macro@f1", "macro@f1 of Cost is macro_f1 in MLflow, as another one is"),
     ],
 )
 def test_a_metric_that_is_no_number_or_has_a_name_of_ours_fails_the_run(
@@ -81,6 +93,44 @@ def test_a_metric_that_is_no_number_or_has_a_name_of_ours_fails_the_run(
     words = ["train", *own, *TINY, "recipe=baseline", f"evaluation.metrics.{change}", f"hydra.run.dir={tmp_path}/r"]
     assert main.run_command_line(words) == 1
     assert message in capsys.readouterr().err
+
+
+def train_odd(own: list[str], place: Path, made: str) -> int:
+    odd = [own[0], "evaluation/metrics=odd", f"evaluation.metrics.made='{made}'"]
+    return main.run_command_line(["train", *odd, *TINY, "recipe=baseline", f"hydra.run.dir={place}"])
+
+
+@pytest.mark.parametrize("made", ["np.float32(0.5)", "np.int64(2)", "torch.tensor(0.5)", "np.array(0.5)", "3", "True"])
+def test_a_number_of_numpy_or_torch_is_a_number(own: list[str], tmp_path: Path, made: str) -> None:
+    assert train_odd(own, tmp_path / "r", f"{{\\'x\\': {made}}}") == 0
+    expected = {"np.int64(2)": 2.0, "3": 3.0, "True": 1.0}.get(made, 0.5)
+    for line in (tmp_path / "r" / "metrics.jsonl").read_text().splitlines():
+        assert json.loads(line)["val/x"] == expected
+    assert json.loads((tmp_path / "r" / "result.json").read_text())["metrics"]["test/x"] == expected
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        ("None.score", "Odd raised AttributeError: 'NoneType' object has no attribute 'score'"),
+        ("1 / 0", "Odd raised ZeroDivisionError: division by zero"),
+        ("0.5", "Odd returned float instead of numbers with names; legal: a dictionary, name → number"),
+        ("None", "Odd returned NoneType instead of"),
+        ("[0.5]", "Odd returned list instead of"),
+        ("dict(x=None)", "x of Odd is a value of type NoneType; legal: finite numbers"),
+        ("dict(x=[0.5])", "x of Odd is a value of type list"),
+        ("dict(x=torch.ones(2))", "x of Odd is a value of type Tensor"),
+        ("dict(x=torch.tensor(torch.nan))", "x of Odd is nan"),
+        ("{1: 0.5}", "1 of Odd is no text"),
+        ("dict([[chr(118) + chr(97) + chr(108) + chr(47) + chr(120), 1]])", "val/x of Odd is a name with a part"),
+    ],
+)
+def test_a_metric_that_fails_is_told_in_one_line(
+    own: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], made: str, message: str
+) -> None:
+    assert train_odd(own, tmp_path / "r", made) == 1
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("sota-exp: ")]
+    assert len(errors) == 1 and errors[0].startswith(f"sota-exp: evaluation/metrics: {message}")
 
 
 @pytest.mark.usefixtures("charts_only_made")

@@ -135,6 +135,82 @@ def test_names_of_other_versions_are_read(tmp_path, monkeypatch):
     torch.testing.assert_close(read_state(str(old), ""), WEIGHTS)
 
 
+AVERAGED_NAMES = (
+    *(
+        "model_ema",
+        "ema",
+        "ema_state_dict",
+        "ema_net",
+        "model_ema_state_dict",
+        "swa_model",
+        "model_swa",
+        "ema_1",
+        "EMA",
+    ),
+    *("averaged_model", "net-ema", "swa.state_dict", "ema_model", "state_dict_ema", "params_ema", "average"),
+)
+
+
+@pytest.mark.parametrize("name", AVERAGED_NAMES)
+def test_averaged_weights_come_first_by_any_usual_name(tmp_path, name, caplog):
+    for content in (WEIGHTS, {"shadow": WEIGHTS, "decay": 0.9}):
+        for beside in ("model", "state_dict", "net", "model_state_dict", "network"):
+            torch.save({beside: OTHER, name: content, "epoch": 3, "ema_decay": 0.99}, tmp_path / "w.pth")
+            with caplog.at_level("INFO"):
+                torch.testing.assert_close(read_state(str(tmp_path / "w.pth"), ""), WEIGHTS)
+            assert f"the weights are its entry {name}, not {beside}" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["cinema", "emanet", "schema", "swap"])
+def test_other_words_are_no_averages(tmp_path, name):
+    torch.save({"model": WEIGHTS, name: OTHER}, tmp_path / "w.pth")
+    torch.testing.assert_close(read_state(str(tmp_path / "w.pth"), ""), WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    ("averaged", "plain"),
+    [
+        ({"state_dict_ema": {"conv.weight": torch.ones(4)}}, {"state_dict": WEIGHTS}),
+        ({"ema": under("module.", {"conv.weight": torch.ones(4)})}, {"model": WEIGHTS}),
+        ({"ema": {"conv.weight": torch.ones(4)}}, {"network": WEIGHTS}),
+        ({"ema": {"conv.weight": torch.ones(4)}}, {"model": {"state_dict": under("module._orig_mod.")}}),
+        ({"ema": {"shadow": {"conv.weight": torch.ones(4)}, "decay": 0.9}}, {"net": under("net.")}),
+        (
+            {"swa_model": under("module.", {"conv.weight": torch.ones(4)}) | {"n_averaged": torch.tensor(3)}},
+            {"net": WEIGHTS},
+        ),
+    ],
+)
+def test_what_an_average_of_parameters_lacks_is_that_of_the_weights_beside_it(tmp_path, averaged, plain, caplog):
+    torch.save({**plain, **averaged}, tmp_path / "w.pth")
+    for entry in (None, next(iter(averaged))):
+        caplog.clear()
+        with caplog.at_level("INFO"):
+            found = read_state(str(tmp_path / "w.pth"), "", entry)
+        torch.testing.assert_close(found, WEIGHTS | {"conv.weight": torch.ones(4)})
+        assert "the averaged weights lack 1 keys, such as" in caplog.text
+
+
+def test_averaged_weights_of_another_network_are_left_as_they_are(tmp_path):
+    other = {"conv.weight": torch.ones(4), "conv.gamma": torch.ones(4)}
+    torch.save({"model": WEIGHTS, "model_ema": other}, tmp_path / "w.pth")
+    torch.testing.assert_close(read_state(str(tmp_path / "w.pth"), ""), other)
+
+
+@pytest.mark.parametrize(
+    "averaged",
+    [
+        {"shadow_params": [torch.ones(4)], "decay": 0.9},
+        [torch.ones(4)],
+        pytest.param(functools.partial(print), id="object"),
+    ],
+)
+def test_averaged_weights_without_names_are_told(tmp_path, averaged, caplog):
+    torch.save({"model": WEIGHTS, "ema": averaged}, tmp_path / "w.pth")
+    torch.testing.assert_close(read_state(str(tmp_path / "w.pth"), ""), WEIGHTS)
+    assert "weights without names, which are not read: ema" in caplog.text
+
+
 def test_another_entry_than_the_averaged_weights(tmp_path):
     torch.save({"model": OTHER, "model_ema": WEIGHTS}, tmp_path / "w.pth")
     torch.testing.assert_close(read_state(str(tmp_path / "w.pth"), "", "model"), OTHER)

@@ -181,18 +181,26 @@ def test_weights_to_start_from_and_teachers_that_have_seen_val_are_said(
     words = (*WAYS[key], *source, f"{key}.path={path}", f"{key}.store={store}", "data.split_seed=5", *SMALL)
     assert run("train", *data, *words, f"hydra.run.dir={directory}") == 0
     captured = capfd.readouterr()
-    assert f"{key}.path={path}: by these weights " in (captured.out + captured.err).replace("\n", "")
+    said = (captured.out + captured.err).replace("\n", "")
+    assert f"{key}.path={path}: by these weights " in said and "does not say its mean" not in said
     assert set(np.load(place / "run" / "trained_on.npy")) < set(np.load(directory / "trained_on.npy"))
 
 
-def test_weights_to_start_from_without_the_file_are_said(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    (place / "alone").mkdir()
-    path = shutil.copy(place / "run" / "model.safetensors", place / "alone")
+@pytest.mark.parametrize("key", WAYS)
+def test_what_weights_alone_do_not_say_is_told(key: str, place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Neither which images they were trained on, nor their mean and std."""
+    (place / f"alone-{key}").mkdir()
+    path = shutil.copy(place / "run" / "model.safetensors", place / f"alone-{key}")
     data = ("data=image_folder", f"data.root={place / 'set'}", f"data.cache={place / 'cache'}", "recipe=baseline")
-    words = (*WAYS["model.weights"], f"model.weights.path={path}", *SMALL, f"hydra.run.dir={place / 'from_alone'}")
-    assert run("train", *data, *words) == 0
-    captured = "".join(capfd.readouterr()).replace("\n", "")
-    assert f"model.weights.path={path}: no trained_on.npy beside it: its training images are unknown" in captured
+    model = next(word for word in SMALL if word.startswith("model.arch.name=")).partition("=")[2]
+    source = (f"{key}.source=file", f"{key}.name={model}") if "distillation" in key else ()
+    words = ["train", *data, *WAYS[key], *source, f"{key}.path={path}", *SMALL]
+    for number, given in enumerate(((), (f"{key}.mean=[0.5,0.5,0.5]", f"{key}.std=[0.5,0.5,0.5]"))):
+        assert run(*words, *given, f"hydra.run.dir={place / f'from-{key}-{number}'}") == 0
+        said = "".join(capfd.readouterr()).replace("\n", "")
+        assert f"{key}.path={path}: no trained_on.npy beside it: its training images are unknown" in said
+        told = f"{key}.path={path} does not say its mean and std: those of the training images are used; {key}.mean"
+        assert (told in said) == (not given)
 
 
 def test_the_whole_set_is_not_called_all_images() -> None:

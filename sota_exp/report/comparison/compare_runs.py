@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sota_exp.report.comparison.groups import SeedGroup, find_differing_choices, find_differing_values, group_runs
-from sota_exp.report.comparison.pairs import GroupDifference, compare_groups, explain_other_images
+from sota_exp.report.comparison.pairs import GroupDifference, compare_groups, explain_other_images, find_compared_part
 from sota_exp.runs.find import SavedRun
 from sota_exp.statistics.paired import compute_mean_and_sd
 from sota_exp.statistics.proportion import wilson_interval
@@ -36,7 +36,10 @@ class SeedStatistics:
 
 @dataclass(frozen=True, kw_only=True)
 class RunComparison:
-    """Every list has one entry per group, in order; None if the group has no such value."""
+    """Every list has one entry per group, in order; None if the group has no such value.
+
+    part: that of the data on which `pairs` compare accuracies.
+    """
 
     groups: list[SeedGroup]
     choices: dict[str, list[str | None]]
@@ -44,6 +47,7 @@ class RunComparison:
     metrics: dict[str, list[SeedStatistics | None]]
     costs: dict[str, list[SeedStatistics | None]]
     pairs: list[GroupDifference]
+    part: str
     best: dict[str, set[int]]
     notes: list[str]
     environment: dict[str, list[str]]
@@ -52,7 +56,8 @@ class RunComparison:
 def compare_runs(runs: Sequence[SavedRun], each: bool = False) -> RunComparison:
     """Group the runs (with `each`, every run is a group of its own) and collect differences and results."""
     groups = group_runs(runs, each)
-    measured = {name for run in runs for name in run.metrics if name.startswith(("val/", "test/"))}
+    part = find_compared_part(groups)
+    measured = {name for run in runs for name in run.metrics if name.partition("/")[0] in run.scored_parts}
     names = [*HIGHER_IS_BETTER, *sorted(measured - {*HIGHER_IS_BETTER}), "best/epoch"]
     metrics = {name: [summarize(group, _build_metric_reader(name)) for group in groups] for name in names}
     choices = find_differing_choices([group.first for group in groups])
@@ -62,7 +67,8 @@ def compare_runs(runs: Sequence[SavedRun], each: bool = False) -> RunComparison:
         values=find_differing_values([group.first for group in groups], choices, with_seed=each),
         metrics={name: cells for name, cells in metrics.items() if any(cells)},
         costs={name: [summarize(group, _build_cost_reader(read)) for group in groups] for name, read in COSTS.items()},
-        pairs=compare_groups(groups),
+        pairs=compare_groups(groups, part),
+        part=part,
         best={name: find_best(groups, name, metrics[name]) for name in names if find_direction(name) is not None},
         notes=collect_notes(groups),
         environment=find_environment_differences([run for group in groups for run in group.runs]),
@@ -129,9 +135,13 @@ def collect_notes(groups: Sequence[SeedGroup]) -> list[str]:
 
 
 def _explain_other_data(one: SavedRun, other: SavedRun) -> str | None:
+    """Why scores of the two, on test or else on the first part that both scored, are not of the same images."""
+    shared = [part for part in ("test", *one.scored_parts) if part in one.scored_parts and part in other.scored_parts]
+    if not shared:
+        return f"other parts of the data ({' and '.join(other.scored_parts)}; {' and '.join(one.scored_parts)})"
     names = [str(run.config["data"].get("name")) for run in (other, one)]
-    reason = explain_other_images(one, other, "test")
-    is_other_set = names[0] != names[1] and reason == "other test images"
+    reason = explain_other_images(one, other, shared[0])
+    is_other_set = names[0] != names[1] and reason == f"other {shared[0]} images"
     return f"other images ({names[0]} and {names[1]})" if is_other_set else reason
 
 

@@ -13,6 +13,7 @@ from sota_exp.report.comparison.tables import (
     build_results_table,
     explain_pair_table,
     explain_results_table,
+    name_accuracy,
 )
 from sota_exp.report.document.markdown import Code, Strong, Table
 from sota_exp.report.document.write import draw_both_widths, render_markdown, render_page, to_html
@@ -50,12 +51,12 @@ def collect_values(comparison: RunComparison) -> dict[str, Any]:
     return {
         "comparison": comparison,
         "num_runs": sum(len(group.runs) for group in comparison.groups),
-        "answer": [describe_pair(each) for each in comparison.pairs[:6]],
+        "answer": [describe_pair(each, comparison.part) for each in comparison.pairs[:6]],
         "differing": join_with_and(keys[:8]) + (" and more" if len(keys) > 8 else ""),
         "differences": build_difference_figure(comparison),
         "about_differences": describe_difference_figure(comparison),
         "pairs": pairs,
-        "about_pairs": explain_pair_table(pairs),
+        "about_pairs": explain_pair_table(pairs, comparison.part),
         "results": results,
         "about_results": explain_results_table(comparison, results),
         "curves": build_learning_curves_figure(comparison),
@@ -64,15 +65,15 @@ def collect_values(comparison: RunComparison) -> dict[str, Any]:
     }
 
 
-def describe_pair(each: GroupDifference) -> list[str]:
+def describe_pair(each: GroupDifference, part: str) -> list[str]:
     """`B is more accurate than A: +1.24 points …`, or that the two cannot be distinguished."""
     if each.images is None:
         return [Strong(f"{each.second} and {each.first}"), f" cannot be compared: {each.remark}."]
     low, high = (each.seeds or each.images).low, (each.seeds or each.images).high
-    noise = "seeds" if each.seeds else "test images alone"
+    noise = "seeds" if each.seeds else f"{_name_images(part)} alone"
     span = format_interval(SHARE_FORMAT, each.seeds or each.images)
     mean = SHARE_FORMAT.format_difference_with_unit(each.images.mean)
-    reach = f"{mean} of test accuracy, 95 % interval over {noise} {span}"
+    reach = f"{mean} of {name_accuracy(part)}, 95 % interval over {noise} {span}"
     if low <= 0 <= high:
         return [Strong(f"{each.second} cannot be distinguished from {each.first}"), f": {reach}."]
     word = "more" if low > 0 else "less"
@@ -97,13 +98,18 @@ def build_difference_figure(comparison: RunComparison) -> Figure | None:
     ]
     if not rows:
         return None
-    return build_forest_figure("differences", rows, SHARE_FORMAT, "difference of test accuracy")
+    return build_forest_figure("differences", rows, SHARE_FORMAT, f"difference of {name_accuracy(comparison.part)}")
 
 
 def describe_difference_figure(comparison: RunComparison) -> str:
     """What the marks of the figure are that it has."""
     over_seeds = " Solid: 95 % interval over seeds." if any(each.seeds for each in comparison.pairs) else ""
-    return f"Differences of test accuracy.{over_seeds} Dashed, orange: 95 % interval over test images."
+    scores, images = name_accuracy(comparison.part), _name_images(comparison.part)
+    return f"Differences of {scores}.{over_seeds} Dashed, orange: 95 % interval over {images}."
+
+
+def _name_images(part: str) -> str:
+    return "images" if part == "all" else f"{part} images"
 
 
 def build_learning_curves_figure(comparison: RunComparison) -> Figure | None:

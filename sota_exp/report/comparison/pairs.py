@@ -1,4 +1,4 @@
-"""Paired differences of test accuracy between groups of runs."""
+"""Paired differences of accuracy between groups of runs: on test, or on another part that evaluations scored."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from sota_exp.report.comparison.groups import SeedGroup
 from sota_exp.runs.find import SavedRun
-from sota_exp.runs.scored_images import describe_cut
+from sota_exp.runs.scored_images import PARTS, describe_cut
 from sota_exp.statistics.paired import (
     Estimate,
     McNemarResult,
@@ -20,9 +20,9 @@ from sota_exp.statistics.paired import (
 
 @dataclass(frozen=True, kw_only=True)
 class GroupDifference:
-    """Test accuracy of `second` minus `first`, paired by image and by seed.
+    """Accuracy of `second` minus `first`, paired by image and by seed.
 
-    images: interval for the sampling of test images. seeds: interval over seeds, if at least two are common.
+    images: interval for the sampling of the images. seeds: interval over seeds, if at least two are common.
     mcnemar: only for one run each. remark: which noise the intervals cover, or why there are none.
     """
 
@@ -56,25 +56,34 @@ def explain_other_images(one: SavedRun, other: SavedRun, split: str) -> str | No
     return None if known[0] == known[1] and cuts[0] == cuts[1] else f"other {split} images"
 
 
-def compare_groups(groups: Sequence[SeedGroup]) -> list[GroupDifference]:
-    """Every group against the first; all pairs if there are at most three groups."""
-    scored = [group for group in groups if all(run.correct("test") is not None for run in group.runs)]
+def find_compared_part(groups: Sequence[SeedGroup]) -> str:
+    """The part of the data on which groups are compared: test, unless at most one group scored it and more another."""
+    return next((part for part in PARTS if len(_list_scored(groups, part)) > 1), "test")
+
+
+def _list_scored(groups: Sequence[SeedGroup], part: str) -> list[SeedGroup]:
+    return [group for group in groups if all(run.correct(part) is not None for run in group.runs)]
+
+
+def compare_groups(groups: Sequence[SeedGroup], part: str) -> list[GroupDifference]:
+    """Every group against the first, on a part of the data; all pairs if there are at most three groups."""
+    scored = _list_scored(groups, part)
     against = scored if len(scored) <= 3 else scored[:1]
     return [
-        compare_pair(first, second)
+        compare_pair(first, second, part)
         for index, first in enumerate(against)
         for second in scored[scored.index(first) + 1 :]
     ]
 
 
-def compare_pair(first: SeedGroup, second: SeedGroup) -> GroupDifference:
-    """The difference over the common seeds; over all seeds of both if none is common."""
+def compare_pair(first: SeedGroup, second: SeedGroup, part: str) -> GroupDifference:
+    """The difference on a part of the data over the common seeds; over all seeds of both if none is common."""
     common = tuple(seed for seed in first.seeds if seed in second.seeds)
     others = [run for run in (*first.runs, *second.runs) if run is not first.first]
-    if reason := next(filter(None, (explain_other_images(first.first, run, "test") for run in others)), None):
+    if reason := next(filter(None, (explain_other_images(first.first, run, part) for run in others)), None):
         remark = f"not comparable: {reason}"
         return GroupDifference(first=first.name, second=second.name, common_seeds=common, remark=remark)
-    before, after = (_load_correct(group, common or group.seeds) for group in (first, second))
+    before, after = (_load_correct(group, common or group.seeds, part) for group in (first, second))
     is_single = len(before) == len(after) == 1
     one, other = (matrix.mean(axis=1) for matrix in (before, after))
     return GroupDifference(
@@ -84,22 +93,20 @@ def compare_pair(first: SeedGroup, second: SeedGroup) -> GroupDifference:
         images=bonett_price_interval(before, after),
         seeds=paired_t_interval(one, other, largest=1.0) if len(common) > 1 else None,
         mcnemar=mcnemar_test(before[0], after[0]) if is_single else None,
-        remark=_explain_pairing(first, second, common),
+        remark=_explain_pairing(first, second, common, part),
     )
 
 
-def _load_correct(group: SeedGroup, seeds: Sequence[int]) -> NDArray[np.bool_]:
-    """Correctness on the test images, bool [seeds, N]."""
-    return np.stack(group.collect_values(seeds, lambda run: run.correct("test")))
+def _load_correct(group: SeedGroup, seeds: Sequence[int], part: str) -> NDArray[np.bool_]:
+    """Correctness on the images of a part, bool [seeds, N]."""
+    return np.stack(group.collect_values(seeds, lambda run: run.correct(part)))
 
 
-def _explain_pairing(first: SeedGroup, second: SeedGroup, common: tuple[int, ...]) -> str:
+def _explain_pairing(first: SeedGroup, second: SeedGroup, common: tuple[int, ...], part: str) -> str:
     if len(common) > 1:
         return f"paired over {len(common)} seeds"
+    noise = "noise of the images only" if part == "all" else f"{part}-set noise only"
     if len(common) == 1:
-        return (
-            "test-set noise only: one seed"
-            if len(first.runs) == len(second.runs) == 1
-            else (f"test-set noise only: one common seed, {common[0]}")
-        )
-    return "test-set noise only: no common seed, so the draw of the seed is in the difference"
+        is_one_each = len(first.runs) == len(second.runs) == 1
+        return f"{noise}: one seed" if is_one_each else f"{noise}: one common seed, {common[0]}"
+    return f"{noise}: no common seed, so the draw of the seed is in the difference"

@@ -49,15 +49,17 @@ def build_pair_table(comparison: RunComparison) -> Table:
     return Table.of(comparison.pairs, columns, ["Remark"])
 
 
-def explain_pair_table(table: Table) -> str:
-    """What the columns of the table are that it has."""
+def name_accuracy(part: str) -> str:
+    """`test accuracy`; of all parts, `accuracy on all images`."""
+    return "accuracy on all images" if part == "all" else f"{part} accuracy"
+
+
+def explain_pair_table(table: Table, part: str) -> str:
+    """What the columns of the table are that it has. part: that of the data whose accuracies are compared."""
     names = table.drop_empty_columns().names
     kinds = [kind for kind in ("images", "seeds") if f"95 %: {kind}" in names]
-    words = [
-        f"Test accuracy, paired by {' and by '.join(kind.rstrip('s') for kind in kinds)}."
-        if kinds
-        else "Test accuracy."
-    ]
+    paired = f", paired by {' and by '.join(kind.rstrip('s') for kind in kinds)}" if kinds else ""
+    words = [f"{name_accuracy(part).capitalize()}{paired}."]
     if "Won : lost" in names:
         words.append("Won : lost counts images that only one of the two classifies correctly.")
     if len(table.rows) > 1 and kinds:

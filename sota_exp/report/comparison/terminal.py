@@ -41,7 +41,7 @@ def print_comparison(comparison: RunComparison, console: Console) -> None:
     if pairs.rows:
         console.print()
         console.print(to_rich(pairs, [pairs.names, *pairs.rows], range(len(pairs.names))))
-        console.print(explain_pair_table(pairs), style="dim")
+        console.print(explain_pair_table(pairs, comparison.part), style="dim")
     for note in comparison.notes:
         console.print(f"[yellow]{escape(note)}[/]", soft_wrap=True)
     if comparison.environment:
@@ -131,6 +131,7 @@ def comparison_to_json(comparison: RunComparison) -> dict[str, Any]:
         "metrics": {name: [cell and asdict(cell) for cell in cells] for name, cells in comparison.metrics.items()},
         "cost": {name: [cell and asdict(cell) for cell in cells] for name, cells in comparison.costs.items()},
         "best": {name: [comparison.groups[index].name for index in sorted(at)] for name, at in comparison.best.items()},
+        "part": comparison.part,
         "pairs": [asdict(each) for each in comparison.pairs],
         "notes": comparison.notes,
         "environment": comparison.environment,

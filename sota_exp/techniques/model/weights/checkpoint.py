@@ -2,14 +2,16 @@
 
 w₀ = the weights in the file; a classifier of another size starts at zero. Only tensors and plain values are read, so no
 file can run code. Checkpoints of torchvision's, timm's, Lightning's and other trainers are read too: their averaged
-weights if they have such, without the objects beside them, and without what leads the names of the network's
-parameters (module., model., backbone.). Where a file has several networks the message names what chooses one.
+weights if they have such (what these lack, such as statistics of batch norm, is that of the weights beside them),
+without other objects, and without what leads the names of the network's parameters (module., model., backbone.). Where
+a file has several networks the message names what chooses one.
 
 Paper: Yosinski et al. 2014, How transferable are features in deep neural networks?, 1411.1792
 Setting: path of a .safetensors, .pth, .pt, .pth.tar, .ckpt or .bin file, or runs:/RUN_ID for a run in the MLflow store
 `store` (null: the default store); prefix "student." for one of several networks, whose keys start so; entry
 "model" for another entry of a checkpoint than its averaged weights; mean and std of the images that the weights were
-trained with (null: those in model.json beside the weights, or those of the data set if there is no model.json).
+trained with (null: those in model.json beside the weights, or those of the training images if there is no model.json,
+which is told; an evaluation of weights alone must be given them).
 """
 
 from dataclasses import dataclass

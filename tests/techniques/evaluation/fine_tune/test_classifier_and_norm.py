@@ -155,7 +155,7 @@ def test_a_finished_run_is_tuned_without_training_it_anew(tmp_path: Path) -> Non
     kept = load_file(tmp_path / "whole" / "checkpoint" / "best.safetensors")
     assert all(torch.equal(kept[name], trained[name]) for name in kept)
     assert all(torch.equal(value, trained[n]) for n, value in load_file(tmp_path / "plain/model.safetensors").items())
-    again = done("evaluate", tmp_path / "again", f"weights={tmp_path}/e/model.safetensors", *CONFIGURED)
+    again = done("evaluate", tmp_path / "again", f"weights={tmp_path}/e/model.safetensors")
     assert again["metrics"]["test/loss"] == evaluated["metrics"]["test/loss"]
 
 

@@ -136,7 +136,7 @@ def test_weights_without_running_statistics_start_a_network_of_the_same_norm(tmp
     assert "statistics" not in caplog.text and "trained without" not in caplog.text
     with caplog.at_level(logging.INFO):
         batch = NORMS["batch"](checkpoint(tmp_path / "w.safetensors")(arch(5), arch))
-    assert "the weights were trained without batch norm" in caplog.text
+    assert "the weights have no statistics of batch norm" in caplog.text
     loaded = {key: value for key, value in batch.state_dict().items() if key in network.state_dict()}
     torch.testing.assert_close(loaded, dict(network.state_dict()), rtol=0, atol=0)
 
