@@ -193,7 +193,7 @@ def in_groups() -> list[list[Option]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", ["small_images", "torchvision"])
+@pytest.mark.parametrize("recipe", ["torchvision", pytest.param("small_images", marks=pytest.mark.torture)])
 def test_every_option_runs_on_top_of_the_whole_recipe(recipe: str, published: None, tmp_path: Path) -> None:
     failures, refused, groups = {}, [], in_groups()
     for group in groups:

@@ -43,7 +43,7 @@ def sqlite(place):
     return f"sqlite:///{place / 'sweep' / 'study.db'}"
 
 
-@pytest.mark.parametrize("num_kills", [3, pytest.param(8, marks=pytest.mark.torture)])
+@pytest.mark.parametrize("num_kills", [2, pytest.param(8, marks=pytest.mark.torture)])
 def test_killed_at_random_moments_it_ends_with_exactly_the_total(tmp_path, num_kills):
     """`benchmarks/sweep_kills.py` kills thirty times."""
     num_trials = 2 * num_kills + 2
@@ -80,9 +80,9 @@ def test_workers_that_kill_themselves_are_replaced(tmp_path):
 
 
 def test_three_copies_share_an_sqlite_study(tmp_path):
-    copies = [start(toy(12, "seconds=0.05"), tmp_path) for _ in range(3)]
+    copies = [start(toy(9, "seconds=0.05"), tmp_path) for _ in range(3)]
     assert_all_end_well(copies, tmp_path)
-    assert_nothing_is_lost(tmp_path, sqlite(tmp_path), 12)
+    assert_nothing_is_lost(tmp_path, sqlite(tmp_path), 9)
 
 
 needs_postgres = pytest.mark.skipif(

@@ -24,6 +24,7 @@ def test_killed_in_two_processes_the_resumed_run_is_equal_to_the_bit(cases, tmp_
     assert outcome.faults == [] and outcome.kills
 
 
+@pytest.mark.torture  # tests/training/test_kill.py kills a training of the usual recipe
 @pytest.mark.parametrize("name", ["regularization/average=swa"])
 def test_killed_with_any_technique_the_resumed_run_is_equal_to_the_bit(cases, tmp_path, name):
     case = next(case for case in cases if case.name == name)

@@ -88,7 +88,12 @@ def score(mode: FakeCuda, session: TrainingSession, state: TrainingState) -> Non
         assert mode.num_waits <= 1
 
 
-TABLE = [option for option in options() if option.slot.split("/")[0] != "data" and option.slot not in ELSEWHERE]
+#: All others but those that do nothing, since each is part of all trainings but its own slot's.
+TABLE = [
+    option
+    for option in options()
+    if option.slot.split("/")[0] != "data" and option.slot not in ELSEWHERE and option.name != "none"
+]
 
 
 def fine_tune(mode: FakeCuda, session: TrainingSession, state: TrainingState) -> None:

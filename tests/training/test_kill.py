@@ -89,20 +89,11 @@ def test_terminated_twice_and_killed_once_it_ends_alike(tmp_path, reference):
     assert_alike(place, reference)
 
 
-def test_terminated_with_one_and_with_two_data_workers_it_ends_alike(tmp_path, reference):
-    place = tmp_path / "killed"
-    for num_workers in (1, 2):
-        assert ended_by(signal.SIGTERM, place, 0.15, f"runtime.workers={num_workers}")[0] == 143
-    run(place, "runtime.workers=2")
-    assert json.loads((place / "result.json").read_text())["resumed"] == 2
-    assert_alike(place, reference)
-
-
 def test_signals_to_all_processes_of_a_job_reach_data_workers_too_and_it_ends_alike(tmp_path, reference):
-    """As a terminal that closes and a batch system send them."""
+    """As a terminal that closes and a batch system send them, with one data worker and with two."""
     place = tmp_path / "killed"
-    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM):
-        status, said = ended_by(number, place, 0.05, "runtime.workers=2", send=os.killpg)
+    for index, number in enumerate((signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM)):
+        status, said = ended_by(number, place, 0.05, f"runtime.workers={1 + index % 2}", send=os.killpg)
         assert status == 128 + number and f"interrupted by signal {number}" in said and "Traceback" not in said
     run(place, "runtime.workers=2")
     assert json.loads((place / "result.json").read_text())["resumed"] == 4

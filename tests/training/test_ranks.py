@@ -30,8 +30,12 @@ NUM_IMAGES = (1, 7, 100, 101, 1003)
 #: Trainings in which each process computes what one alone does.
 TRAININGS = {
     "plain": (),
-    "micro-batches": ("schedule/accumulation=micro_batches", "schedule.accumulation.micro_batch_size=2"),
-    "clipped": ("regularization/clip=norm", "regularization.clip.max_norm=0.1"),
+    "micro-batches, clipped": (
+        "schedule/accumulation=micro_batches",
+        "schedule.accumulation.micro_batch_size=2",
+        "regularization/clip=norm",
+        "regularization.clip.max_norm=0.1",
+    ),
     "frozen": ("model/tuning=head_only",),
 }
 
