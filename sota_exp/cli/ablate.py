@@ -20,6 +20,7 @@ study.json.
 """
 
 from sota_exp import CONF
+from sota_exp.cli.sweep import require_one_process
 from sota_exp.config import compose
 from sota_exp.config.hashing import compute_digest
 from sota_exp.config.values import format_legal
@@ -36,8 +37,9 @@ def main(arguments: list[str]) -> None:
     """Run the study that `study=` names, or resume it.
 
     Raises:
-        ConfigError: no study is named, or an unknown one.
+        ConfigError: no study is named, or an unknown one; torchrun started the command.
     """
+    require_one_process("ablate")
     overrides = [argument for argument in arguments if argument not in ("--plan", "--no-measure", "-m", "--multirun")]
     kinds_given = [item.partition("=")[2] for item in overrides if item.startswith(("study=", "+study="))]
     kinds = sorted(path.stem.replace(NULL_OPTION, "null") for path in (CONF / "study").glob("*.yaml"))

@@ -1,12 +1,11 @@
 """`sota-exp sweep`: search over the values of a recipe with Optuna, resume after a crash, and confirm the winner."""
 
-import os
-
 from omegaconf import DictConfig
 
 from sota_exp.cli.train import train
 from sota_exp.config import compose
 from sota_exp.config.hashing import compute_digest
+from sota_exp.config.rules.conditions import count_processes
 from sota_exp.config.values import is_multirun
 from sota_exp.errors import ConfigError
 
@@ -23,11 +22,21 @@ def main(arguments: list[str]) -> None:
     Raises:
         ConfigError: started by torchrun.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ConfigError(
-            "sweep starts its own jobs: run it without torchrun; for more workers run the same command several times"
-        )
+    require_one_process("sweep")
     compose.run_hydra(run_job, add_sweep_overrides(arguments), "sweep")
+
+
+def require_one_process(command: str) -> None:
+    """Refuse torchrun for a command that starts jobs of its own.
+
+    Raises:
+        ConfigError: torchrun started several processes.
+    """
+    if count_processes() > 1:
+        raise ConfigError(
+            f"{command} starts its own jobs: run it without torchrun; for several at once choose a hydra/launcher "
+            "(joblib, submitit_slurm)"
+        )
 
 
 def add_sweep_overrides(arguments: list[str]) -> list[str]:

@@ -35,3 +35,10 @@ def test_an_error_names_its_process(monkeypatch, capsys, rank, said):
     monkeypatch.setenv("RANK", rank)
     assert run_command_line(["no-such-command"]) == 2
     assert capsys.readouterr().err.startswith(said)
+
+
+@pytest.mark.parametrize("command", [["sweep", "search=learning_rate"], ["ablate", "study=ladder"]])
+def test_a_command_that_starts_jobs_of_its_own_refuses_torchrun(monkeypatch, capsys, command):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert run_command_line(command) == 2
+    assert capsys.readouterr().err.startswith(f"sota-exp: {command[0]} starts its own jobs: run it without torchrun")
