@@ -1,5 +1,7 @@
 """`sota-exp sweep`: search over the values of a recipe with Optuna, resume after a crash, and confirm the winner."""
 
+import os
+
 from omegaconf import DictConfig
 
 from sota_exp.cli.train import train
