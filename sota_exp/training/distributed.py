@@ -6,16 +6,18 @@ Source: https://docs.pytorch.org/docs/stable/elastic/run.html (the environment v
 import copy
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from sota_exp.errors import ConfigError
+from sota_exp.errors import ConfigError, RunFailed
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +150,25 @@ def broadcast_from_main(value: object, world: World) -> Any:
     box = [value]
     dist.broadcast_object_list(box)
     return box[0]
+
+
+def compute_on_main(function: Callable[[], Value], world: World) -> Value:
+    """What `function` returns on rank 0, on every process: other machines need not have the files that it reads.
+
+    Raises:
+        ConfigError, RunFailed: `function` raised it on rank 0.
+    """
+    failure: ConfigError | RunFailed | None = None
+    value: Value | None = None
+    if world.is_main:
+        try:
+            value = function()
+        except (ConfigError, RunFailed) as error:
+            failure = error
+    value, said = broadcast_from_main((value, failure and (isinstance(failure, ConfigError), str(failure))), world)
+    if said is not None:
+        raise failure or (ConfigError if said[0] else RunFailed)(said[1])
+    return cast(Value, value)
 
 
 @functools.lru_cache(maxsize=1)

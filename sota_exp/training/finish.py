@@ -1,5 +1,7 @@
 """The end of a training: the model is written, read back from its files and scored, so scores are of the files."""
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -9,6 +11,7 @@ from sota_exp.models import saved
 from sota_exp.models.memory_format import set_memory_format
 from sota_exp.runs.files import write_weights
 from sota_exp.stages.evaluation import EvaluationView
+from sota_exp.training.distributed import compute_on_main
 from sota_exp.training.final_scores import choose_view, score_splits
 from sota_exp.training.listener import RunRequest
 from sota_exp.training.prediction_files import write_predictions
@@ -43,13 +46,24 @@ def write_and_score(request: RunRequest, training: RunTrainer, result: dict[str,
 
 
 def write_and_load(training: RunTrainer, weights: dict[str, Tensor]) -> nn.Module:
-    """Write the final weights, name → [...], and read the network back from its files, on the device."""
+    """Write the final weights, name → [...], and read the network back from its files, on the device.
+
+    Other processes read the files of the main one from its memory: they may be on another machine.
+    """
     session, files = training.session, training.files
-    session.world.wait()
-    if session.world.is_main:
+
+    def write() -> tuple[bytes, bytes]:
         write_weights(files.weights, weights)
-    session.world.wait()
-    network = saved.load_saved_model(files.model, files.weights).network.to(session.device)
+        return (files.model.read_bytes(), files.weights.read_bytes()) if session.world.size > 1 else (b"", b"")
+
+    contents = compute_on_main(write, session.world)
+    with tempfile.TemporaryDirectory() as folder:
+        model, path = files.model, files.weights
+        if not session.world.is_main:
+            model, path = (Path(folder) / each.name for each in (files.model, files.weights))
+            for place, content in zip((model, path), contents, strict=True):
+                place.write_bytes(content)
+        network = saved.load_saved_model(model, path).network.to(session.device)
     return set_memory_format(network, session.memory_format)
 
 

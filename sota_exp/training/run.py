@@ -1,26 +1,22 @@
 """One run in its directory: read what is there, train what is missing, score, write the result."""
 
 import hashlib
-import logging
 import time
-from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
 from sota_exp.config.build import prefix_invalid_values
 from sota_exp.config.experiment import Experiment
-from sota_exp.config.fingerprint import compute_run_fingerprint, compute_training_fingerprint, format_differences
-from sota_exp.config.formats import FILE_FORMAT, get_format
+from sota_exp.config.fingerprint import compute_run_fingerprint, compute_training_fingerprint
 from sota_exp.config.hashing import compute_digest
 from sota_exp.config.rules import check_rules
 from sota_exp.data.open import open_data
 from sota_exp.data.train_loader import count_distinct_images
 from sota_exp.errors import (
     ConfigError,
-    DamagedFile,
     Interrupted,
     RunFailed,
     convert_errors,
@@ -28,30 +24,24 @@ from sota_exp.errors import (
     first_line,
 )
 from sota_exp.models.cost import count_flops, count_parameters
-from sota_exp.runs.digests import NAME as DIGESTS
-from sota_exp.runs.digests import find_damaged, read_object
 from sota_exp.runs.files import RunFiles
 from sota_exp.runs.lock import lock_directory
 from sota_exp.runs.result_json import build_empty_result
 from sota_exp.runs.start_json import build_data_facts, write_start
-from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.stages.data import DataSet
 from sota_exp.training.device import get_cuda_versions, get_device_name, set_up_process
 from sota_exp.training.disk_space import estimate_written_bytes, warn_of_full_disk
-from sota_exp.training.distributed import World
+from sota_exp.training.distributed import World, compute_on_main
+from sota_exp.training.existing_run import read_existing
 from sota_exp.training.finish import write_and_score
 from sota_exp.training.input_sizes import start_checked_training
 from sota_exp.training.listener import Listener, Pruner, RunRequest
 from sota_exp.training.loop import TrainingSession
 from sota_exp.training.memory import get_peak_memory, reset_peak_memory
 from sota_exp.training.resume import resume
-from sota_exp.training.same_data import describe_changed_data, require_unchanged_images
 from sota_exp.training.session import fit_batch_size, open_session
 from sota_exp.training.trained_on import warn_of_shared_images, write_trained_on
 from sota_exp.training.trainer import RunTrainer
-
-Read = TypeVar("Read")
-log = logging.getLogger(__name__)
 
 
 def run(request: RunRequest, listener: Listener, pruner: Pruner | None = None) -> dict[str, Any]:
@@ -78,19 +68,8 @@ def _run(request: RunRequest, listener: Listener, pruner: Pruner, world: World, 
     request = fit_request(request, data, world)
     experiment = request.experiment
     prints = compute_fingerprints(request, data, content)
-    files = RunFiles(directory=request.directory)
-    with convert_errors():
-        previous = read_or_warn(files.result)
-        complete = previous if previous is not None and previous["status"] in COMPLETE_STATUSES else {}
-        is_done = complete.get("fingerprint") == prints[1] and is_sound(files)
-        checkpoint = None if is_done else files.load_checkpoint()
-        start = read_or_warn(lambda: read_object(files.directory / "start.json")) or {}
-        require_same_run(
-            files, request, prints[0], checkpoint or previous or {}, describe_changed_data(files, start, data)
-        )
-        if checkpoint is not None:
-            require_unchanged_images(files, start, data)
-    if is_done:
+    complete, checkpoint = compute_on_main(lambda: read_existing(request, data, prints), world)
+    if complete is not None:
         return complete
     session = open_session(experiment, data, world, device)
     if world.is_main:
@@ -233,57 +212,6 @@ def compute_fingerprints(request: RunRequest, data: DataSet, content: dict[str, 
         request.configuration.values, {"data": data.digest, "images": split, **content}
     )
     return training, compute_run_fingerprint(training, request.configuration.values)
-
-
-def is_sound(files: RunFiles) -> bool:
-    """Whether no file of a finished run is damaged; else a warning says which, and the run is finished again."""
-    damaged = [path for path in find_damaged(files.directory) if path not in files.checkpoints]
-    if damaged:
-        log.warning(
-            "%s: damaged or missing; the run is finished again from its checkpoint", ", ".join(map(str, damaged))
-        )
-    return not damaged
-
-
-def read_or_warn(read: Callable[[], Read | None]) -> Read | None:
-    """What `read` returns; None, with a warning, if the file is damaged: the run writes it again.
-
-    Raises:
-        DamagedFile: the table of digests is damaged.
-    """
-    try:
-        return read()
-    except DamagedFile as error:
-        if error.path.name == DIGESTS:
-            raise
-        log.warning("%s. It is written again", error)
-        return None
-
-
-def require_same_run(
-    files: RunFiles, request: RunRequest, training: str, existing: dict[str, Any], other_data: str | None
-) -> None:
-    """Refuse a directory that holds another training.
-
-    existing: the checkpoint or the result that is there. other_data: how the data differ from those of its start.
-
-    Raises:
-        ConfigError: another configuration, or an older version of sota-exp, made the run there.
-    """
-    if (read_or_warn(lambda: files.format) or FILE_FORMAT) < FILE_FORMAT:
-        raise ConfigError(
-            f"hydra.run.dir={files.directory} holds a run that an older version of sota-exp made: predict, evaluate, "
-            "compare and report can read it, train cannot continue it. Choose another directory, or remove this one"
-        )
-    get_format(existing, files.directory)
-    if existing.get("training_fingerprint", training) != training:
-        found = format_differences(read_or_warn(files.config) or {}, request.configuration.values) or [
-            other_data or "the images, the initial weights, or the numerics of this version"
-        ]
-        raise ConfigError(
-            f"hydra.run.dir={files.directory} holds another run, which differs in {'; '.join(found[:5])}. "
-            "Choose another directory, or remove this one"
-        )
 
 
 def _write_result(files: RunFiles, result: dict[str, Any], world: World) -> None:

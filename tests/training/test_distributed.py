@@ -148,7 +148,10 @@ def work(world: World, directory: str, arguments: tuple[str, ...]) -> None:
     elif arguments:
         from sota_exp.cli.main import run_command_line
 
-        os.chdir(directory)
+        own = Path(directory) / (f"machine{world.rank}" if "machines" in arguments else "")
+        own.mkdir(exist_ok=True)
+        os.chdir(own)
+        arguments = tuple(word for word in arguments if word != "machines")
         Path(f"status{world.rank}").write_text(str(run_command_line(["train", *arguments])))
     else:
         torch.save(measured(world), Path(directory) / f"rank{world.rank}.pt")
@@ -307,6 +310,22 @@ def test_a_whole_run_of_two_processes_counts_what_one_counts(tmp_path, monkeypat
     _, alone = session_of(composed(*TINY, *OFF, *SLICED, "data.num_images=61").experiment)
     assert result["evaluated_images"] == {split: len(alone.labels(split)) for split in ("val", "test")}
     assert (result["status"], result["images_seen"]) == ("finished", 96)
+
+
+@pytest.mark.slow
+def test_machines_need_no_common_folder_and_a_repeated_run_is_the_main_ones(tmp_path):
+    """Each process has a folder of its own, as on another machine: the first one alone reads and writes the run."""
+    arguments = ("machines", *TINY, *OFF, *SLICED, "data.num_images=61", "hydra.run.dir=run")
+    two_processes(tmp_path, *arguments)
+    main, other = tmp_path / "machine0", tmp_path / "machine1"
+    assert [(place / f"status{rank}").read_text() for rank, place in enumerate((main, other))] == ["0", "0"]
+    assert json.loads((main / "run" / "result.json").read_text())["status"] == "finished"
+    assert [path for path in (other / "run").rglob("*") if path.is_file()] == []
+    written = (main / "run" / "result.json").stat().st_mtime_ns
+    two_processes(tmp_path, *arguments)
+    assert (main / "run" / "result.json").stat().st_mtime_ns == written
+    two_processes(tmp_path, *arguments, "optimizer.lr=0.5")
+    assert [(place / f"status{rank}").read_text() for rank, place in enumerate((main, other))] == ["2", "2"]
 
 
 def test_alone_nothing_is_joined(monkeypatch):
