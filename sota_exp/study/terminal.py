@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,17 +60,19 @@ def format_study_heading(study: PlannedStudy, files: StudyFiles) -> Iterable[Ren
 
 
 class ProgressPrinter:
-    """One line per finished run, with its score and the time that the rest of `num_runs` will take."""
+    """One line per finished run, with its score and the time that the rest will take. missing: as far as known."""
 
-    def __init__(self, study: PlannedStudy, files: StudyFiles, num_runs: int) -> None:
-        self.study, self.files, self.num_runs, self.out = study, files, num_runs, make_console()
+    def __init__(self, study: PlannedStudy, files: StudyFiles, missing: Sequence[ArmRun]) -> None:
+        self.study, self.files, self.out = study, files, make_console()
         self.done, self.began = 0, time.monotonic()
-        missing = f"{num_runs} runs to train" if num_runs else "every run is finished; nothing is trained"
-        self.out.print(f"  {missing}", style="dim")
+        later = " until the next look" if study.seeds[-1] not in {job.seed for job in missing} else ""
+        begin = f"{len(missing)} runs to train{later}" if missing else "every run is finished; nothing is trained"
+        self.out.print(f"  {begin}", style="dim")
 
-    def print_ended_run(self, job: ArmRun, failure: str | None) -> None:
+    def print_ended_run(self, job: ArmRun, failure: str | None, num_left: int) -> None:
         self.done += 1
-        left = estimate_remaining(time.monotonic() - self.began, self.done, self.num_runs)
+        num_runs = self.done + num_left
+        left = estimate_remaining(time.monotonic() - self.began, self.done, num_runs)
         if failure is not None:
             outcome = f"[red]failed[/]: {escape(failure)}"
         else:
@@ -78,7 +80,7 @@ class ProgressPrinter:
             score = get_metric_format(metric).format_with_unit(result["metrics"].get(metric))
             outcome = f"{score}, {format_duration(sum(result['seconds'].values()))}"
         self.out.print(
-            f"[dim]{self.done:>4}/{self.num_runs}[/]  {job.name:<36} {outcome}  [dim]{format_duration(left)} left[/]"
+            f"[dim]{self.done:>4}/{num_runs}[/]  {job.name:<36} {outcome}  [dim]{format_duration(left)} left[/]"
         )
 
 
