@@ -3,7 +3,6 @@
 import csv
 import logging
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +10,12 @@ from pathlib import Path
 from sota_exp.config.data_paths import expand_home, find_path_problem
 from sota_exp.config.values import join_first
 from sota_exp.data.decode import ImageFile
-from sota_exp.data.folders import SPLIT_NAMES, find_split
+from sota_exp.data.folders import SPLIT_COLUMN, SPLIT_NAMES, find_split
 from sota_exp.data.image_files import FileList, FileSource
 from sota_exp.stages.stage import InvalidValue, added_field
 
 #: Number of wrong lines that an error lists, and of columns that a message names.
 MAX_LISTED = 3
-
-#: Names of columns that may say the split of an image, beside those whose values do: set, cv_fold, is_test, trainval.
-SPLIT_COLUMN = re.compile(r"^(set|part|phase|usage|purpose)$|split|subset|partition|fold|(^|_)(train|test|val)")
 
 log = logging.getLogger(__name__)
 

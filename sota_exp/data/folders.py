@@ -25,6 +25,9 @@ ADDITIONS = re.compile(rf"^(?:{ADDITION})[ _.-]|[ _.-]?(?:{ADDITION})$|[ _.-]?\d
 #: The words and numbers of a name: pets, Train and 2 of `petsTrain_2`.
 WORDS = re.compile(r"\d+|[A-Z]+(?![^\W\d_A-Z])|[A-Z]?[^\W\d_A-Z]+")
 
+#: Names of columns that may say the split of an image, beside those whose values do: set, cv_fold, is_test, trainval.
+SPLIT_COLUMN = re.compile(r"^(set|part|phase|usage|purpose)$|split|subset|partition|fold|(^|_)(train|test|val)")
+
 #: Begins or ends a name that is none of `SPLIT_NAMES`, but may mean a split: Trainingsdaten, Xtest, tr.
 ALMOST_SPLIT = re.compile(r"^(train|test|val)|(train|test|val)$|^(tr|te|va)$", re.IGNORECASE)
 
