@@ -22,6 +22,8 @@ def check_keys_of_other_commands(arguments: Iterable[str], command: str) -> None
     """
     overrides = {word: get_override_key(word) for word in arguments if "=" in word and not word.startswith("-")}
     is_owner = command in OWNERS.values()
+    if "hydra/sweeper=study" in overrides and command != "ablate":
+        raise ConfigError(f"hydra/sweeper=study: not of {command}; sota-exp ablate has it: sota-exp ablate study=KIND")
     if "hydra/sweeper" in overrides.values() and not is_owner:
         return
     for word, key in overrides.items():

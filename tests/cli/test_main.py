@@ -97,6 +97,7 @@ FOUND_BY_COMPOSITION = {
     "study=ladder": ["study=ladder: not of train; sota-exp ablate has it: sota-exp ablate study=ladder"],
     "+study=ladder": ["study=ladder: not of train; sota-exp ablate has it: sota-exp ablate study=ladder"],
     "study.seeds=3": ["study.seeds=3: not of train; sota-exp ablate has it: sota-exp ablate study=KIND study.seeds=3"],
+    "-m hydra/sweeper=study +study=ladder": ["hydra/sweeper=study: not of train", "sota-exp ablate study=KIND"],
     "+study.looks=[6,8]": ["sota-exp ablate study=KIND study.looks=[6,8]"],
     "search=learning_rate": ["search=learning_rate: not of train", ": sota-exp sweep search=learning_rate"],
     "-m +search=learning_rate": ["search=learning_rate: not of train", ": sota-exp sweep search=learning_rate"],
