@@ -71,7 +71,17 @@ def test_seeds_that_differ_alike_have_no_interval(tmp_path: Path) -> None:
     (pair,) = compare_runs(runs(*one, *other)).pairs
     assert pair.seeds is None and pair.images is not None and pair.images.low < 0 < pair.images.high
     assert pair.remark == "the same difference at 2 seeds, so the noise of seeds is unknown: test-set noise only"
-    assert ": +2.50 points of test accuracy, 95 % interval over test images alone −" in "".join(describe_pair(pair))
+    assert ": +2.50 points of test accuracy, 95 % interval over test images alone −" in "".join(
+        describe_pair(pair, "test")
+    )
+
+
+def test_groups_of_other_seeds_in_other_numbers_are_compared(tmp_path: Path) -> None:
+    one = [make(tmp_path / f"a{seed}", seed, correct=right(28 + seed)) for seed in range(2)]
+    eight = {"batch_size": 8}
+    other = [make(tmp_path / f"b{seed}", seed, eight, MIXUP, right(20 + seed)) for seed in (5, 6, 7)]
+    (pair,) = compare_runs(runs(*one, *other)).pairs
+    assert pair.seeds is None and pair.remark.startswith("test-set noise only: no common seed")
 
 
 def test_one_run_each_is_tested_by_mcnemar(tmp_path: Path) -> None:
