@@ -23,11 +23,12 @@ from sota_exp import CONF
 from sota_exp.cli.sweep import require_one_process
 from sota_exp.config import compose
 from sota_exp.config.hashing import compute_digest
+from sota_exp.config.search_path import asks_to_print
 from sota_exp.config.values import format_legal
 from sota_exp.errors import ConfigError
 
 #: Hydra runs the study's sweeper, and does not log its jobs.
-STUDY_OVERRIDES = ("-m", "hydra/sweeper=study", "hydra/hydra_logging=sota_exp")
+STUDY_OVERRIDES = ("hydra/sweeper=study", "hydra/hydra_logging=sota_exp")
 
 #: The option for study=null, because Hydra reads `null` as no option.
 NULL_OPTION = "equal_arms"
@@ -58,7 +59,8 @@ def main(arguments: list[str]) -> None:
     plan, measure = str("--plan" in arguments).lower(), str("--no-measure" not in arguments).lower()
     sweeper = [f"+study={option}", f"hydra.sweeper.plan_only={plan}", f"hydra.sweeper.measure={measure}"]
     place = build_directory_override(name, others)
-    compose.run_hydra(train_arm_run, [*STUDY_OVERRIDES, *sweeper, place, *others], "ablate")
+    flags = () if asks_to_print(others) else ("-m",)
+    compose.run_hydra(train_arm_run, [*flags, *STUDY_OVERRIDES, *sweeper, place, *others], "ablate")
 
 
 def build_directory_override(study: str, overrides: list[str]) -> str:

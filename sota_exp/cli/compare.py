@@ -12,8 +12,8 @@ an MLflow run id.
 
 Differences of test accuracy are paired by image, of runs that scored the same images in the same order (result.json has
 their digest), else "not comparable"; evaluations of another part alone are compared on that part. "95 %: images" is the
-interval for the noise of a finite test set, "95 %: seeds" that for the noise of training, unknown with one seed.
-won : lost counts the images that only one of the two classifies correctly.
+interval for the noise of a finite test set, "95 %: seeds" that for the noise of training, unknown with one seed, or if
+differences are equal. won : lost counts the images that only one of the two classifies correctly.
 """
 
 import argparse

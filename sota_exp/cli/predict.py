@@ -101,10 +101,12 @@ def find_images(place: Path) -> list[Path]:
     """The file itself, or all images below a folder, sorted by path; other files in it are counted in a warning.
 
     Raises:
-        ConfigError: the path is a folder without images.
+        ConfigError: the path is a folder without images, or neither a file nor a folder.
     """
     if place.is_file():
         return [place]
+    if not place.is_dir():
+        raise ConfigError(f"{place} is neither a file nor a folder; give image files or folders of such")
     from sota_exp.models import predict
 
     found, left_out = predict.find_images(place)

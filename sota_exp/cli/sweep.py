@@ -8,6 +8,7 @@ from sota_exp.cli.train import train
 from sota_exp.config import compose
 from sota_exp.config.hashing import compute_digest
 from sota_exp.config.rules.conditions import count_processes
+from sota_exp.config.search_path import asks_to_print
 from sota_exp.config.values import is_multirun
 from sota_exp.errors import ConfigError
 
@@ -45,7 +46,7 @@ def add_sweep_overrides(arguments: list[str]) -> list[str]:
     """Add Hydra's overrides for our sweeper, and a directory that is the same for the same search."""
     given = {item.lstrip("+").partition("=")[0] for item in arguments}
     extended = ["+" + item if item.startswith("search=") else item for item in arguments]
-    if not is_multirun(arguments):
+    if not is_multirun(arguments) and not asks_to_print(arguments):
         extended.insert(0, "-m")
     defaults = {"hydra/sweeper": "sota_exp", "hydra/hydra_logging": "sota_exp"}
     extended += [f"{group}={option}" for group, option in defaults.items() if group not in given]

@@ -26,6 +26,7 @@ from sota_exp.config.hydra_compose import compose_with_hydra, normalize_override
 from sota_exp.config.hydra_errors import format_hydra_error
 from sota_exp.config.hydra_paths import prepare_written_configs, require_real_parents, require_utf8
 from sota_exp.config.multirun import CheckedSweeper
+from sota_exp.config.other_commands import check_keys_of_other_commands
 from sota_exp.config.recipe_values import drop_replaced_values, extract_run, get_search_directories
 from sota_exp.config.search_path import build_search_path_override, parse_flags
 from sota_exp.config.values import is_multirun
@@ -46,6 +47,7 @@ def run_hydra(task: Callable[[DictConfig], object], arguments: list[str], comman
     """
     require_utf8(arguments)
     require_real_parents(arguments)
+    check_keys_of_other_commands(arguments, command)
     register_resolvers()
     prepare_written_configs()
     forget_shown_messages()

@@ -18,12 +18,33 @@ OTHER_NAMES = {
     "num_epochs": "epochs",
     "max_epochs": "epochs",
     "n_epochs": "epochs",
+    "lr0": "lr",
     "bs": "batch_size",
+    "batch": "batch_size",
     "train_batch_size": "batch_size",
     "num_workers": "workers",
     "img_size": "image_size",
+    "imgsz": "image_size",
+    "input_size": "image_size",
     "dataset": "data",
+    "data_dir": "root",
+    "data_path": "root",
+    "data_root": "root",
+    "dir": "root",
+    "folder": "root",
+    "train_dir": "root",
+    "image_dir": "root",
+    "root_dir": "root",
+    "val_split": "val_fraction",
+    "test_split": "test_fraction",
     "arch": "model.arch.name",
+    "net": "model.arch.name",
+    "backbone": "model.arch.name",
+    "opt": "optimizer",
+    "drop_path": "drop_path_rate",
+    "droppath": "drop_path_rate",
+    "tracking_uri": "uri",
+    "devices": "runtime.device",
     "device": "runtime.device",
     "gpu": "runtime.device",
     "gpus": "runtime.device",
@@ -45,6 +66,10 @@ OTHER_WAYS = {
     "ckpt_path": "model/weights=checkpoint model.weights.path=FILE",
     "n_trials": "hydra.sweeper.n_trials, of sota-exp sweep",
     "seeds": "study.seeds of ablate, hydra.sweeper.seeds of sweep, or -m seed=0,1,2",
+    "patience": "schedule/early_stopping=patience schedule.early_stopping.patience=N",
+    "warmup_epochs": "schedule/warmup=linear schedule.warmup.fraction=F, of all epochs",
+    "run_name": "hydra.run.dir",
+    "experiment_name": "tracking.experiment",
     "resume": "the same command again, which resumes its run",
 }
 
@@ -52,6 +77,8 @@ OTHER_WAYS = {
 NOT_NEEDED = {
     "num_classes": "the classes are those of the data",
     "num_labels": "the classes are those of the data",
+    "classes": "the classes are those of the data",
+    "deterministic": "runs repeat to the bit",
 }
 
 #: Groups whose keys are hinted at only if no other key has the name.
@@ -59,10 +86,10 @@ LAST_GROUPS = ("gradient_descent", "recipe", "scale")
 
 
 def find_key_elsewhere(key: str, legal: Iterable[str]) -> str:
-    """The legal key with the last name of `key`, or an option or a slot of that name; empty if there is none.
+    """The legal key with the last name of `key`, or an option or a slot of that name, or an option with that key.
 
     `optimizer.lr` for `lr`, `schedule.length.epochs` for `trainer.max_epochs`, `augmentation/mix=mixup` for `mixup`,
-    `regularization/dropout=head|none` for `dropout`.
+    `regularization/dropout=head|none` for `dropout`, `data=image_folder data.root=…` for `data_dir`; empty for none.
     """
     parent, _, name = key.rpartition(".")
     if name in OTHER_WAYS:
@@ -77,7 +104,16 @@ def find_key_elsewhere(key: str, legal: Iterable[str]) -> str:
     found = inside or ([] if name == "name" else values)  # Every group of presets has a name.
     if found:
         return min(found, key=lambda path: (path.startswith(LAST_GROUPS), path.count(".")))
-    return find_slot(name) or find_option_elsewhere("", name)
+    return (
+        find_slot(name) or find_option_elsewhere("", name) or ("" if name in NOT_NEEDED else find_option_with_key(name))
+    )
+
+
+def find_option_with_key(name: str) -> str:
+    """`slot=option slot.key=…` of the one slot with options that have the key; empty if there is none."""
+    slots = [slot for slot in list_config_groups() if slot.split("/")[0] not in SWEEP_KEYS]
+    found = [(slot, options[0]) for slot in slots if (options := list_options_with_key(slot, name))]
+    return f"{found[0][0]}={found[0][1]} {found[0][0].replace('/', '.')}.{name}=…" if len(found) == 1 else ""
 
 
 def find_slot(name: str) -> str:

@@ -13,7 +13,13 @@ from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from sota_exp.config.data_paths import find_path_problem
-from sota_exp.config.hints import NOT_NEEDED, find_key_elsewhere, format_meant_option, format_options_with_key
+from sota_exp.config.hints import (
+    NOT_NEEDED,
+    find_key_elsewhere,
+    find_option_elsewhere,
+    format_meant_option,
+    format_options_with_key,
+)
 from sota_exp.config.hydra_compose import compose_with_hydra, list_config_groups
 from sota_exp.config.search_path import build_search_path_override, format_not_global
 from sota_exp.config.values import flatten, format_legal, format_suggestion
@@ -49,10 +55,12 @@ def _explain_no_key_or_group(found: re.Match[str], arguments: list[str]) -> str:
         if "/" not in key:  # Hydra found the group, in a directory of the user.
             return f"{key}: not in the defaults list; write +{_find_typed(key, arguments)}"
         return f"{key}: no such group.{format_suggestion(key, groups) or ' Legal: ' + ', '.join(groups) + '.'}"
-    if key.startswith("hydra.sweeper."):
-        return f"{key}: no such key; sota-exp sweep has its keys in hydra.sweeper, train -m has none there"
-    legal = list_composed_keys(arguments)
     parent, _, name = key.rpartition(".")
+    if key.startswith("hydra.sweeper."):
+        chosen = [word for word in arguments if word.startswith("hydra/sweeper=")]
+        node = OmegaConf.select(compose_with_hydra([*build_search_path_override(arguments), *chosen]), parent)
+        return f"{key}: no such key; {format_legal(name, [str(each) for each in node or () if each != '_target_'])}"
+    legal = list_composed_keys(arguments)
     slot = parent.replace(".", "/")
     siblings = [path.rpartition(".")[2] for path in legal if path.rpartition(".")[0] == parent]
     keys = f"; legal: {', '.join(siblings)}" if siblings and parent else ""
@@ -60,7 +68,10 @@ def _explain_no_key_or_group(found: re.Match[str], arguments: list[str]) -> str:
         return f"{key}: no such key yet: Hydra reads it before the options of a sweep of {slot}; write ++{key}=…"
     if parent in legal and (hint := format_options_with_key(slot, name)):
         return f"{key}: no such key{keys or f'; the option of {slot} has no keys'}.{hint}"
-    if elsewhere := find_key_elsewhere(key, legal):
+    elsewhere = find_key_elsewhere(key, legal)
+    if elsewhere in ("", *list_config_groups()):
+        elsewhere = find_option_elsewhere("", _find_typed(key, arguments).partition("=")[2]) or elsewhere
+    if elsewhere:
         return f"{key}: no such key{keys}. Did you mean {elsewhere}?"
     if name in NOT_NEEDED:
         return f"{key}: no such key{keys}; it is not needed: {NOT_NEEDED[name]}"
@@ -73,7 +84,7 @@ def _explain_no_key_or_group(found: re.Match[str], arguments: list[str]) -> str:
 
 def _find_typed(key: str, arguments: list[str]) -> str:
     """The override of `key` as it was typed."""
-    return next((word for word in arguments if word.partition("=")[0] == key), f"{key}=…")
+    return next((word for word in arguments if word.lstrip("+").partition("=")[0] == key), f"{key}=…")
 
 
 def _explain_no_reference(found: re.Match[str], arguments: list[str]) -> str:
@@ -116,6 +127,10 @@ def _explain_several_values(found: re.Match[str], arguments: list[str]) -> str:
     return f"{found[1]}: for one run per value add -m; for a list write {key}=[{values}]"
 
 
+def _explain_range(found: re.Match[str], arguments: list[str]) -> str:
+    return f"{found[1]}: this is a range, which sota-exp sweep searches; a single run and its --cfg have one value"
+
+
 def _explain_no_default(found: re.Match[str], arguments: list[str]) -> str:
     file, slot = found[1], found[2]
     if "@" in slot:
@@ -144,6 +159,7 @@ ERROR_EXPLANATIONS: dict[str, Callable[[re.Match[str], list[str]], str]] = {
     r"Config group override must be a string|argument of type '\w+' is not iterable": _explain_no_name,
     r"BasicSweeper does not support sweep type": _explain_not_a_list,
     r"Additional config directory '(.+)' not found": _explain_no_config_directory,
+    r"Sweep parameters '(.+)' requires --multirun": _explain_range,
     r"Ambiguous value for argument '([^']+)'": _explain_several_values,
 }
 

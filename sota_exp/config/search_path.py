@@ -34,6 +34,12 @@ def parse_flags(arguments: list[str]) -> Namespace:
     return parser.parse_intermixed_args(arguments)
 
 
+def asks_to_print(arguments: list[str]) -> bool:
+    """Whether a command is to print its configuration or about it, and to run nothing."""
+    flags = parse_flags(arguments)
+    return bool(flags.cfg or flags.info)
+
+
 def build_search_path_override(arguments: list[str], runs: Sequence[Path] = ()) -> list[str]:
     """The directories of `--config-dir`, of `hydra.searchpath` and of `runs` as one override; empty without any."""
     flags = parse_flags(arguments)

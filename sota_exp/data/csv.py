@@ -1,19 +1,23 @@
 """A data set of image files listed in a CSV file with the columns path and label, and optionally split."""
 
 import csv
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sota_exp.config.data_paths import expand_home, find_path_problem
+from sota_exp.config.values import join_first
 from sota_exp.data.decode import ImageFile
-from sota_exp.data.folders import SPLIT_NAMES, find_split
+from sota_exp.data.folders import SPLIT_COLUMN, SPLIT_NAMES, find_split
 from sota_exp.data.image_files import FileList, FileSource
-from sota_exp.stages.stage import InvalidValue
+from sota_exp.stages.stage import InvalidValue, added_field
 
-#: Number of wrong lines that an error lists.
+#: Number of wrong lines that an error lists, and of columns that a message names.
 MAX_LISTED = 3
+
+log = logging.getLogger(__name__)
 
 
 def read_rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -34,6 +38,8 @@ def read_rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
                 columns = ", ".join(header) or "none"
                 legal = f"a first line with the columns path and label, optionally split; it has {columns}"
                 raise InvalidValue("path", table, legal)
+            if twice := {name for name in header if name and header.count(name) > 1}:
+                raise InvalidValue("path", table, f"each column once in the first line, not {', '.join(twice)} twice")
             for cells in reader:
                 if not any(cells):
                     continue
@@ -45,18 +51,44 @@ def read_rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
             raise InvalidValue("path", table, f"CSV in UTF-8; after line {reader.line_num}: {error}") from error
 
 
-def find_rows(table: Path, root: Path) -> list[ImageFile]:
-    """The images that a CSV file lists, its paths below `root`: relative to it, or absolute.
+def check_split_column(table: Path, rows: Sequence[Mapping[str, str]], column: str | None) -> None:
+    """Check that the column of the splits is known. column: its name in lower case; None: none. What is unread is told.
+
+    Raises:
+        InvalidValue: there is no such column, or only others that may be meant.
+    """
+    columns = {name: sorted({row[name] for row in rows} - {""}) for name in (rows[0] if rows else ())}
+    others = [name for name in columns if name not in ("path", "label", column)]
+    if rows and column not in (None, "split", *columns):
+        raise InvalidValue("split_column", column, f"a column of {table}: {', '.join(columns)}; or null: none")
+    says_split = {name: all(find_split(value) is not None for value in columns[name]) for name in others}
+    meant = [name for name in others if columns[name] and (says_split[name] or SPLIT_COLUMN.search(name))]
+    if column is not None and column not in columns and meant:
+        name = max(meant, key=lambda name: says_split[name])
+        use = f"data.split_column={name}" if says_split[name] else "a column split with train, val or test in it"
+        legal = f"a column split, but {name} ({join_first(columns[name], MAX_LISTED)}) may be meant"
+        raise InvalidValue("path", table, f"{legal}: {use} splits by it, data.split_column=null does not")
+    if others:
+        log.info("%s: columns that are not read: %s", table, join_first(others, MAX_LISTED))
+
+
+def find_rows(table: Path, root: Path, column: str | None = "split") -> list[ImageFile]:
+    """The images that a CSV file lists, its paths below `root`: relative to it, or absolute. column: of the splits.
 
     Raises:
         InvalidValue: a line is wrong; the message lists the first such lines. See also `read_rows`.
     """
+    rows = list(read_rows(table))
+    check_split_column(table, [row for _, row in rows], column)
     found: dict[Path, tuple[int, ImageFile]] = {}
     lines: dict[str, tuple[int, str, int | None]] = {}  # real path → line, label, split
     wrong: list[str] = []
-    for number, row in read_rows(table):
-        path, split = root / row["path"], find_split(row.get("split", "train"))
-        error = find_way_out(path, root) or find_error(row, path, split)
+    for number, row in rows:
+        path, part = root / row["path"], row.get(column, "train") if column else "train"
+        split = find_split(part)
+        error = find_way_out(path, root) or find_error(row, path)
+        if not error and split is None:
+            error = f"{column}={part} is not one of {', '.join(SPLIT_NAMES)}"
         if not error and path in found:
             error = f"{row['path']} is on line {found[path][0]} too"
         known = lines.setdefault(os.path.realpath(path), (number, row["label"], split))
@@ -74,12 +106,10 @@ def find_rows(table: Path, root: Path) -> list[ImageFile]:
     return [image for _, image in found.values()]
 
 
-def find_error(row: dict[str, str], path: Path, split: int | None) -> str:
-    """What is wrong with a single row; empty where it is correct."""
+def find_error(row: dict[str, str], path: Path) -> str:
+    """What is wrong with path and label of a single row; empty where they are correct."""
     if not row["path"] or not row["label"]:
         return f"the {'label' if row['path'] else 'path'} is empty"
-    if split is None:
-        return f"split={row['split']} is not one of {', '.join(SPLIT_NAMES)}"
     return "" if os.path.isfile(path) else f"{path} is not a file"
 
 
@@ -94,12 +124,14 @@ class CsvTable(FileSource):
     """The images that a CSV file lists; missing splits are taken from train.
 
     root: the folder that its paths are relative to, and below; null: the folder of the CSV file.
+    split_column: the column that says train, val or test, in any case; null: none does.
     """
 
     path: str
     root: str | None
+    split_column: str | None = added_field("split")
 
     def list_files(self) -> FileList:
         table = expand_home(self.path)
         root = expand_home(self.root) if self.root else table.parent
-        return FileList(root, find_rows(table, root), "path")
+        return FileList(root, find_rows(table, root, self.split_column and self.split_column.lower()), "path")

@@ -25,6 +25,12 @@ ADDITIONS = re.compile(rf"^(?:{ADDITION})[ _.-]|[ _.-]?(?:{ADDITION})$|[ _.-]?\d
 #: The words and numbers of a name: pets, Train and 2 of `petsTrain_2`.
 WORDS = re.compile(r"\d+|[A-Z]+(?![^\W\d_A-Z])|[A-Z]?[^\W\d_A-Z]+")
 
+#: Names of columns that may say the split of an image, beside those whose values do: set, cv_fold, is_test, trainval.
+SPLIT_COLUMN = re.compile(r"^(set|part|phase|usage|purpose)$|split|subset|partition|fold|(^|_)(train|test|val)")
+
+#: Begins or ends a name that is none of `SPLIT_NAMES`, but may mean a split: Trainingsdaten, Xtest, tr.
+ALMOST_SPLIT = re.compile(r"^(train|test|val)|(train|test|val)$|^(tr|te|va)$", re.IGNORECASE)
+
 #: Folders that other programs leave, beside hidden ones.
 FOREIGN_FOLDERS = ("__MACOSX", "__pycache__", "@eaDir", "lost+found")
 
@@ -55,6 +61,12 @@ def find_split_words(names: Sequence[str]) -> dict[str, int]:
     """Name → split, of the names that contain one usual name of a split as a word: trainA, but not trainer."""
     words = {name: [word.lower() for word in WORDS.findall(name) if word.lower() in SPLIT_NAMES] for name in names}
     return {name: SPLIT_NAMES[found[0]] for name, found in words.items() if len(found) == 1}
+
+
+def are_almost_splits(names: Sequence[str]) -> bool:
+    """Whether names that lie beside each other all begin or end as those of splits, and not all in the same way."""
+    found = [ALMOST_SPLIT.search(name) for name in names]
+    return len({match.group().lower() for match in found if match}) > 1 and all(found)
 
 
 def replace_word(match: re.Match[str]) -> str:
@@ -88,7 +100,9 @@ def is_shown(folder: str) -> bool:
 
 def list_subfolders(folder: Path) -> list[Path]:
     """The folders in a folder that are not hidden, sorted by name."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and is_shown(path.name))
+    with os.scandir(folder) as entries:  # which asks nothing more of the system for a file
+        folders = [each for each in entries if (os.path.isdir(each) if each.is_symlink() else each.is_dir())]
+    return sorted(folder / each.name for each in folders if is_shown(each.name))
 
 
 def has_images(folder: Path) -> bool:

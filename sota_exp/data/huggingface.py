@@ -13,7 +13,7 @@ from typing import Any, cast
 from sota_exp.config.data_paths import expand_home
 from sota_exp.config.printable import make_printable
 from sota_exp.data.decode import DECODING
-from sota_exp.data.folders import SPLIT_NAMES, find_split
+from sota_exp.data.folders import SPLIT_COLUMN, SPLIT_NAMES, find_split
 from sota_exp.data.image_files import check_splits, decode_split
 from sota_exp.data.store import ImageStore, open_data_set, use_given_splits
 from sota_exp.data.store_writer import TEST, TRAIN, VAL, Sample, StoreContents
@@ -114,6 +114,10 @@ class HuggingFace(DataSource):
         images = [name for name, kind in features.items() if isinstance(kind, import_datasets().Image)]
         image = choose_column("image_column", self.image_column, images, list(features))
         label = choose_column("label_column", self.label_column, find_label_columns(features), list(features))
+        unread = [name for name in features if name not in (image, label) and SPLIT_COLUMN.search(name.lower())]
+        if unread and len(parts) == 1:
+            words = "%s: its column %s is not read; val and test are cut from train at random, by data.split_seed"
+            log.warning(words, self.dataset, ", ".join(unread))
         names, index = find_classes(features[label], list(parts[TRAIN][label]))
         if len(names) < 2:
             raise InvalidValue("label_column", label, f"a column of at least two classes; it has {len(names)}")

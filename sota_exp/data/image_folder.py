@@ -11,6 +11,7 @@ from sota_exp.config.data_paths import expand_home, find_path_problem
 from sota_exp.config.values import join_first
 from sota_exp.data.decode import ImageFile
 from sota_exp.data.folders import (
+    are_almost_splits,
     describe_endings,
     find_image_files,
     find_real_places,
@@ -132,6 +133,8 @@ def check_not_ambiguous(root: Path, found: dict[int, Path]) -> None:
     if len(set(words.values())) > 1:
         legal = f"splits whose names differ in one word alone, not {join_first(list(words), MAX_NAMED)}; {OTHERWISE}"
         raise InvalidValue("root", root, legal)
+    if not found and len(folders) > 1:
+        check_no_split_is_a_class(root, folders)
     if len(outer) == len(folders) > 1 and all(len(list_subfolders(folder)) > 1 for folder in outer):
         log.warning(
             "%s: %s are taken as classes, but no images lie in them beside their folders, such as %s; if these are the "
@@ -140,6 +143,40 @@ def check_not_ambiguous(root: Path, found: dict[int, Path]) -> None:
             *(join_first([each.name for each in some], MAX_NAMED) for some in (outer, list_subfolders(outer[0]))),
             OTHERWISE,
         )
+
+
+def check_no_split_is_a_class(root: Path, folders: Sequence[Path]) -> None:
+    """Check that no images of a split are learned under a class. folders: those in `root`, which would be the classes.
+
+    Raises:
+        InvalidValue: one is named as val or test, or has such a folder in it; all are named almost as splits; or
+            folders without images have folders of the same names in them.
+    """
+    parts = [folder.name for folder in folders if is_val_or_test(folder)]
+    if parts:
+        legal = f"folders of classes alone, but {join_first(parts, MAX_NAMED)} beside them would be learned as a class"
+        raise InvalidValue("root", root, f"{legal}: move it away, or make train/CLASS and test/CLASS; {OTHERWISE}")
+    inner = [part for folder in folders for part in list_subfolders(folder) if is_val_or_test(part)]
+    if inner:
+        part, name = inner[0].name, inner[0].parent.name
+        legal = (
+            f"splits above classes, such as {part}/{name}; {name}/{part} would be trained on as a part of class {name}"
+        )
+        raise InvalidValue("root", root, f"{legal}; {OTHERWISE}, with all that lies in it")
+    outer = [folder for folder in folders if not has_images(folder)]
+    counts = Counter(inner.name for folder in outer for inner in list_subfolders(folder))
+    shared = [name for name, count in counts.items() if count > 1]
+    if len(shared) > 1 or are_almost_splits([folder.name for folder in folders]):
+        alike = [folder for folder in folders if {inner.name for inner in list_subfolders(folder)} & set(shared)]
+        names = join_first([folder.name for folder in alike or folders], MAX_NAMED)
+        classes = f", each with {join_first(sorted(shared), MAX_NAMED)}" if shared else ""
+        legal = f"classes or splits, but {names}{classes} may be either: name splits train, val, test; {OTHERWISE}"
+        raise InvalidValue("root", root, legal)
+
+
+def is_val_or_test(folder: Path) -> bool:
+    """Whether a folder is named as a split that no class should be trained on; train is a vehicle too."""
+    return find_split(folder.name) in (VAL, TEST)
 
 
 def list_split_images(root: Path, folders: dict[int, Path]) -> list[ImageFile]:
@@ -232,11 +269,13 @@ def check_not_nested(root: Path) -> None:
     Raises:
         InvalidValue: they are.
     """
-    folders = list_subfolders(root)
-    if len(folders) == 1 and len(inner := list_subfolders(folders[0])) > 1:
-        names = ", ".join(folder.name for folder in inner[:5])
-        legal = f"one folder per class; its only one contains {names}. Did you mean {folders[0]}?"
-        raise InvalidValue("root", root, legal)
+    place = root
+    while len(inner := list_subfolders(place)) == 1 and not leads_above(inner[0]):
+        place = inner[0]
+    if place != root and len(inner) > 1:
+        names = ", ".join(folder.name for folder in inner[:MAX_NAMED])
+        only = "its only one" if place.parent == root else f"its only one is {place.relative_to(root)}, which"
+        raise InvalidValue("root", root, f"one folder per class; {only} contains {names}. Did you mean {place}?")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -121,9 +121,10 @@ def build_plan_rows(outline: "TrainingPlan", tree: dict[str, Any]) -> list[tuple
     left_out = f"; each epoch leaves out {outline.left_out} that do not fill a batch" if outline.left_out else ""
     trained = f"{outline.parameters / 1e6:.2f} M parameters, {outline.trained_parameters / 1e6:.2f} M trained at first"
     length = f"{outline.num_epochs:,} epochs × {outline.steps_per_epoch:,} steps = {outline.total_steps:,} steps"
-    untested = f", without test images: {join_first(outline.untested, 5)}" if outline.untested else ""
+    absent = {part: join_first(names, 5) for part, names in outline.unscored.items() if names}
+    unscored = "".join(f"; without {part} images: {names}" for part, names in absent.items())
     return [
-        ("images", f"{format_sizes(outline.counts)}; {outline.num_classes:,} classes{make_printable(untested)}"),
+        ("images", f"{format_sizes(outline.counts)}; {outline.num_classes:,} classes{make_printable(unscored)}"),
         ("trained at", f"{outline.train_size} px"),
         ("scored at", f"{scored}; views: {len(outline.views)}"),
         ("batch", f"{size} images per step{in_parts}, {outline.batch_images} of them distinct"),

@@ -3,9 +3,12 @@
 import math
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from sota_exp.data.train_loader import count_distinct_images
 from sota_exp.models.cost import count_flops, count_parameters
 from sota_exp.stages.average import TrainedWeights
+from sota_exp.stages.data import DataSet
 from sota_exp.stages.evaluation import EvaluationView
 from sota_exp.training.loop import TrainingSession, TrainingState, begin_epoch
 
@@ -17,7 +20,8 @@ CURVE_POINTS = 72
 class TrainingPlan:
     """The plan of a training.
 
-    counts: images per split. untested: classes without test images. train_size: side of the training crop in pixels.
+    counts: images per split. unscored: val and test → classes without images there. train_size: side of the training
+    crop in pixels.
     batch_images: different training images in the first batch, fewer than batch_size with repeated augmentation.
     distinct_images: different training images in the whole training. left_out: images per epoch that do not fill a
     batch. curve: the learning rate at evenly spaced steps, from the first to the last. trained_parameters: those that
@@ -26,7 +30,7 @@ class TrainingPlan:
 
     counts: dict[str, int]
     num_classes: int
-    untested: tuple[str, ...]
+    unscored: dict[str, tuple[str, ...]]
     train_size: int
     views: tuple[EvaluationView, ...]
     batch_images: int
@@ -46,6 +50,12 @@ class TrainingPlan:
         return self.num_epochs * self.steps_per_epoch
 
 
+def find_absent(data: DataSet, split: Tensor) -> tuple[str, ...]:
+    """The classes of which the images with these indices, int64 [N], have none."""
+    found = set(data.labels[split].tolist())
+    return tuple(name for label, name in enumerate(data.classes) if label not in found)
+
+
 def plan_training(session: TrainingSession, state: TrainingState) -> TrainingPlan:
     """The plan of a session and its new state."""
     experiment, data = session.experiment, session.data
@@ -54,11 +64,10 @@ def plan_training(session: TrainingSession, state: TrainingState) -> TrainingPla
     begin_epoch(session, state, 0, fresh=False)
     trained = sum(parameter.numel() for parameter in state.model.parameters() if parameter.requires_grad)
     marks = sorted({round(point * (steps - 1) / (CURVE_POINTS - 1)) for point in range(CURVE_POINTS)})
-    num_tested = data.labels[data.test].bincount(minlength=len(data.classes)).tolist()
     return TrainingPlan(
         counts=data.count_images(),
         num_classes=len(data.classes),
-        untested=tuple(name for name, num in zip(data.classes, num_tested, strict=True) if not num),
+        unscored={name: find_absent(data, split) for name, split in (("val", data.val), ("test", data.test))},
         train_size=session.crops.size,
         views=views,
         batch_images=len(session.crops.order(0)[:batch_size].unique()),

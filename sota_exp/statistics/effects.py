@@ -18,6 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, stdtr, stdtrit
 from scipy.stats import chi
 
+from sota_exp.statistics.paired import NO_SPREAD
+
 #: Two columns with a larger absolute correlation are aliased.
 MIN_ALIAS_CORRELATION = 1e-6
 
@@ -26,13 +28,14 @@ MIN_ALIAS_CORRELATION = 1e-6
 class Effect:
     """A main effect (one factor) or an interaction (two factors), with its interval, in the unit of the response.
 
+    interval: None where the responses have no noise to estimate it from; the p-values are then 1.
+
     p_adjusted: adjusted for all main effects and interactions together. aliases: see `find_aliases`.
     """
 
     factors: tuple[str, ...]
     estimate: float
-    low: float
-    high: float
+    interval: tuple[float, float] | None
     p_value: float
     p_adjusted: float
     aliases: tuple[str, ...]
@@ -68,6 +71,7 @@ def fit_least_squares(
     if df < 1:
         raise ValueError(f"{len(y)} runs for {len(terms)} effects leave nothing to estimate noise from; add a seed")
     residual = y - noise_model @ np.linalg.lstsq(noise_model, y, rcond=None)[0]
+    residual[np.abs(residual) < NO_SPREAD * max(1.0, float(np.abs(y).max()))] = 0.0  # but for rounding
     variance = float(residual @ residual) / df * np.linalg.inv(model.T @ model).diagonal()[: len(terms)]
     return solution[: len(terms)], np.sqrt(variance), df
 
@@ -94,8 +98,9 @@ def compute_effects(
             Effect(
                 factors=tuple(names[index] for index in term),
                 estimate=scale * float(coefficient),
-                low=scale * float(coefficient - critical * error),
-                high=scale * float(coefficient + critical * error),
+                interval=(scale * float(coefficient - critical * error), scale * float(coefficient + critical * error))
+                if error
+                else None,
                 p_value=2 * float(stdtr(df, -t)),
                 p_adjusted=1 - maximum_modulus_cdf(t, len(kept), df),
                 aliases=_find_aliases(tuple(names), matrix.tobytes(), term, tuple(terms)),
@@ -105,9 +110,7 @@ def compute_effects(
 
 
 def _compute_t(coefficient: float, error: float) -> float:
-    if error == 0:
-        return math.inf if coefficient else 0.0
-    return abs(coefficient) / error
+    return abs(coefficient) / error if error else 0.0
 
 
 @functools.cache

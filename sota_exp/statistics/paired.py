@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtr, ndtri, stdtrit
 
+#: Differences whose range is at most this are equal but for rounding.
+NO_SPREAD = 1e-12
+
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
@@ -36,10 +39,22 @@ def compute_mean_and_sd(values: ArrayLike) -> tuple[float, float | None]:
     return float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else None
 
 
-def paired_t_interval(first: ArrayLike, second: ArrayLike, level: float = 0.95, largest: float = math.inf) -> Estimate:
+def has_spread(values: ArrayLike) -> bool:
+    """Whether the values [n], n ≥ 1, are not all equal but for rounding.
+
+    Accuracies are multiples of 1 / N of N test images, so a few differences of seeds are often equal. Their standard
+    deviation of zero does not say that there is no noise, but that so few seeds and images do not show it.
+    """
+    return float(np.ptp(np.asarray(values, np.float64))) > NO_SPREAD
+
+
+def paired_t_interval(
+    first: ArrayLike, second: ArrayLike, level: float = 0.95, largest: float = math.inf
+) -> Estimate | None:
     """Student's t interval for the mean of second − first, paired by position: one number per seed, float [n], n ≥ 2.
 
-    d̄ ± t(n − 1) · s / √n, cut at ± `largest`, the largest possible difference: 1 for shares.
+    d̄ ± t(n − 1) · s / √n, cut at ± `largest`, the largest possible difference: 1 for shares. None where all
+    differences are equal, see `has_spread`: the formula would claim certainty.
     Source: Student 1908, "The probable error of a mean", Biometrika 6.
 
     Raises:
@@ -49,6 +64,8 @@ def paired_t_interval(first: ArrayLike, second: ArrayLike, level: float = 0.95, 
     num = len(differences)
     if num < 2:
         raise ValueError(f"{num} pair: an interval over seeds needs at least 2")
+    if not has_spread(differences):
+        return None
     mean = float(differences.mean())
     margin = float(stdtrit(num - 1, (1 + level) / 2)) * float(differences.std(ddof=1)) / math.sqrt(num)
     return Estimate(mean=mean, low=max(-largest, mean - margin), high=min(largest, mean + margin), n=num)

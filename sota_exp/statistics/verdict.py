@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from sota_exp.statistics.units import SHARE_FORMAT, MetricFormat, format_level
 
+#: Why differences that are equal have no interval.
+NO_INTERVAL = "no interval: it is the same at every seed, so the noise is unknown"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
@@ -17,7 +20,7 @@ CELL_VERDICT = Verdict(word="reference", sentence="A cell of the design: it coun
 
 def judge_difference(
     difference: float,
-    interval: tuple[float, float],
+    interval: tuple[float, float] | None,
     p_adjusted: float,
     detectable: float | None,
     num: int,
@@ -28,8 +31,9 @@ def judge_difference(
     """The verdict by the adjusted p-value: significant where it is at most 1 − level.
 
     detectable: the smallest effect these seeds can detect; None: too few seeds for any. num: number of seeds.
+    interval: None where the difference is the same at every seed; `detectable` is then worth nothing.
     """
-    size = f"{unit.format_difference_with_unit(difference)}, {format_level(level)} interval {unit.span(*interval)}"
+    size = f"{unit.format_difference_with_unit(difference)}, {describe_interval(interval, level, unit)}"
     if p_adjusted <= 1 - level and difference != 0:
         helps = (difference > 0) == higher_is_better
         return Verdict(word="helps" if helps else "hurts", sentence=f"{'Helps' if helps else 'Hurts'}: {size}.")
@@ -39,11 +43,15 @@ def judge_difference(
             sentence=f"Too few seeds for a verdict: with {num}, no effect, however large, can be distinguished from "
             f"chance ({size}).",
         )
+    power = f"; {num} seeds would have shown {unit.size(detectable)} in four of five studies" if interval else ""
     return Verdict(
-        word="cannot be distinguished",
-        sentence=f"Cannot be distinguished from its reference: {size}; {num} seeds would have shown "
-        f"{unit.size(detectable)} in four of five studies.",
+        word="cannot be distinguished", sentence=f"Cannot be distinguished from its reference: {size}{power}."
     )
+
+
+def describe_interval(interval: tuple[float, float] | None, level: float, unit: MetricFormat) -> str:
+    """`95 % interval +0.12 to +0.70`, or why there is none."""
+    return f"{format_level(level)} interval {unit.span(*interval)}" if interval else NO_INTERVAL
 
 
 def describe_error_rate(level: float) -> str:

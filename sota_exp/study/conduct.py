@@ -55,7 +55,7 @@ def run_study(sweeper: StudySweeper, arguments: list[str]) -> JsonObject | None:
     save_command(sweeper.whole, sweeper.directory)  # MLflow's note reads it there.
     batch_size = 1 if sweeper.is_sequential else None
     ablation = StudyScheduler(study=study, files=files, launch=sweeper.launch, batch_size=batch_size)
-    progress = terminal.ProgressPrinter(study, files, len(ablation.find_missing_runs()))
+    progress = terminal.ProgressPrinter(study, files, ablation.find_missing_runs())
     try:
         found = ablation.run(progress.print_ended_run)
     except (Interrupted, KeyboardInterrupt):  # A launcher raises the latter when it ends all jobs of a multirun.

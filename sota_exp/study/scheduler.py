@@ -47,21 +47,22 @@ class StudyScheduler:
     failures: dict[str, str] = field(default_factory=dict)
     written_at: float = 0.0
 
-    def run(self, on_job: Callable[[ArmRun, str | None], None]) -> JsonObject:
+    def run(self, on_job: Callable[[ArmRun, str | None, int], None]) -> JsonObject:
         """Train the missing runs; returns the content of `study.json`, which is written even after a signal.
 
-        on_job: called after each run, with the reason if it failed.
+        on_job: called after each run, with the reason if it failed, and how many runs are left as far as is known: a
+        look may want more of them.
 
         Raises:
             ConfigError: the first result has no value of the study's metric.
         """
         try:
-            while jobs := [job for job in self.find_missing_runs() if self._is_ready(job)]:
+            while jobs := list(filter(self._is_ready, missing := self.find_missing_runs())):
                 batch = jobs[: self.batch_size]
-                for job, reason in zip(batch, self.launch(batch), strict=True):
+                for num_done, (job, reason) in enumerate(zip(batch, self.launch(batch), strict=True), 1):
                     if not self.files.is_finished(job.place):
                         self.failures[job.place] = reason or "it ended without a result"
-                    on_job(job, self.failures.get(job.place))
+                    on_job(job, self.failures.get(job.place), len(missing) - num_done)
                 if time.monotonic() - self.written_at > MIN_WRITE_SECONDS:
                     self.write()
         finally:

@@ -7,6 +7,7 @@ import numpy as np
 
 from sota_exp.config.formats import FILE_FORMAT
 from sota_exp.statistics.interim import InterimResult, compute_look_levels
+from sota_exp.statistics.paired import has_spread
 from sota_exp.statistics.power import (
     DEFAULT_POWER,
     assume_difference_sd,
@@ -100,6 +101,7 @@ def build_power_table(study: PlannedStudy, runs: StudyRuns, expected_num_test: i
     level = study.get_test_level(len(study.seeds))
     samples = [list(runs.differences(arm, study.seeds).values()) for arm in study.compared]
     samples = [sample for sample in samples if len(sample) > 2]
+    samples = samples if any(map(has_spread, samples)) else []
     sd, source = 0.01, "an assumption: one point"
     if samples:
         squares = sum(np.var(sample, ddof=1) * (len(sample) - 1) for sample in samples)

@@ -91,22 +91,21 @@ def _comparison_to_json(
     settings, paired, level = study.settings, list(differences), study.settings.level
     better, unit = settings.higher_is_better, get_metric_format(settings.metric)
     found = paired_t_interval([0.0] * len(paired), list(differences.values()), level, unit.highest)
-    _, sd = compute_mean_and_sd(list(differences.values()))
+    interval = (found.low, found.high) if found else None
+    mean, sd = compute_mean_and_sd(list(differences.values()))
     test_level = study.get_test_level(test.seeds.get(arm.name, len(study.seeds)))
     smallest = find_detectable_difference(sd or 0.0, len(paired), study.num_tests, test_level)
     p_adjusted = test.p_adjusted.get(arm.name)
     if p_adjusted is None:
         outcome = Verdict(word="too few seeds", sentence="Too few seeds: the first look is not complete.")
     else:
-        outcome = judge_difference(
-            found.mean, (found.low, found.high), p_adjusted, smallest, len(paired), level, better, unit
-        )
+        outcome = judge_difference(mean, interval, p_adjusted, smallest, len(paired), level, better, unit)
     return {
-        "difference": found.mean,
-        "interval": [found.low, found.high],
+        "difference": mean,
+        "interval": list(interval) if interval else None,
         "p_value": test.p_values.get(arm.name),
         "p_adjusted": p_adjusted,
-        "detectable": smallest,
+        "detectable": smallest if interval else None,
         "verdict": outcome.word,
         "verdict_words": outcome.sentence,
         "examples": _examples_to_json(study, runs, arm, paired),
@@ -139,13 +138,11 @@ def _change_to_json(
 ) -> JsonObject:
     """The paired difference of a number of the results, a share if nothing else is said, and its interval over seeds.
 
-    The interval is None if there are too few seeds.
+    The interval is None if there are too few seeds, or all differences are equal.
     """
     found = list(runs.differences(arm, seeds, read).values()) if seeds else []
-    if len(found) < 2:
-        return {"difference": compute_mean(found), "interval": None}
-    estimate = paired_t_interval([0.0] * len(found), found, level, largest)
-    return {"difference": estimate.mean, "interval": [estimate.low, estimate.high]}
+    estimate = paired_t_interval([0.0] * len(found), found, level, largest) if len(found) > 1 else None
+    return {"difference": compute_mean(found), "interval": [estimate.low, estimate.high] if estimate else None}
 
 
 def _calibration_to_json(runs: StudyRuns, arm: ComposedArm, seeds: list[int]) -> JsonObject:

@@ -8,7 +8,8 @@ from sota_exp.statistics.effects import Effect, compute_effects
 from sota_exp.statistics.interim import InterimResult
 from sota_exp.statistics.paired import paired_t_interval
 from sota_exp.statistics.sign_flip import find_smallest_p_value
-from sota_exp.statistics.units import format_level, get_metric_format
+from sota_exp.statistics.units import get_metric_format
+from sota_exp.statistics.verdict import describe_interval
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 from sota_exp.study.verdicts import compute_pair_interactions
 
@@ -37,8 +38,8 @@ def build_effect_entry(study: PlannedStudy, effect: Effect) -> JsonObject:
     significant = effect.p_adjusted <= 1 - study.settings.level
     verdict = ("helps" if (effect.estimate > 0) == better else "hurts") if significant else "cannot be distinguished"
     unit = get_metric_format(study.settings.metric)
-    span = unit.span(effect.low, effect.high)
-    size = f"{unit.format_difference_with_unit(effect.estimate)}, {format_level(study.settings.level)} interval {span}"
+    span = describe_interval(effect.interval, study.settings.level, unit)
+    size = f"{unit.format_difference_with_unit(effect.estimate)}, {span}"
     sentence = f"{verdict.capitalize()}{'' if significant else ' from no effect'}: {size}."
     labels = {arm.name: arm.label for arm in study.blueprint.arms} | dict(study.blueprint.factors)
     which = {"factor": effect.factors[0]} if len(effect.factors) == 1 else {"factors": list(effect.factors)}
@@ -46,7 +47,7 @@ def build_effect_entry(study: PlannedStudy, effect: Effect) -> JsonObject:
         **which,
         "label": " × ".join(labels.get(name, name) for name in effect.factors),
         "estimate": effect.estimate,
-        "interval": [effect.low, effect.high],
+        "interval": list(effect.interval) if effect.interval else None,
         "p_value": effect.p_value,
         "p_adjusted": effect.p_adjusted,
         "verdict": verdict,
@@ -65,9 +66,8 @@ def build_pair_interactions(study: PlannedStudy, runs: StudyRuns, test: InterimR
         estimate = paired_t_interval([0.0] * len(values), values, study.settings.level)
         effect = Effect(
             factors=study.interactions[name],
-            estimate=estimate.mean,
-            low=estimate.low,
-            high=estimate.high,
+            estimate=float(np.mean(values)),
+            interval=(estimate.low, estimate.high) if estimate else None,
             p_value=test.p_values[name],
             p_adjusted=test.p_adjusted[name],
             aliases=(),

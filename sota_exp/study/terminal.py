@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,8 @@ from rich.text import Text
 from sota_exp.config.values import join_first
 from sota_exp.report.numbers import estimate_remaining, format_count, format_duration
 from sota_exp.report.terminal import escape, make_console
-from sota_exp.statistics.units import MetricFormat, format_level, format_p_value, get_metric_format
-from sota_exp.statistics.verdict import describe_error_rate
+from sota_exp.statistics.units import UNKNOWN, MetricFormat, format_level, format_p_value, get_metric_format
+from sota_exp.statistics.verdict import NO_INTERVAL, describe_error_rate
 from sota_exp.study.chance import describe_chance_level
 from sota_exp.study.files import StudyFiles, find_trainings
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
@@ -60,17 +60,19 @@ def format_study_heading(study: PlannedStudy, files: StudyFiles) -> Iterable[Ren
 
 
 class ProgressPrinter:
-    """One line per finished run, with its score and the time that the rest of `num_runs` will take."""
+    """One line per finished run, with its score and the time that the rest will take. missing: as far as known."""
 
-    def __init__(self, study: PlannedStudy, files: StudyFiles, num_runs: int) -> None:
-        self.study, self.files, self.num_runs, self.out = study, files, num_runs, make_console()
+    def __init__(self, study: PlannedStudy, files: StudyFiles, missing: Sequence[ArmRun]) -> None:
+        self.study, self.files, self.out = study, files, make_console()
         self.done, self.began = 0, time.monotonic()
-        missing = f"{num_runs} runs to train" if num_runs else "every run is finished; nothing is trained"
-        self.out.print(f"  {missing}", style="dim")
+        later = " until the next look" if study.seeds[-1] not in {job.seed for job in missing} else ""
+        begin = f"{len(missing)} runs to train{later}" if missing else "every run is finished; nothing is trained"
+        self.out.print(f"  {begin}", style="dim")
 
-    def print_ended_run(self, job: ArmRun, failure: str | None) -> None:
+    def print_ended_run(self, job: ArmRun, failure: str | None, num_left: int) -> None:
         self.done += 1
-        left = estimate_remaining(time.monotonic() - self.began, self.done, self.num_runs)
+        num_runs = self.done + num_left
+        left = estimate_remaining(time.monotonic() - self.began, self.done, num_runs)
         if failure is not None:
             outcome = f"[red]failed[/]: {escape(failure)}"
         else:
@@ -78,7 +80,7 @@ class ProgressPrinter:
             score = get_metric_format(metric).format_with_unit(result["metrics"].get(metric))
             outcome = f"{score}, {format_duration(sum(result['seconds'].values()))}"
         self.out.print(
-            f"[dim]{self.done:>4}/{self.num_runs}[/]  {job.name:<36} {outcome}  [dim]{format_duration(left)} left[/]"
+            f"[dim]{self.done:>4}/{num_runs}[/]  {job.name:<36} {outcome}  [dim]{format_duration(left)} left[/]"
         )
 
 
@@ -130,7 +132,8 @@ class ComparisonTable:
     def build(self, width: int) -> Table:
         """The table with intervals drawn in `width` characters; 0: without them."""
         unit = get_metric_format(self.found["metric"])
-        reach = max((abs(end) for row in self.rows for end in row["interval"] or ()), default=0.0)
+        ends = [end for row in self.rows for end in (*(row["interval"] or ()), _get_difference(row) or 0.0)]
+        reach = max(map(abs, ends), default=0.0)
         gap = (0, 1) if width else (0, 1, 0, 0)  # narrow without the drawing
         table = Table(title=self.title, title_justify="left", box=None, pad_edge=False, padding=gap)
         table.add_column(self.headings[0], overflow="fold")
@@ -147,14 +150,20 @@ class ComparisonTable:
         for row in self.rows:
             style = VERDICT_STYLES[row["verdict"]]
             numbers: list[str | Text] = [""] * (3 + (width > 0))
-            if row["interval"] is not None:
-                low, high = row["interval"]
-                middle = row["estimate"] if "estimate" in row else row["difference"]
+            middle = _get_difference(row)
+            if middle is not None:
+                low, high = row["interval"] or (middle, middle)
                 bar = [Text(draw_interval_bar(low, middle, high, reach, width), style=style)] if width else []
-                p_value = format_p_value(row["p_adjusted"])
-                numbers = [unit.difference(middle), unit.span(low, high, " … "), *bar, p_value]
+                span = unit.span(low, high, " … ") if row["interval"] else UNKNOWN
+                numbers = [unit.difference(middle), span, *bar, format_p_value(row["p_adjusted"])]
             table.add_row(escape(row["label"]), *self.describe(row), *numbers, Text(row["verdict"], style=style))
         return table
+
+
+def _get_difference(row: JsonObject) -> float | None:
+    """The difference of an arm, or the estimate of an effect or interaction."""
+    found: float | None = row["estimate"] if "estimate" in row else row["difference"]
+    return found
 
 
 def _format_scale(reach: float, unit: MetricFormat, width: int) -> str:
@@ -183,7 +192,10 @@ def draw_interval_bar(low: float, middle: float, high: float, reach: float, widt
 def _format_closing(found: JsonObject) -> list[str]:
     """What this number of seeds could detect, aliases, the looks, refused arms, and missing runs."""
     lines = [describe_error_rate(found["level"])]
-    if any(row["interval"] is not None for rows in ("arms", "effects", "interactions") for row in found[rows]):
+    rows = [row for key in ("arms", "effects", "interactions") for row in found[key]]
+    if any(_get_difference(row) is not None and row["interval"] is None for row in rows):
+        lines.insert(0, f"{UNKNOWN}: {NO_INTERVAL}.")
+    if any(row["interval"] is not None for row in rows):
         lines.insert(0, "p adj. is corrected for all verdicts of the study together; intervals are not corrected.")
     lines += describe_power(found["plan"], len(found["seeds"]), get_metric_format(found["metric"]))
     for effect in found["effects"]:

@@ -6,7 +6,6 @@ is too high as well (5.8 % instead of 2.5 % of sweeps without an effect had a wi
 with further seeds, and its test is compared with that of the recipe's own values, paired by seed.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,7 +13,8 @@ from typing import Any
 from scipy.special import stdtr, stdtrit
 
 from sota_exp.statistics.paired import Estimate, compute_mean_and_sd, paired_t_interval
-from sota_exp.statistics.units import format_level, get_metric_format
+from sota_exp.statistics.units import get_metric_format
+from sota_exp.statistics.verdict import describe_interval
 
 CONFIDENCE_LEVEL = 0.95
 
@@ -33,10 +33,8 @@ class ConfirmedArm:
     failures: dict[int, str]
 
 
-def compute_p_value(estimate: Estimate) -> float | None:
-    """Two-sided p-value of the paired t-test; None if all differences are equal."""
-    if has_no_spread(estimate):
-        return None
+def compute_p_value(estimate: Estimate) -> float:
+    """Two-sided p-value of the paired t-test."""
     standard_error = half_width(estimate) / float(stdtrit(estimate.n - 1, (1 + CONFIDENCE_LEVEL) / 2))
     return float(2 * stdtr(estimate.n - 1, -abs(estimate.mean) / standard_error))
 
@@ -46,12 +44,25 @@ def half_width(estimate: Estimate) -> float:
     return (estimate.high - estimate.low) / 2
 
 
-def compare_paired(default: Mapping[int, float], other: Mapping[int, float], seeds: Sequence[int]) -> Estimate | None:
+@dataclass(frozen=True, kw_only=True)
+class PairedDifference:
+    """The mean of `n` differences, at least two; its interval is None if all differences are equal."""
+
+    mean: float
+    estimate: Estimate | None
+    n: int
+
+
+def compare_paired(
+    default: Mapping[int, float], other: Mapping[int, float], seeds: Sequence[int]
+) -> PairedDifference | None:
     """other − default, paired by those of `seeds` that both have; None for fewer than two pairs."""
     common = [seed for seed in seeds if seed in default and seed in other]
     if len(common) < 2:
         return None
-    return paired_t_interval([default[seed] for seed in common], [other[seed] for seed in common], CONFIDENCE_LEVEL)
+    differences = [other[seed] - default[seed] for seed in common]
+    found = paired_t_interval([0.0] * len(common), differences, CONFIDENCE_LEVEL)
+    return PairedDifference(mean=compute_mean_and_sd(differences)[0], estimate=found, n=len(common))
 
 
 def choose_winner(arms: Sequence[ConfirmedArm], direction: str, choice_seeds: Sequence[int]) -> ConfirmedArm | None:
@@ -88,7 +99,7 @@ def summarize_confirmation(
         "arms": [arm_to_json(arm, default, seeds, choice_seeds) for arm in arms],
         "winner": winner.name if winner is not None else None,
         "overrides": winner.overrides if winner is not None else [],
-        "test": None if on_test is None else estimate_to_json(on_test),
+        "test": None if on_test is None else difference_to_json(on_test),
         "verdict": verdict,
         "words": format_verdict(winner, on_test, metric, verdict),
     }
@@ -104,47 +115,45 @@ def arm_to_json(
     difference = compare_paired(default.val, arm.val, seeds) if arm is not default else None
     values = select_seeds(arm.val, seeds) or select_seeds(arm.val, choice_seeds)
     mean, sd = compute_mean_and_sd(values) if values else (None, None)
-    difference_json = None if difference is None else estimate_to_json(difference)
+    difference_json = None if difference is None else difference_to_json(difference)
     return {**asdict(arm), "mean": mean, "sd": sd, "difference": difference_json}
 
 
-def estimate_to_json(estimate: Estimate) -> dict[str, Any]:
+def difference_to_json(difference: PairedDifference) -> dict[str, Any]:
+    found = difference.estimate
     return {
-        "mean": estimate.mean,
-        "interval": [estimate.low, estimate.high],
-        "p_value": compute_p_value(estimate),
-        "n": estimate.n,
+        "mean": difference.mean,
+        "interval": [found.low, found.high] if found else None,
+        "p_value": compute_p_value(found) if found else None,
+        "n": difference.n,
     }
 
 
-def get_verdict(on_test: Estimate | None, sign: int) -> str:
+def get_verdict(on_test: PairedDifference | None, sign: int) -> str:
     """sign: 1 if higher is better, else −1."""
     if on_test is None:
         return "too few seeds"
-    if has_no_spread(on_test) or on_test.low <= 0 <= on_test.high:
+    found = on_test.estimate
+    if found is None or found.low <= 0 <= found.high:
         return "cannot be distinguished"
     return "beats" if sign * on_test.mean > 0 else "loses"
 
 
-def has_no_spread(estimate: Estimate) -> bool:
-    """Whether all differences are equal, so that their noise is unknown."""
-    return math.isclose(estimate.low, estimate.high, abs_tol=1e-12)
-
-
-def format_verdict(winner: ConfirmedArm | None, on_test: Estimate | None, metric: str, verdict: str) -> str:
+def format_verdict(winner: ConfirmedArm | None, on_test: PairedDifference | None, metric: str, verdict: str) -> str:
     """The verdict as a sentence."""
     if winner is None or on_test is None:
         return "No comparison: fewer than two fresh seeds are complete in both arms."
     unit, test = get_metric_format(metric), metric.replace("val/", "test/").replace("/", " ")
-    interval = f"{format_level(CONFIDENCE_LEVEL)} interval {unit.span(on_test.low, on_test.high)}"
+    found = on_test.estimate
+    interval = describe_interval((found.low, found.high) if found else None, CONFIDENCE_LEVEL, unit)
     difference = (
         f"{unit.format_difference_with_unit(on_test.mean)} of {test} ({interval}; {on_test.n} paired fresh seeds)"
     )
     name, default = f"Trial {winner.number}", "the recipe's own values"
-    smallest = unit.size(half_width(on_test))
-    advice = f"With {on_test.n} seeds and this noise, differences above {smallest} are detectable."
-    if has_no_spread(on_test):
-        advice = "All differences are equal, so the noise is unknown: use more seeds or more test images."
+    advice = "Use more seeds or more test images."
+    if found:
+        smallest = unit.size(half_width(found))
+        advice = f"With {on_test.n} seeds and this noise, differences above {smallest} are detectable."
     return {
         "beats": f"{name} beats {default}: {difference}.",
         "loses": f"{name} loses to {default}: {difference}. Keep the recipe.",

@@ -8,7 +8,7 @@ from typing import Any, get_args
 from omegaconf import OmegaConf
 
 from sota_exp.config.build import build, prefix_invalid_values
-from sota_exp.config.values import format_suggestion
+from sota_exp.config.values import format_given_value, format_suggestion
 from sota_exp.errors import ConfigError
 from sota_exp.stages.stage import require
 from sota_exp.statistics.units import HIGHER_IS_BETTER, find_direction
@@ -39,7 +39,9 @@ class ConfirmSettings:
 
     def __post_init__(self) -> None:
         require(self.top >= 0, "top", self.top, "a count, 0 for no confirmation")
-        legal = "at least 2: an interval needs several seeds"
+        legal = (
+            "at least 2, as an interval needs several seeds; hydra.sweeper.confirm.top=0 leaves out the confirmation"
+        )
         require(self.top == 0 or self.seeds >= 2, "seeds", self.seeds, legal)
 
     @property
@@ -134,8 +136,10 @@ def read_settings(given: Mapping[str, Any]) -> SweepSettings:
     Raises:
         ConfigError: a value is not legal.
     """
-    if given.get("confirm", {}) is None:
-        raise ConfigError("hydra.sweeper.confirm=null is not legal: hydra.sweeper.confirm.top=0 leaves it out")
+    confirm = given.get("confirm")
+    if not isinstance(confirm, Mapping):
+        legal = "hydra.sweeper.confirm.top=N confirms the best N trials, hydra.sweeper.confirm.top=0 none"
+        raise ConfigError(f"hydra.sweeper.confirm={format_given_value(confirm)} is not legal: {legal}")
     values = {key: value for key, value in given.items() if key not in NOT_SETTINGS}
     return build(SweepSettings, values, "hydra.sweeper")
 

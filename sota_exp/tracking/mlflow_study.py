@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sota_exp.report.sweep.terminal import format_markdown_table
-from sota_exp.statistics.units import get_metric_format
+from sota_exp.statistics.units import UNKNOWN, get_metric_format
 
 
 def read_study(directory: Path) -> tuple[dict[str, str], dict[str, float]]:
@@ -29,9 +29,12 @@ def format_study_note(study: dict[str, Any]) -> str:
     rows = [["arm", "n", unit.difference_unit or "difference", "interval", "verdict"]]
     for arm in study["arms"]:
         cells = ["", ""]
-        if arm["interval"] is not None:
-            low, high = arm["interval"]
-            cells = [unit.difference(arm["difference"]), unit.span(low, high, " … ")]
+        if arm["difference"] is not None:
+            span = UNKNOWN
+            if arm["interval"] is not None:
+                low, high = arm["interval"]
+                span = unit.span(low, high, " … ")
+            cells = [unit.difference(arm["difference"]), span]
         rows.append([arm["label"], str(arm["n"]), *cells, f"**{arm['verdict']}**"])
     parts = [
         f"**{study['title']}**: {study['recipe']} on {study['data']}, by {study['metric']}, {study['status']}.",

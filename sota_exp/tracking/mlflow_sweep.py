@@ -28,6 +28,7 @@ def build_metrics(summary: dict[str, Any]) -> dict[str, float]:
             found[f"best/{name.replace('/', '_')}"] = float(value)
         found["best/trial"] = float(best["number"])
     if confirm and confirm["test"]:
-        low, high = confirm["test"]["interval"]
-        found |= {"confirm/test_difference": confirm["test"]["mean"], "confirm/low": low, "confirm/high": high}
+        found["confirm/test_difference"] = confirm["test"]["mean"]
+        if confirm["test"]["interval"]:
+            found |= dict(zip(("confirm/low", "confirm/high"), confirm["test"]["interval"], strict=True))
     return found

@@ -92,6 +92,8 @@ def test_a_plan_trains_nothing(elsewhere: Path, capsys: pytest.CaptureFixture[st
         (small("study.seeds=no"), "study.seeds=no is not legal"),
         (small("study.only=[emma]"), "study.only=emma: no such technique"),
         (small("study.sedes=3"), "study.sedes: no such key"),
+        (small("search=learning_rate"), "not of ablate; sota-exp sweep has it: sota-exp sweep search=learning_rate"),
+        (small("hydra.sweeper.foo=1"), "hydra.sweeper.foo: no such key; legal: plan_only, measure."),
         (small("seed=1,2"), "seed=1,2"),
         (small("regularization/average=none", "evaluation/resolution=fixed"), "no arm is left to compare"),
     ],

@@ -84,7 +84,25 @@ FOUND_BY_COMPOSITION = {
     "data.batch_size=3": ["data.batch_size: no such key; legal: name", "Did you mean batch_size?"],
     "model.name=resnet18": ["legal: arch, weights, tuning", "Did you mean model.arch.name?"],
     "arch=resnet18": ["Did you mean model.arch.name?"],
-    "dataset=cifar10": ["Did you mean data?"],
+    "dataset=cifar10": ["Did you mean data=cifar10?"],
+    "batch=32": ["batch: no such key. Did you mean batch_size?"],
+    "data_dir=x": ["data_dir: no such key. Did you mean data=image_folder data.root=…?"],
+    "dataset.root=x": ["Did you mean data=image_folder data.root=…?"],
+    "data.dir=x": ["data.dir: no such key; legal: name", "Did you mean data=image_folder data.root=…?"],
+    "data=image_folder data_dir=x": ["data_dir: no such key. Did you mean data.root?"],
+    "scheduler=cosine": ["scheduler: no such key. Did you mean schedule/lr=cosine?"],
+    "opt=sgd": ["opt: no such key. Did you mean optimizer=sgd?"],
+    "drop_path=0.1": ["Did you mean regularization/stochastic_depth=linear regularization.stochastic_depth.drop_path"],
+    "patience=3": ["Did you mean schedule/early_stopping=patience schedule.early_stopping.patience=N?"],
+    "study=ladder": ["study=ladder: not of train; sota-exp ablate has it: sota-exp ablate study=ladder"],
+    "+study=ladder": ["study=ladder: not of train; sota-exp ablate has it: sota-exp ablate study=ladder"],
+    "study.seeds=3": ["study.seeds=3: not of train; sota-exp ablate has it: sota-exp ablate study=KIND study.seeds=3"],
+    "-m hydra/sweeper=study +study=ladder": ["hydra/sweeper=study: not of train", "sota-exp ablate study=KIND"],
+    "+study.looks=[6,8]": ["sota-exp ablate study=KIND study.looks=[6,8]"],
+    "search=learning_rate": ["search=learning_rate: not of train", ": sota-exp sweep search=learning_rate"],
+    "-m +search=learning_rate": ["search=learning_rate: not of train", ": sota-exp sweep search=learning_rate"],
+    "+hydra.sweeper.n_trials=3": ["hydra.sweeper.n_trials: no such key; sota-exp sweep has its keys in hydra.sweeper"],
+    "optimizer.lr=interval(0.1,1)": ["optimizer.lr=interval(0.1,1): this is a range, which sota-exp sweep searches"],
     "mixup=true": ["Did you mean augmentation/mix=mixup?"],
     "schedule=cosine": ["legal: classic, none, torchvision. Did you mean schedule/lr=cosine?"],
     "optimizer=SGD": ["Did you mean sgd?"],
@@ -274,6 +292,13 @@ def test_cfg_job_prints_the_configuration(capfd):
 def test_package_narrows_it(capfd):
     assert run_command_line(["train", "--cfg", "job", "--package", "optimizer"]) == 0
     assert capfd.readouterr().out.startswith("# @package optimizer")
+
+
+@pytest.mark.parametrize("command", [["sweep", "search=learning_rate"], ["ablate", "study=ladder"]])
+def test_the_commands_of_many_runs_print_the_configuration_of_one(command, capsys, elsewhere):
+    assert run_command_line([*command, "seed=3", "--cfg", "job"]) == 0
+    assert "\nseed: 3\n" in f"\n{capsys.readouterr().out}"
+    assert not (elsewhere / "multirun").exists()
 
 
 @pytest.mark.parametrize("kind", ["defaults", "searchpath", "plugins"])

@@ -209,6 +209,7 @@ def test_broken_files_of_every_kind_are_named(
         (["run={finished}/a_run", "~nosuchuser/x.png"], "~nosuchuser/x.png: no such file or folder"),
         (["run={finished}/a_run", "x" * 304], "xx: no such file or folder"),
         (["run={finished}/a_run", "{tmp}"], "no image file in this folder"),
+        (["run={finished}/a_run", "/dev/null"], "/dev/null is neither a file nor a folder; give image files"),
         (["run={finished}/a_run", "{finished}/test", "top=0"], "top=0 is not legal"),
         (["run={finished}/a_run", "{finished}/test", "format=xml"], "format=xml is not legal: table, csv, json"),
     ],

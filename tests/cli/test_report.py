@@ -10,6 +10,7 @@ from sota_exp.cli.compare import main as compare
 from sota_exp.errors import ConfigError
 from sota_exp.report.sweep.page import build_history_figure, describe_history
 from sota_exp.report.sweep.terminal import format_sweep_note
+from sota_exp.tracking.mlflow_sweep import build_metrics
 from tests.report.pages import Page
 from tests.report.studies import STEPS, write_study
 from tests.run_directories import write_run
@@ -167,6 +168,19 @@ def test_the_headline_the_table_and_the_figure_of_a_sweep_name_the_same_result(
     assert not any(words in page.text for words in absent)
     note = format_sweep_note(SWEEP | NOTED | {"confirm": confirm})
     assert ("+0.40 to +2.00" in note) is not bool(change) and not any(words in note for words in absent)
+
+
+def test_a_confirmation_of_equal_differences_has_no_intervals(tmp_path: Path) -> None:
+    equal: dict[str, object] = {"mean": 0.0, "interval": None, "p_value": None, "n": 2}
+    confirm: dict[str, object] = json.loads(json.dumps(SWEEP["confirm"])) | {"test": equal}
+    confirm["arms"][1]["difference"] = equal  # type: ignore[index]
+    (tmp_path / "sweep.json").write_text(json.dumps(SWEEP | {"confirm": confirm}))
+    assert main.run_command_line(["report", str(tmp_path)]) == 0
+    page = Page((tmp_path / "report.html").read_text())
+    assert "paired by seed. Rings:" in page.text and "95 % interval" not in page.tables[0].heads
+    assert {"confirm/test_difference"} == {
+        name for name in build_metrics(SWEEP | {"confirm": confirm}) if "confirm/" in name
+    }
 
 
 @pytest.mark.parametrize(

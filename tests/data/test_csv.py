@@ -1,3 +1,5 @@
+import logging
+
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
@@ -71,6 +73,29 @@ def test_splits_in_the_table(tmp_path, images):
     ]
 
 
+def test_the_column_of_the_splits_is_named(tmp_path, images):
+    lines = [f"{row},{'test' if index < 6 else 'train'}" for index, row in enumerate(ROWS)]
+    write(tmp_path, lines, "path,label,Set")
+    assert opened(tmp_path, split_column="set").test.tolist() == list(range(6))
+    assert len(opened(tmp_path, split_column=None).test) == 4
+    with pytest.raises(ConfigError, match="split_column=fold is not legal: a column of .*: path, label, set; or null"):
+        opened(tmp_path, split_column="fold")
+
+
+@pytest.mark.parametrize("name", ["subset", "Split_Name", "cv-fold", "partition", "is_train", "usage", "train_val"])
+def test_no_column_that_may_be_the_split_is_ignored(tmp_path, images, name):
+    write(tmp_path, [f"{row},x" for row in ROWS], f"path,label,{name}")
+    with pytest.raises(ConfigError, match="may be meant"):
+        opened(tmp_path)
+
+
+def test_other_columns_are_told(tmp_path, images, caplog):
+    write(tmp_path, [f"{row},8,test,0" for row in ROWS], "path,label,width,split,fold")
+    with caplog.at_level(logging.INFO), pytest.raises(ConfigError, match="training images"):
+        opened(tmp_path)
+    assert "columns that are not read: width, fold" in caplog.text
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 def test_columns_in_any_order_blank_lines_spaces_and_others(tmp_path, images, encoding):
     rows = [f'{index},"a, b or {index % 2}" , images/{index}.png ' for index in range(40)]
@@ -116,6 +141,19 @@ ERRORS = {
         "path,label,split",
         "line 2: split=tset is not one of train, training, trainings, trn, val,",
     ),
+    "a column twice": ([f"{row},train,test" for row in ROWS], "path,label,split,Split", "not split twice"),
+    "another name for the split": (
+        [f"{row},test" for row in ROWS],
+        "path,label,set",
+        r"set \(test\) may be meant: data.split_column=set splits by it, data.split_column=null does not",
+    ),
+    "values that are splits": ([f"{row},dev" for row in ROWS], "path,label,role", "data.split_column=role splits"),
+    "numbers of folds": (
+        [f"{row},{index % 5}" for index, row in enumerate(ROWS)],
+        "path,label,Fold",
+        r"fold \(0, 1, 2 and 2 more\) may be meant: a column split with train, val or test in it splits by it",
+    ),
+    "yes or no": ([f"{row},0" for row in ROWS], "path,label,is_test", r"is_test \(0\) may be meant"),
     "twice": ([*ROWS[:3], "images/1.png,dog"], "path,label", r"line 5: images/1\.png is on line 3 too"),
     "many": (
         [f"{index},cat" for index in range(9)],

@@ -43,6 +43,15 @@ def offer(monkeypatch):
     return put
 
 
+@pytest.mark.parametrize(("name", "is_told"), [("split", True), ("is_test", True), ("width", False)])
+def test_a_column_that_may_be_the_split_is_told(tmp_path, offer, caplog, name, is_told):
+    train = hub.part(FOUR, CLASSES)
+    offer(train=hub.Dataset(train.features | {name: hub.Value("string")}, train.columns | {name: ["test"] * len(FOUR)}))
+    with caplog.at_level(logging.WARNING):
+        opened(tmp_path)
+    assert (f"its column {name} is not read; val and test are cut from train at random" in caplog.text) == is_told
+
+
 def test_splits_and_class_names_of_the_data_set(tmp_path, offer):
     asked = offer(
         test=hub.part(FOUR[:8], CLASSES, 200),

@@ -68,6 +68,7 @@ LAYOUTS = {
         (36, 4, 5),
     ),
     "train is a class": ({"car": 10, "plane": 10, "train": 20}, (32, 4, 4)),
+    "names that only begin alike": ({"trainer": 20, "trainee": 20}, (32, 4, 4)),
     "three images a class": ({"cat": 3, "dog": 3}, (4, 1, 1)),
     "a class with one image": ({"cat": 20, "dog": 20, "fox": 1}, (33, 4, 4)),
     "a class that test lacks": ({"train/cat": 20, "train/dog": 20, "test/cat": 4, "test/dog": 0}, (36, 4, 4)),
@@ -155,6 +156,37 @@ ERRORS = {
         {"pets_train/cat": 3, "pets_test/cat": 3, "sample": 3},
         "differ in one word alone, not pets_test, pets_train; data.layout=classes",
     ),
+    "a test folder without classes beside classes": (
+        {"cat": 5, "dog": 5, "test": 5},
+        "test beside them would be learn",
+    ),
+    "val and holdout beside a class": (
+        {"cat": 5, "Val": 5, "holdout": 5},
+        "but Val, holdout beside them would be learn",
+    ),
+    "splits in classes": (
+        {"cat/train": 5, "cat/test": 2, "dog/train": 5, "dog/test": 2},
+        "such as test/cat; cat/test would be trained on as a part of class cat; data.layout=classes",
+    ),
+    "a test folder among the images of a class": (
+        {"cat": 5, "cat/Testing": 2, "dog": 5},
+        "such as Testing/cat; cat/Te",
+    ),
+    "German parts": (
+        {f"{part}/{name}": 3 for part in ("Trainingsdaten", "Testdaten") for name in ("cat", "dog")},
+        "Testdaten, Trainingsdaten, each with cat, dog may be either: name splits train, val, test; data.layout=classes",
+    ),
+    "German parts without classes": ({"Trainingsdaten": 5, "Testdaten": 5}, "Testdaten, Trainingsdaten may be either"),
+    "short parts": ({"tr": 5, "te": 5}, "te, tr may be either"),
+    "joined words": ({"Xtrain": 5, "Xtest": 5, "Xval": 5}, "Xtest, Xtrain, Xval may be either"),
+    "parts in another language": (
+        {"lernen/cat": 3, "lernen/dog": 3, "pruefen/cat": 3, "pruefen/dog": 3, "pruefen/cow": 3},
+        "lernen, pruefen, each with cat, dog may be either",
+    ),
+    "two folders deeper": (
+        {"a/b/cat": 3, "a/b/dog": 3},
+        "only one is a/b, which contains cat, dog. Did you mean .*/set/a/b",
+    ),
     "nothing to cut": (
         {"cat": 1, "dog": 1},
         "enough images to train, validate and test; 2 were found, one of each class, of which one stays in train",
@@ -204,10 +236,25 @@ def test_classes_of_one_image_each_are_told_as_such(tmp_path):
         source(tmp_path)()
 
 
-@pytest.mark.parametrize("counts", [{"val": 20, "test": 20}, {"train/a": 9, "test/a": 9, "car": 9}])
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {"val": 20, "test": 20},
+        {"train/a": 9, "test/a": 9, "car": 9},
+        {"cat": 9, "test": 9},
+        {"a/val": 9, "b/val": 9},
+        {"tr": 9, "te": 9},
+        {"day/a": 9, "day/b": 9, "night/a": 9, "night/b": 9},
+    ],
+)
 def test_every_folder_is_a_class_where_layout_says_so(tmp_path, counts):
     fill(tmp_path / "set", **counts)
     assert set(source(tmp_path, layout="classes")().classes) == {place.split("/")[0] for place in counts}
+
+
+def test_classes_may_each_have_a_folder_of_the_same_name(tmp_path):
+    fill(tmp_path / "set", **{"cat/images": 9, "dog/images": 9})
+    assert source(tmp_path)().classes == ("cat", "dog")
 
 
 def test_what_is_understood_by_other_names_is_said(tmp_path, caplog):

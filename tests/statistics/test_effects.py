@@ -31,7 +31,8 @@ def test_a_screening_design_of_24_cells_recovers_true_main_effects(num_seeds: in
             item.factors[0]: item for item in compute_effects(NAMES, design, measured(design, num_seeds, 0.01, rng))
         }
         estimates.append([made[name].estimate for name in NAMES])
-        covered.append([made[name].low <= PLANTED.get(name, 0.0) <= made[name].high for name in NAMES])
+        ends = {name: made[name].interval or (0.0, 0.0) for name in NAMES}
+        covered.append([ends[name][0] <= PLANTED.get(name, 0.0) <= ends[name][1] for name in NAMES])
         for name, size in PLANTED.items():
             found[name] += made[name].p_adjusted <= 0.05 and made[name].estimate * size > 0
     assert np.mean(estimates, axis=0) == pytest.approx([PLANTED.get(name, 0.0) for name in NAMES], abs=0.002)
@@ -78,6 +79,15 @@ def test_effects_survive_cells_that_are_left_out() -> None:
     made = {item.factors[0]: item.estimate for item in compute_effects(NAMES, cells.design, quiet)}
     assert made == pytest.approx({name: PLANTED.get(name, 0.0) for name in NAMES}, abs=1e-12)
     assert find_aliases(NAMES, cells.design, (0,), [(1,)]) == ["b (-0.33)"]
+
+
+@pytest.mark.parametrize("num_seeds", [1, 2])
+def test_runs_without_noise_decide_nothing(num_seeds: int) -> None:
+    """Accuracies on few images are often equal: a variance of zero is no certainty."""
+    design = build_plackett_burman_design(12)
+    for item in compute_effects(NAMES, design, measured(design, num_seeds, 0.0, np.random.default_rng(0))):
+        assert (item.interval, item.p_value, item.p_adjusted) == (None, 1.0, 1.0)
+        assert item.estimate == pytest.approx(PLANTED.get(item.factors[0], 0.0))
 
 
 def test_a_missing_run_is_allowed_and_too_few_runs_are_refused() -> None:

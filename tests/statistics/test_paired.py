@@ -9,6 +9,7 @@ from scipy import stats
 from sota_exp.statistics.paired import (
     bonett_price_interval,
     compute_mean_and_sd,
+    has_spread,
     mcnemar_test,
     paired_t_interval,
 )
@@ -53,6 +54,16 @@ def test_an_interval_of_shares_stays_within_what_is_possible() -> None:
 def test_one_seed_gives_no_interval_over_seeds(pair: tuple[list[float], list[float]]) -> None:
     with pytest.raises(ValueError, match="at least 2"):
         paired_t_interval(*pair)
+
+
+@pytest.mark.parametrize("num", [2, 8])
+@pytest.mark.parametrize("difference", [0.0, 0.05])
+def test_equal_differences_have_no_interval(num: int, difference: float) -> None:
+    """The formula would give one of width zero: certainty from seeds that show no noise."""
+    first = np.random.default_rng(0).random(num)
+    assert paired_t_interval(first, first + difference) is None and not has_spread([difference] * num)
+    almost = np.append(np.full(num - 1, difference), difference + 1 / 10_000)
+    assert paired_t_interval(first, first + almost) is not None
 
 
 def test_unpaired_arrays_are_refused() -> None:

@@ -37,6 +37,13 @@ def test_the_reason_why_there_is_no_interval_is_named() -> None:
     )
 
 
+@pytest.mark.parametrize(("p_adjusted", "word"), [(0.01, "helps"), (0.9, "cannot be distinguished")])
+def test_equal_differences_have_neither_an_interval_nor_a_detectable_effect(p_adjusted: float, word: str) -> None:
+    found = judge_difference(0.05, None, p_adjusted, 0.0, 8, 0.95)
+    reason = "+5.00 points, no interval: it is the same at every seed, so the noise is unknown."
+    assert found.word == word and found.sentence.endswith(reason)
+
+
 def test_a_loss_has_no_unit_and_is_better_when_lower() -> None:
     found = judge_difference(-0.0123, (-0.02, -0.0046), 0.01, 0.006, 8, 0.95, False, get_metric_format("test/loss"))
     assert found.sentence == "Helps: −0.0123, 95 % interval −0.0200 to −0.0046."

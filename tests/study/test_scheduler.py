@@ -53,7 +53,7 @@ def ablation(made: PlannedStudy, trainer: Trainer, batch_size: int | None = 1) -
     return StudyScheduler(study=made, files=files, launch=trainer, batch_size=batch_size)
 
 
-def ignore(job: ArmRun, failure: str | None) -> None:
+def ignore(job: ArmRun, failure: str | None, num_left: int) -> None:
     """Called after each run."""
 
 
@@ -141,7 +141,10 @@ def test_seeds_are_added_where_the_verdict_is_open(tmp_path: Path) -> None:
     arms = chain("a", "b", "c")
     trainer = Trainer(tmp_path)
     made = study(arms, looks=[8, 10, 12])
-    ablation(made, trainer).run(ignore)
+    left: list[int] = []
+    ablation(made, trainer).run(lambda job, failure, num_left: left.append(num_left))
+    assert left[:24] == [*range(23, -1, -1)] and left[-1] == 0
+    assert [num for num, before in zip(left[1:], left, strict=False) if num > before] == [3, 3]  # more at two looks
     counts = {
         name: sum(place.startswith((f"runs/{name}-", f"runs/{name}_")) for place in trainer.made) for name in "abc"
     }

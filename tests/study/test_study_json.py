@@ -7,16 +7,21 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from sota_exp.report.study.page import write_study_report
 from sota_exp.statistics.paired import bonett_price_interval
 from sota_exp.statistics.power import find_detectable_difference
 from sota_exp.statistics.sign_flip import sign_flip_test
+from sota_exp.statistics.verdict import NO_INTERVAL
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.plan import StudyDesign
 from sota_exp.study.results import StudyRuns
 from sota_exp.study.screening import plan_screening
 from sota_exp.study.settings import parse_study_technique
 from sota_exp.study.study_json import build_study_json
+from sota_exp.study.terminal import format_study_result
+from sota_exp.tracking.mlflow_study import format_study_note
 from tests.study.studies import arm, chain, result, simulated, study, write_all, write_run
+from tests.study.test_terminal import printed
 
 GAINS = {"b": 0.4, "c": 0.4}
 
@@ -67,6 +72,31 @@ def test_every_number_of_an_arm_is_that_of_its_files(files: StudyFiles) -> None:
     assert rows["a"]["verdict"] == "reference" and rows["c"]["verdict"] == "cannot be distinguished"
     assert found["status"] == "complete" and not found["missing"] and found["plan"]["num_tests"] == 2
     assert found["refused"] == [{"name": "impossible", "reason": "a rule forbids it"}]
+
+
+@pytest.mark.parametrize("seeds", [2, 8])
+@pytest.mark.parametrize("gain", [0, 40])
+def test_seeds_that_agree_give_no_interval_and_no_detectable_effect(files: StudyFiles, seeds: int, gain: int) -> None:
+    """Two equal differences are no certainty: "0.00 to 0.00" was written."""
+    made = study(chain("a", "b"), seeds=seeds)
+    labels = np.arange(400) % 2
+    for each, num in zip(made.arms.ready, (200, 200 + gain), strict=True):
+        for seed in made.seeds:
+            write_run(files.directory / files.place(each, seed), np.arange(400) < num, labels)
+    found = build_study_json(made, StudyRuns.read(made, files, {}))
+    row = found["arms"][1]
+    assert (row["interval"], row["detectable"], row["classes"]["cat"]["interval"]) == (None, None, None)
+    assert row["difference"] == pytest.approx(gain / 400) and row["examples"]["interval"][0] < gain / 400
+    word = {2: "too few seeds", 8: "helps" if gain else "cannot be distinguished"}[seeds]
+    assert row["verdict"] == word and NO_INTERVAL in row["verdict_words"]
+    assert "an assumption" in found["plan"]["sd_source"] and found["plan"]["sd_assumed"] > 0.01
+    text = printed(format_study_result(found))
+    assert f"–: {NO_INTERVAL}." in " ".join(text.split()) and "0.00 … " not in text
+    cells = [cell.strip() for cell in format_study_note(found).split("|")]
+    assert cells[cells.index("–") - 1] == ("+10.00" if gain else "0.00")
+    (files.directory / "study.json").write_text(json.dumps(found))
+    write_study_report(files.directory)
+    assert f"–: {NO_INTERVAL}." in (files.directory / "report.md").read_text()
 
 
 def test_it_is_plain_json_and_the_same_twice(files: StudyFiles) -> None:

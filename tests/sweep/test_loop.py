@@ -253,6 +253,8 @@ def test_a_grid_tries_each_of_its_points_once(kind, num, seed):
         (("hydra.sweeper.objective=cost/parametres",), "Did you mean cost/parameters"),
         (("hydra.sweeper.objective=val/acuracy",), "Did you mean val/accuracy"),
         (("hydra.sweeper.objective=val/loss",), "maximize is not legal: minimize: maximize would search for the worst val/loss"),
+        (("hydra.sweeper.confirm=0",), "confirm.top=N confirms the best N trials, hydra.sweeper.confirm.top=0 none"),
+        (("hydra.sweeper.confirm=null",), "hydra.sweeper.confirm=null is not legal: hydra.sweeper.confirm.top=N"),
         (("lrr=interval(0,1)",), "lrr: no such key; legal: seed"),
         (("hydra.sweeper.direction=up",), "minimize, maximize"),
         (("hydra.sweeper.direction=[maximize,minimize]",), "one direction per objective"),

@@ -22,7 +22,8 @@ from sota_exp.statistics.paired import (
 class GroupDifference:
     """Accuracy of `second` minus `first`, paired by image and by seed.
 
-    images: interval for the sampling of the images. seeds: interval over seeds, if at least two are common.
+    images: interval for the sampling of the images. seeds: interval over seeds, if at least two are common and their
+    differences are not all equal.
     mcnemar: only for one run each. remark: which noise the intervals cover, or why there are none.
     """
 
@@ -86,14 +87,15 @@ def compare_pair(first: SeedGroup, second: SeedGroup, part: str) -> GroupDiffere
     before, after = (_load_correct(group, common or group.seeds, part) for group in (first, second))
     is_single = len(before) == len(after) == 1
     one, other = (matrix.mean(axis=1) for matrix in (before, after))
+    seeds = paired_t_interval(one, other, largest=1.0) if len(common) > 1 else None
     return GroupDifference(
         first=first.name,
         second=second.name,
         common_seeds=common,
         images=bonett_price_interval(before, after),
-        seeds=paired_t_interval(one, other, largest=1.0) if len(common) > 1 else None,
+        seeds=seeds,
         mcnemar=mcnemar_test(before[0], after[0]) if is_single else None,
-        remark=_explain_pairing(first, second, common, part),
+        remark=_explain_pairing(first, second, common, part, has_noise=seeds is not None),
     )
 
 
@@ -102,10 +104,11 @@ def _load_correct(group: SeedGroup, seeds: Sequence[int], part: str) -> NDArray[
     return np.stack(group.collect_values(seeds, lambda run: run.correct(part)))
 
 
-def _explain_pairing(first: SeedGroup, second: SeedGroup, common: tuple[int, ...], part: str) -> str:
-    if len(common) > 1:
-        return f"paired over {len(common)} seeds"
+def _explain_pairing(first: SeedGroup, second: SeedGroup, common: tuple[int, ...], part: str, has_noise: bool) -> str:
     noise = "noise of the images only" if part == "all" else f"{part}-set noise only"
+    if len(common) > 1:
+        unknown = f"the same difference at {len(common)} seeds, so the noise of seeds is unknown: {noise}"
+        return f"paired over {len(common)} seeds" if has_noise else unknown
     if len(common) == 1:
         is_one_each = len(first.runs) == len(second.runs) == 1
         return f"{noise}: one seed" if is_one_each else f"{noise}: one common seed, {common[0]}"

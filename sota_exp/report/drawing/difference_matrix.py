@@ -11,7 +11,7 @@ from sota_exp.report.drawing.chart import BLUE, FAINT, RED
 def draw_difference_matrix(
     cells: Sequence[dict[str, Any]], rows: Sequence[str], columns: Sequence[str], width: float
 ) -> alt.LayerChart:
-    """Cells (row, column, text, gain, is_clear, tip); gain > 0 is good, and None is not measured."""
+    """Cells (row, column, text, gain, is_clear, tip); gain > 0 is good, 0 has no shade, and None is not measured."""
     side = min((width - 150) / max(len(columns), 1), 74.0)
     largest = max((abs(cell["gain"]) for cell in cells if cell["gain"] is not None), default=0.0) or 1.0
     axis = {"title": "", "labelLimit": 130, "grid": False}
@@ -22,7 +22,9 @@ def draw_difference_matrix(
     )
     ink = alt.condition("datum.gain > 0", alt.value(BLUE), alt.value(RED))
     shade = alt.Opacity("size:Q", scale=alt.Scale(domain=[0, 1], range=[0.08, 0.58]), legend=None)
-    shaded = base.transform_filter("datum.gain != null").transform_calculate(size=f"abs(datum.gain) / {largest}")
+    shaded = base.transform_filter("datum.gain != null && datum.gain != 0").transform_calculate(
+        size=f"abs(datum.gain) / {largest}"
+    )
     text = base.mark_text(fontSize=11.5 if side >= 48 else 9, opacity=1 if side >= 28 else 0)
     return alt.layer(
         base.mark_rect(color=FAINT, opacity=0.35).transform_filter("datum.gain == null"),

@@ -169,7 +169,7 @@ def build_class_figure(study: StudyResult) -> Figure | None:
         {
             "row": format_arm_number(study, arm),
             "column": name,
-            "gain": change.difference,
+            "gain": None if change.difference is None else round(change.difference, 3),  # as the text has it
             "text": format_change(change),
             "is_clear": change.interval is not None and change.interval.excludes_zero,
             "tip": f"{arm.label}, {name}: {format_change(change)}",

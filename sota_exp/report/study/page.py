@@ -11,7 +11,7 @@ from sota_exp.report.study.read import read_study
 from sota_exp.report.study.runs import find_unreadable_files, read_configuration
 from sota_exp.report.study.terms import get_metric_name, get_noun, list_names
 from sota_exp.statistics.units import format_level, get_metric_format
-from sota_exp.statistics.verdict import describe_error_rate
+from sota_exp.statistics.verdict import NO_INTERVAL, describe_error_rate
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ def write_study_report(directory: Path) -> WrittenReport:
         has_intervals=any(arm.interval for arm in study.compared),
         has_class_intervals=any(each.interval for arm in study.compared for each in arm.classes.values()),
         promise=describe_error_rate(study.level),
+        no_interval=NO_INTERVAL,
         metric=get_metric_name(study),
         list_names=list_names,
         num_cells=sum(arm.name.startswith("cell_") for arm in study.arms),

@@ -86,6 +86,7 @@ def collect_values(tree: Tree) -> dict[str, Any]:
         "best_values": format_parameters(tree["best"].get("params") or {}),
         "winner": " ".join(["sota-exp train", *tree["confirm"]["overrides"]]),
         "confirmation": build_confirmation_figure(tree),
+        "has_intervals": any(found.get("interval") for found in list_differences(tree["confirm"])),
         "history": build_history_figure(tree),
         "about_history": describe_history(tree),
         "arms": arms,
@@ -127,6 +128,11 @@ def build_confirmation_figure(tree: Tree) -> Figure | None:
         for label, found, is_test in measured
     ]
     return build_forest_figure("confirmed", rows, scale, "difference from the recipe's own values") if rows else None
+
+
+def list_differences(confirm: Tree) -> list[Tree]:
+    """The differences of the arms of a confirmation on val, and that of the winner on test."""
+    return [found for found in (*(arm.get("difference") for arm in confirm["arms"]), confirm.get("test")) if found]
 
 
 def get_sign(tree: Tree) -> int:

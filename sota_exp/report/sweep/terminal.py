@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sota_exp.report.document.markdown import Code, Table
-from sota_exp.report.numbers import format_interval, format_percent
+from sota_exp.report.numbers import format_duration, format_interval, format_percent
 from sota_exp.report.study.read import parse_interval
 from sota_exp.statistics.units import format_p_value, get_metric_format
 
@@ -50,14 +50,14 @@ def build_trial_rows(summary: Mapping[str, Any]) -> list[list[str]]:
 
 def describe_time(summary: Mapping[str, Any]) -> str:
     """The time of the search, and what pruning saved."""
-    minutes = f"{summary['seconds'] / 60:.1f} minutes of training and scoring"
+    took = f"{format_duration(summary['seconds'])} of training and scoring"
     share = summary["pruning"]["share_of_full_steps"]
     saved = (
         f"; with pruning, {format_percent(share)} of the steps of full trials were run"
         if summary["trials"]["pruned"] and share
         else ""
     )
-    return minutes + saved
+    return took + saved
 
 
 def describe_importances(summary: Mapping[str, Any]) -> str:

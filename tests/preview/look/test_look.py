@@ -132,4 +132,4 @@ def test_images_are_named_and_a_class_without_test_images_is_told(tmp_path, monk
     pairs = json.loads((tmp_path / "look" / "look.json").read_text())["near_duplicates"]["pairs"]
     assert ("test/cat/copy.png", "train/dog/1.png") in {(pair.get("test"), pair.get("train")) for pair in pairs}
     assert run_command_line(["explain", *flags, *data, "data.val_fraction=null", "--no-measure"]) == 0
-    assert "3 classes, without test images: emu" in " ".join(capfd.readouterr().out.split())
+    assert "3 classes; without val images: emu; without test images: emu" in " ".join(capfd.readouterr().out.split())

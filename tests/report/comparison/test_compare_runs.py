@@ -8,6 +8,7 @@ import pytest
 
 from sota_exp.report.comparison.compare_runs import RunComparison, compare_runs
 from sota_exp.report.comparison.groups import index_to_letters
+from sota_exp.report.comparison.page import describe_pair
 from sota_exp.runs.find import SavedRun
 from sota_exp.statistics.paired import bonett_price_interval, mcnemar_test, paired_t_interval
 from sota_exp.statistics.proportion import wilson_interval
@@ -62,6 +63,25 @@ def test_differences_are_paired_by_image_and_by_seed(grid: RunComparison) -> Non
     assert pair.seeds == paired_t_interval([each.mean() for each in mixed], [each.mean() for each in plain])
     assert pair.seeds is not None and pair.seeds.mean == pytest.approx(-2 / 40)
     assert pair.mcnemar is None and pair.remark == "paired over 3 seeds"
+
+
+def test_seeds_that_differ_alike_have_no_interval(tmp_path: Path) -> None:
+    one = [make(tmp_path / f"a{seed}", seed, correct=right(28 + seed)) for seed in range(2)]
+    other = [make(tmp_path / f"b{seed}", seed, choices=MIXUP, correct=right(29 + seed)) for seed in range(2)]
+    (pair,) = compare_runs(runs(*one, *other)).pairs
+    assert pair.seeds is None and pair.images is not None and pair.images.low < 0 < pair.images.high
+    assert pair.remark == "the same difference at 2 seeds, so the noise of seeds is unknown: test-set noise only"
+    assert ": +2.50 points of test accuracy, 95 % interval over test images alone −" in "".join(
+        describe_pair(pair, "test")
+    )
+
+
+def test_groups_of_other_seeds_in_other_numbers_are_compared(tmp_path: Path) -> None:
+    one = [make(tmp_path / f"a{seed}", seed, correct=right(28 + seed)) for seed in range(2)]
+    eight = {"batch_size": 8}
+    other = [make(tmp_path / f"b{seed}", seed, eight, MIXUP, right(20 + seed)) for seed in (5, 6, 7)]
+    (pair,) = compare_runs(runs(*one, *other)).pairs
+    assert pair.seeds is None and pair.remark.startswith("test-set noise only: no common seed")
 
 
 def test_one_run_each_is_tested_by_mcnemar(tmp_path: Path) -> None:

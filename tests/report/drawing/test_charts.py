@@ -215,6 +215,12 @@ def test_a_matrix_is_shaded_by_sign_and_framed_where_the_sign_is_clear() -> None
     assert {"+2.00", "−1.00", "EMA", "类别猫狗"} <= set(found.words)
 
 
+def test_a_difference_of_zero_is_neither_better_nor_worse() -> None:
+    cells = [{"row": "a", "column": "b", "gain": 0.0, "text": "0.0", "is_clear": False, "tip": "a, b: 0.0"}]
+    found = picture(draw_difference_matrix(cells, ["a"], ["b"], WIDE))
+    assert found.count(fill=BLUE) == found.count(fill=RED) == 0 and "0.0" in found.words
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_names_of_a_matrix_have_room(width: float) -> None:
     rows, columns = [f"{at} {NAMES[4]}" for at in range(30)], [f"{at} {NAMES[3]}" for at in range(24)]

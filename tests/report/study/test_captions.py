@@ -51,6 +51,7 @@ FORMS: dict[str, tuple[int, str, Change]] = {
     "one seed": (1, "ladder", lambda tree: None),
     "one seed of a star": (1, "add_one_in", lambda tree: None),
     "no power": (3, "ladder", without("detectable", "p_adjusted")),
+    "equal differences": (2, "add_one_in", without("interval", "detectable")),
     "no test images": (3, "leave_one_out", no_noise),
     "all failed": (2, "add_one_in", without("difference", "interval", "p_adjusted", "detectable")),
     "a design": (2, "screening", screened),
@@ -80,7 +81,12 @@ def test_captions_describe_what_is_there(form: str, tmp_path: Path) -> None:
     figures = " ".join(re.findall(r"<figcaption>(.*?)</figcaption>", (tmp_path / "report.html").read_text(), re.S))
     assert ("standard deviation" in figures) is (seeds > 1 and kind != "screening")
     assert ("grey, dashed: its reference" in figures) is (kind != "screening")
-    has_intervals = "interval" not in vars(change).get("names", ()) and seeds > 1 and form != "all failed"
+    has_intervals = (
+        "interval" not in vars(change).get("names", ())
+        and seeds > 1
+        and form not in ("all failed", "equal differences")
+    )
+    assert ("no interval: it is the same" in " ".join(table.caption for table in page.tables)) is (form[:5] == "equal")
     assert bool(re.search(r"interval (of the step )?over paired seeds", figures)) is (
         has_intervals and form != "a design"
     )
