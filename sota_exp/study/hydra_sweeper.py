@@ -27,7 +27,9 @@ from sota_exp.errors import ConfigError, Interrupted, RunFailed, first_line, in_
 from sota_exp.runs.sent_position import ORIGIN_VARIABLE
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.results import PlannedStudy
-from sota_exp.study.scheduler import ArmRun
+from sota_exp.study.scheduler import ArmRun, RunsLost
+
+log = logging.getLogger(__name__)
 
 #: Hydra's default launcher, which trains in this process, one run after the other.
 SEQUENTIAL_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
@@ -93,12 +95,22 @@ class StudySweeper(Sweeper):
         return {str(key): value for key, value in node.items()}
 
     def launch(self, jobs: Sequence[ArmRun]) -> list[str | None]:
-        """Train the jobs; per job None, or the reason why it failed."""
+        """Train the jobs; per job None, or the reason why it failed.
+
+        Raises:
+            Interrupted: a signal ended one.
+            RunsLost: a worker of the launcher died.
+        """
         logger = logging.getLogger("hydra")
         level = logger.level
         logger.setLevel(logging.WARNING)  # Launchers log every job; the study prints its own line.
         try:
             returned = self.launcher.launch([self._list_overrides(job) for job in jobs], initial_job_idx=self.launched)
+        except Exception as error:
+            if self.is_sequential or isinstance(error, ConfigError | Interrupted):
+                raise
+            log.warning("the launcher lost a worker (%s): what is not finished is launched again", in_a_line(error))
+            raise RunsLost(f"its launcher lost it each time: {in_a_line(error)}") from error
         finally:
             logger.setLevel(level)
         self.launched += len(jobs)

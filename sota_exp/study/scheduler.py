@@ -5,6 +5,7 @@ again in the same way, are not launched. After every batch of runs the files are
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -16,6 +17,13 @@ from sota_exp.study.verdicts import find_wanted_seeds, run_arm_tests
 
 #: Least seconds between two writes of `study.json`; it is also written at the end.
 MIN_WRITE_SECONDS = 20.0
+
+#: How often a run may be lost with its launcher's workers before it counts as failed.
+MAX_LOSSES = 3
+
+
+class RunsLost(Exception):
+    """The launcher lost a worker, and does not say which of its runs; they go on where they were launched again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +45,7 @@ class StudyScheduler:
 
     launch: trains the jobs; returns per job None, or the reason why it failed. batch_size: jobs per launch, None for
     all. failures: place → why a run of this process failed without writing a result. written_at: when `study.json` was
-    written, in seconds of `time.monotonic`.
+    written, in seconds of `time.monotonic`. num_losses: place → how often its launcher lost it.
     """
 
     study: PlannedStudy
@@ -46,6 +54,7 @@ class StudyScheduler:
     batch_size: int | None
     failures: dict[str, str] = field(default_factory=dict)
     written_at: float = 0.0
+    num_losses: Counter[str] = field(default_factory=Counter)
 
     def run(self, on_job: Callable[[ArmRun, str | None, int], None]) -> JsonObject:
         """Train the missing runs; returns the content of `study.json`, which is written even after a signal.
@@ -59,8 +68,10 @@ class StudyScheduler:
         try:
             while jobs := list(filter(self._is_ready, missing := self.find_missing_runs())):
                 batch = jobs[: self.batch_size]
-                for num_done, (job, reason) in enumerate(zip(batch, self.launch(batch), strict=True), 1):
+                for num_done, (job, reason) in enumerate(zip(batch, self._launch(batch), strict=True), 1):
                     if not self.files.is_finished(job.place):
+                        if 0 < self.num_losses[job.place] < MAX_LOSSES:
+                            continue
                         self.failures[job.place] = reason or "it ended without a result"
                     on_job(job, self.failures.get(job.place), len(missing) - num_done)
                 if time.monotonic() - self.written_at > MIN_WRITE_SECONDS:
@@ -68,6 +79,19 @@ class StudyScheduler:
         finally:
             found = self.write()
         return found
+
+    def _launch(self, batch: Sequence[ArmRun]) -> Sequence[str | None]:
+        """`launch`; runs that were lost are counted."""
+        try:
+            reasons = self.launch(batch)
+        except RunsLost as error:
+            lost = [job.place for job in batch if not self.files.is_finished(job.place)]
+            self.num_losses.update(lost)
+            reasons = [str(error)] * len(batch)
+        else:
+            for job in batch:
+                del self.num_losses[job.place]
+        return reasons
 
     def write(self) -> JsonObject:
         """Write `study.json` from the files of the runs, and return its content."""

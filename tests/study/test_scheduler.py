@@ -11,7 +11,7 @@ from sota_exp.errors import ConfigError, Interrupted
 from sota_exp.study.arms import ComposedArm
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.results import PlannedStudy
-from sota_exp.study.scheduler import ArmRun, StudyScheduler
+from sota_exp.study.scheduler import MAX_LOSSES, ArmRun, RunsLost, StudyScheduler
 from tests.study.studies import arm, chain, simulated, study, write_run
 
 
@@ -173,3 +173,39 @@ def test_a_metric_that_the_first_run_lacks_ends_the_study(tmp_path: Path, metric
         with pytest.raises(ConfigError, match=f"study.metric={metric}: the first run has not measured it; legal: "):
             ablation(study(chain("a", "b"), seeds=6, metric=metric), trainer).run(ignore)
         assert len(trainer.made) == 1
+
+
+class Losing(Trainer):
+    """A launcher that loses a worker at some launches: before it, it has trained a half of the batch."""
+
+    def __init__(self, directory: Path, losses: Sequence[int]) -> None:
+        super().__init__(directory)
+        self.losses, self.num_launches = losses, 0
+
+    def __call__(self, jobs: Sequence[ArmRun]) -> list[str | None]:
+        self.num_launches += 1
+        if self.num_launches not in self.losses:
+            return super().__call__(jobs)
+        super().__call__(jobs[: len(jobs) // 2])
+        raise RunsLost("its launcher lost it each time: TerminatedWorkerError")
+
+
+def test_runs_that_a_launcher_lost_are_launched_again_and_change_nothing(tmp_path: Path) -> None:
+    whole, _ = made_with(tmp_path / "whole", chain("a", "b", "c"), seeds=6)
+    told, trainer = [], Losing(tmp_path / "lost", losses=(1, 3))
+    found = ablation(study(chain("a", "b", "c"), seeds=6), trainer, None).run(
+        lambda job, failure, num_left: told.append((job.place, failure))
+    )
+    assert sorted(trainer.made) == sorted(set(trainer.made)) and len(told) == len(trainer.made) == 18
+    assert {failure for _, failure in told} == {None}
+    assert {**found, "command": ""} == {**whole, "command": ""}
+
+
+def test_runs_that_are_lost_each_time_fail_with_the_reason_and_the_rest_goes_on(tmp_path: Path) -> None:
+    trainer = Losing(tmp_path, losses=range(1, 100))
+    told: dict[str, str | None] = {}
+    ablation(study(chain("a"), seeds=2), trainer, 1).run(
+        lambda job, failure, num_left: told.update({job.place: failure})
+    )
+    assert len(told) == 2 and all("lost it each time" in str(failure) for failure in told.values())
+    assert trainer.num_launches == 2 * MAX_LOSSES
