@@ -85,6 +85,7 @@ RUNTIME_ERRORS = {
     "gloo/transport": OTHER_PROCESS,
     "NCCL": OTHER_PROCESS + " ({text})",
     "remote process exited": OTHER_PROCESS,
+    "CUDA error": "the GPU failed: {text}; sota-exp doctor tries it, runtime.device=cpu needs none",
     "PytorchStreamWriter": "cannot write a checkpoint: {text}; is the disk full?",
     "inline_container": "cannot write a checkpoint: {text}; is the disk full?",
 }

@@ -8,6 +8,7 @@ from sota_exp.preview.timing import MeasuredCost, estimate_cost, measure_cost
 from sota_exp.study.arms import ComposedArm
 from sota_exp.study.files import find_trainings
 from sota_exp.study.results import PlannedStudy
+from sota_exp.training.device import hand_back_gpu
 from sota_exp.training.input_sizes import start_checked_training
 from sota_exp.training.loop import TrainingSession, TrainingState
 from sota_exp.training.run import open_session_of
@@ -18,9 +19,12 @@ SECONDS_PER_ARM = 1.5
 
 def measure_arm(arm: ComposedArm, seconds: float) -> tuple[TrainingSession, TrainingState, MeasuredCost]:
     """Train an arm for about `seconds`, then evaluate some images."""
-    session = open_session_of(arm.configuration.experiment)
-    state = start_checked_training(session)
-    return session, state, measure_cost(session, state, seconds)
+    try:
+        session = open_session_of(arm.configuration.experiment)
+        state = start_checked_training(session)
+        return session, state, measure_cost(session, state, seconds)
+    finally:
+        hand_back_gpu()  # Else trainings in other processes would wait for this one.
 
 
 def estimate_arm_seconds(study: PlannedStudy) -> dict[str, Any]:

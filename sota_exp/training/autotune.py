@@ -27,7 +27,7 @@ from sota_exp.data.streaming import StreamedImages
 from sota_exp.errors import ConfigError, RunFailed, convert_errors, first_line
 from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.stages.data import DataSet
-from sota_exp.training.device import count_usable_cpus, set_up_process, synchronize_device
+from sota_exp.training.device import count_usable_cpus, hand_back_gpu, set_up_process, synchronize_device
 from sota_exp.training.distributed import World, broadcast_from_main
 from sota_exp.training.input_sizes import start_checked_training
 from sota_exp.training.loop import StepRecord, fit
@@ -59,18 +59,21 @@ PREFETCHED_BATCHES, MAX_PREFETCH_SECONDS = 2, 1.0
 class TimedTraining:
     """A training with some runtime settings, one step at a time.
 
-    step_seconds: of each step to come. first: seconds of the first step, which compiles. steps: seconds of timed steps.
+    step_seconds: of each step to come, or of each `num_together` steps their mean. first: seconds of the first step,
+    which compiles. steps: seconds of timed steps.
     """
 
     runtime: RuntimeSettings
     step_seconds: Generator[float]
     first: float
+    num_together: int = 1
     steps: list[float] = field(default_factory=list)
 
     def turn(self) -> bool:
         """Time one step; returns whether there was one. Batches that workers have prepared are used up before."""
         with use_threads(self.runtime.threads):
             prepared = PREFETCHED_BATCHES * self.runtime.workers + 1 if self.runtime.workers else 0
+            prepared = -(-prepared // self.num_together)
             seconds = list(itertools.islice(self.step_seconds, prepared + 1))
             if len(seconds) <= prepared:
                 return False
@@ -109,6 +112,8 @@ def choose_runtime(
         answer = read_or_measure(experiment, directory, settings, world.size) if world.is_main else None
     except (ConfigError, RunFailed) as error:
         failure = error
+    finally:
+        hand_back_gpu()
     if (answer := broadcast_from_main(answer, world)) is None:
         raise failure or RunFailed("runtime: not measured, as the main process says")
     return configuration.with_values(runtime={**settings, **answer["runtime"]}), answer["why"]
@@ -233,7 +238,9 @@ def start_timed_training(
     """A training with the settings `runtime` that has taken its first step."""
     with use_threads(runtime.threads):
         taken = train_and_time(experiment, data, runtime, device)
-        return TimedTraining(runtime=runtime, step_seconds=taken, first=next(taken))
+        return TimedTraining(
+            runtime=runtime, num_together=count_steps_together(device), step_seconds=taken, first=next(taken)
+        )
 
 
 def train_and_time(
@@ -250,4 +257,9 @@ def train_and_time(
         if num_steps == wanted:
             synchronize_device(device)
             yield (time.monotonic() - began) / num_steps
-            began, num_steps, wanted = time.monotonic(), 0, 1 if device.type == "cpu" else STEPS_BETWEEN_WAITS
+            began, num_steps, wanted = time.monotonic(), 0, count_steps_together(device)
+
+
+def count_steps_together(device: torch.device) -> int:
+    """The number of steps that are timed together."""
+    return 1 if device.type == "cpu" else STEPS_BETWEEN_WAITS

@@ -14,7 +14,7 @@ from sota_exp.config.experiment import Experiment, RuntimeSettings
 from sota_exp.errors import ConfigError
 from sota_exp.training import distributed
 from sota_exp.training.distributed import World
-from sota_exp.training.gpu_lease import lease_gpu
+from sota_exp.training.gpu_lease import lease_gpu, release_gpus
 from sota_exp.training.memory import free_device_memory, reuse_freed_memory
 
 #: A control group's time: microseconds of CPU, or "max", in so many of a clock.
@@ -87,6 +87,12 @@ def set_up_process(experiment: Experiment) -> tuple[World, torch.device]:
     return world, device
 
 
+def hand_back_gpu() -> None:
+    """Free the GPU's memory, and let other jobs have it: the opposite of `set_up_process`, once a job is done."""
+    free_device_memory()
+    release_gpus()
+
+
 def set_numerics(runtime: RuntimeSettings, device: torch.device) -> None:
     """Set what PyTorch leaves to itself on CUDA: by default it convolves in TF32, and picks kernels by their speed.
 
@@ -114,9 +120,11 @@ def get_cuda_versions(device: torch.device) -> dict[str, str]:
         return {}
     import pynvml
 
-    pynvml.nvmlInit()
-    cudnn, driver = str(torch.backends.cudnn.version()), str(pynvml.nvmlSystemGetDriverVersion())
-    return {"cuda": str(torch.version.cuda), "cudnn": cudnn, "driver": driver}
+    driver = "unknown"  # where NVIDIA's management library is missing: under WSL, in some containers, on AMD's GPUs
+    with suppress(pynvml.NVMLError):
+        pynvml.nvmlInit()
+        driver = str(pynvml.nvmlSystemGetDriverVersion())
+    return {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version()), "driver": driver}
 
 
 def pick_device(name: str, world: World | None = None) -> torch.device:

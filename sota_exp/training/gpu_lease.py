@@ -1,6 +1,6 @@
 """One job a GPU: jobs on one machine that name no GPU take a free one each, and wait while there is none.
 
-A GPU is held by a lock on a file in the folder for temporary files, which ends with the process.
+A GPU is held by a lock on a file in the folder for temporary files, until the job or its process ends.
 """
 
 import logging
@@ -20,7 +20,7 @@ _held: dict[str, FileLock] = {}
 
 
 def lease_gpu(identities: Sequence[str], folder: Path | None = None) -> int:
-    """The index of a GPU that no other process holds; this one keeps it until it ends. Waits for one, and says so.
+    """The index of a GPU that no other process holds; this one keeps it until `release_gpus`. Waits, and says so.
 
     identities: of the GPUs of this machine that the process sees. folder: of the locks.
     """
@@ -38,6 +38,12 @@ def lease_gpu(identities: Sequence[str], folder: Path | None = None) -> int:
             log.warning("%s in use by other jobs of sota-exp: waiting; runtime.device=cuda:0 shares one", which)
             is_told = True
         time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def release_gpus() -> None:
+    """Let others have the GPU after a job: its process may wait for other jobs, as a study and joblib's workers do."""
+    while _held:
+        _held.popitem()[1].release()
 
 
 def _try_to_hold(identity: str, folder: Path) -> FileLock | None:

@@ -62,7 +62,7 @@ def find_reading_error(network: nn.Module, size: int) -> str:
     try:
         read_blank_image(network, size)
     except (ArithmeticError, AssertionError, IndexError, RuntimeError, ValueError) as error:
-        if is_out_of_memory(error):
+        if is_out_of_memory(error) or "CUDA error" in str(error):  # no fault of the size
             raise
         return first_line(error)
     return ""

@@ -25,6 +25,7 @@ from sota_exp.stages.loss import Loss
 from sota_exp.stages.random import RandomStreams
 from sota_exp.stages.supervision import EpochLabels
 from sota_exp.training.batch_pipeline import BatchPipeline
+from sota_exp.training.device import copy_to_device
 from sota_exp.training.distributed import (
     World,
     average_norm_statistics,
@@ -82,12 +83,12 @@ class TrainingSession:
 
     def batch(self, crops: Tensor, positions: Tensor, supervised: EpochLabels, epoch: int) -> Batch:
         """One step's batch on the device. crops: uint8 [B, 3, S, S]. positions: int64 [B], of the training images."""
-        labels = supervised.labels[positions].to(self.device, non_blocking=True)
+        labels = copy_to_device(supervised.labels[positions], self.device)
         targets = torch.zeros(len(labels), len(self.data.classes), device=self.device)
         return Batch(
-            images=crops.to(self.device, non_blocking=True),
+            images=crops.to(self.device, non_blocking=True),  # pinned by the loader
             targets=targets.scatter_(1, labels[:, None], 1.0),
-            weights=supervised.weights[positions].to(self.device, non_blocking=True),
+            weights=copy_to_device(supervised.weights[positions], self.device),
             sources=positions,
             epoch=epoch,
         )

@@ -29,7 +29,7 @@ from sota_exp.runs.lock import lock_directory
 from sota_exp.runs.result_json import build_empty_result
 from sota_exp.runs.start_json import build_data_facts, write_start
 from sota_exp.stages.data import DataSet
-from sota_exp.training.device import get_cuda_versions, get_device_name, set_up_process
+from sota_exp.training.device import get_cuda_versions, get_device_name, hand_back_gpu, set_up_process
 from sota_exp.training.disk_space import estimate_written_bytes, warn_of_full_disk
 from sota_exp.training.distributed import World, compute_on_main
 from sota_exp.training.existing_run import read_existing
@@ -53,9 +53,12 @@ def run(request: RunRequest, listener: Listener, pruner: Pruner | None = None) -
         RunFailed: training diverged, memory or disk was full, or files were unreadable.
         Interrupted: a signal was received.
     """
-    world, device = set_up_process(request.experiment)
-    with lock_directory(request.directory) if world.is_main else nullcontext():
-        return _run(request, listener, pruner or Pruner(), world, device)
+    try:
+        world, device = set_up_process(request.experiment)
+        with lock_directory(request.directory) if world.is_main else nullcontext():
+            return _run(request, listener, pruner or Pruner(), world, device)
+    finally:
+        hand_back_gpu()
 
 
 def _run(request: RunRequest, listener: Listener, pruner: Pruner, world: World, device: torch.device) -> dict[str, Any]:

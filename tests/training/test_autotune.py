@@ -194,6 +194,13 @@ def test_what_workers_prepared_in_the_others_turn_is_not_timed(monkeypatch: pyte
     assert not prepared.turn() and prepared.steps == [0.25]
 
 
+def test_on_a_device_as_many_steps_are_taken_as_workers_prepared_and_no_more() -> None:
+    """Sixteen workers have 33 batches ready: five times the eight steps that are timed together, not 33 times."""
+    runtime = replace(asking().experiment.runtime, workers=16)
+    many = replace(way(0.0, [], runtime, [0.001] * 5 + [0.002, 0.1]), num_together=8)
+    assert many.turn() and many.steps == [0.002]
+
+
 def test_a_way_has_its_own_threads_and_gives_them_back() -> None:
     before = torch.get_num_threads()
     seen = []

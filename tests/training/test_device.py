@@ -1,3 +1,4 @@
+import pynvml
 import pytest
 import torch
 
@@ -157,3 +158,12 @@ def test_full_memory_is_known_whoever_says_it(error, is_memory):
 
 def test_a_run_on_a_cpu_has_no_versions_of_cuda():
     assert get_cuda_versions(torch.device("cpu")) == {}
+
+
+def test_versions_are_known_without_nvidias_management_library(monkeypatch):
+    def missing():
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", missing)
+    found = get_cuda_versions(torch.device("cuda", 0))
+    assert list(found) == ["cuda", "cudnn", "driver"] and found["driver"] == "unknown"

@@ -165,3 +165,21 @@ def test_a_careless_technique_is_found(name: str) -> None:
         pipeline = replace(session.pipeline, transforms=(*session.pipeline.transforms, careless))
         with pytest.raises(error):
             train(mode, replace(session, pipeline=pipeline), state)
+
+
+def test_what_a_step_gets_is_copied_from_pinned_memory() -> None:
+    """Else CUDA copies it twice, and may wait before. The loader pins the crops."""
+    pinned: list[torch.Size] = []
+
+    def pin(tensor: Tensor) -> Tensor:
+        pinned.append(tensor.shape)
+        return tensor
+
+    with fake_cuda() as mode:
+        session, state = start(mode, *TINY, *OFF)
+        crops, positions = session.crops[0]
+        assert state.epoch_labels is not None
+        mode.may_wait = False
+        with mock.patch.object(Tensor, "pin_memory", pin):
+            session.batch(crops, positions, state.epoch_labels, epoch=0)
+    assert pinned == [positions.shape, positions.shape]  # labels and weights

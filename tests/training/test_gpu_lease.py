@@ -5,10 +5,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from sota_exp.errors import ConfigError
+from sota_exp.study.cost_estimate import measure_arm
 from sota_exp.training import device as device_module
 from sota_exp.training import gpu_lease
+from sota_exp.training.autotune import choose_runtime
 from sota_exp.training.distributed import World
 from sota_exp.training.gpu_lease import lease_gpu
+from sota_exp.training.listener import Listener, RunRequest
+from sota_exp.training.run import run
 from tests.experiments import OFF, TINY, composed
 
 GPUS = ("GPU-a", "GPU-b")
@@ -53,6 +58,41 @@ def test_a_folder_that_can_not_be_written_to_stops_no_training(process, tmp_path
     (tmp_path / "file").touch()
     assert lease_gpu(GPUS, tmp_path / "file") == 0
     assert "other jobs may use the same GPU" in caplog.text
+
+
+def test_a_gpu_is_handed_back_after_a_job_though_its_process_goes_on(process, tmp_path):
+    """A worker of joblib idles beside others that wait; a study measures its arms before it starts them elsewhere."""
+    place = ArmPlace(tmp_path)
+    for done in (place.run, place.fail, place.measure_arm, place.choose):
+        first = process()
+        assert lease_gpu(GPUS[:1], tmp_path) == 0
+        done()
+        assert first == {}
+        process()
+        assert lease_gpu(GPUS[:1], tmp_path) == 0
+        gpu_lease.release_gpus()
+
+
+class ArmPlace:
+    """What sets the device up and is done with it while the process goes on."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.configuration = composed(*TINY, *OFF, "schedule.length.epochs=1")
+
+    def run(self):
+        run(RunRequest(configuration=self.configuration, directory=self.folder / "run"), Listener())
+
+    def fail(self):
+        with pytest.raises(ConfigError):
+            run(RunRequest(configuration=composed(*TINY, *OFF), directory=self.folder / "run"), Listener())
+
+    def measure_arm(self):
+        measure_arm(SimpleNamespace(configuration=self.configuration), 0.0)
+
+    def choose(self):
+        asking = composed(*TINY, *OFF, "runtime=auto", "runtime.measure=[channels_last]", "runtime.device=cpu")
+        choose_runtime(asking, self.folder / "auto")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from sota_exp.cli import main
-from sota_exp.errors import ConfigError
+from sota_exp.errors import ConfigError, error_to_failure
 from sota_exp.stages.evaluation import EvaluationView
 from sota_exp.techniques.model.arch.small import SmallNetwork
 from sota_exp.techniques.model.arch.timm import TimmNetwork
@@ -81,3 +81,21 @@ def test_explain_says_the_same_without_a_traceback(capsys) -> None:
     words = [*tiny, "model/arch=timm", "model.arch.name=vit_tiny_patch16_224", "data.image_size=32"]
     assert main.run_command_line(["explain", *words]) == 2
     assert "legal: data.image_size=224, or model.arch.img_size=32" in capsys.readouterr().err
+
+
+class BrokenGpu(nn.Module):
+    """What PyTorch says where it has no kernels for an old GPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        raise torch.AcceleratorError("CUDA error: no kernel image is available for execution on the device\nmore")
+
+
+def test_a_gpu_that_fails_is_no_fault_of_the_size() -> None:
+    with pytest.raises(RuntimeError, match="no kernel image") as error:
+        require_input_sizes(BrokenGpu(), views(16))
+    failure = str(error_to_failure(error.value))
+    assert failure.startswith("the GPU failed: CUDA error: no kernel image") and "runtime.device=cpu" in failure
