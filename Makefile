@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test check torture bench dashboard clean
+.PHONY: help setup train test check torture bench gpu-check dashboard clean
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -38,6 +38,9 @@ torture: $(STAMP)  ## damage, kills, full disks, bad servers, strangers, random 
 
 bench: $(STAMP)  ## speed, as ratios measured in one run
 	$(BIN)/python -m benchmarks
+
+gpu-check: $(STAMP)  ## what a GPU shows, in at most ten minutes: gpu-check.md
+	$(BIN)/python -m benchmarks.gpu_check
 
 dashboard: $(STAMP)  ## MLflow's pages on the runs so far
 	$(BIN)/sota-exp dashboard

@@ -2,7 +2,7 @@
 
 `ours` is `sota_exp.training.loop.fit`. `torchvision_loop` is what torchvision's reference script does (references/classification),
 `timm_loop` what timm's train.py does with its loader, Mixup and ModelEmaV3, `bare` forward, backward and SGD on one ready batch.
-All take torch's threads, one a core; the peers' loaders have `workers` processes beside them.
+All take torch's threads, one a core; the peers' loaders have `workers` processes beside them. On a GPU all train there.
 """
 
 import tempfile
@@ -29,6 +29,7 @@ from sota_exp.config.overrides import compose_configuration
 from sota_exp.data.open import open_data
 from sota_exp.models.single_pixel_conv import use_matrix_products
 from sota_exp.training.autotune import choose_runtime
+from sota_exp.training.device import pick_device, set_numerics
 from sota_exp.training.distributed import World
 from sota_exp.training.loop import StepRecord, TrainingSession, fit, start_training
 from sota_exp.training.memory import reuse_freed_memory
@@ -48,6 +49,7 @@ class Task:
     batch_size: int
     arch: tuple[str, ...]
     epochs: int
+    device: str = "cpu"
 
     def configuration(self, *overrides: str) -> Configuration:
         """The configuration of torchvision's recipe, with crops of the size of evaluation."""
@@ -62,7 +64,7 @@ class Task:
                 "scale=full",
                 f"schedule.length.epochs={self.epochs}",
                 f"batch_size={self.batch_size}",
-                "runtime.device=cpu",
+                f"runtime.device={self.device}",
                 "tracking=none",
                 *self.arch,
                 *overrides,
@@ -73,10 +75,16 @@ class Task:
         """As every loop trains it: of the same architecture, with the same norm, in training mode."""
         return session_of(self.configuration()).network().train()
 
+    def autocast(self, precision: str) -> torch.autocast:
+        """The context of a peer's forward pass, in fp32 or bf16."""
+        return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=precision == "bf16")
+
 
 def session_of(configuration: Configuration) -> TrainingSession:
     experiment = configuration.experiment
-    return open_session(experiment, open_data(experiment), World(), torch.device("cpu"))
+    device = pick_device(experiment.runtime.device)
+    set_numerics(experiment.runtime, device)
+    return open_session(experiment, open_data(experiment), World(), device)
 
 
 def ours(task: Task, told: dict[str, Any], overrides: tuple[str, ...] = ()) -> Iterator[None]:
@@ -100,7 +108,7 @@ def repeated(num_images: int) -> list[int]:
     return torch.randperm(num_images).repeat_interleave(COPIES).tolist() * 100
 
 
-def torchvision_loop(task: Task, told: dict[str, Any], workers: int) -> Iterator[None]:
+def torchvision_loop(task: Task, told: dict[str, Any], workers: int, precision: str = "fp32") -> Iterator[None]:
     transform = v2.Compose(
         [
             v2.RandomResizedCrop(task.size, antialias=True),
@@ -121,12 +129,15 @@ def torchvision_loop(task: Task, told: dict[str, Any], workers: int) -> Iterator
         collate_fn=lambda rows: mix(*default_collate(rows)),
         num_workers=workers,
         multiprocessing_context="fork" if workers else None,
+        pin_memory=task.device != "cpu",
     )
-    model = task.network()
+    model = task.network().to(task.device)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=2e-5)
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.999), use_buffers=True)
     for step, (batch, targets) in enumerate(loader):
-        loss = nn.functional.cross_entropy(model(batch), targets, label_smoothing=0.1)
+        images, soft = batch.to(task.device, non_blocking=True), targets.to(task.device, non_blocking=True)
+        with task.autocast(precision):
+            loss = nn.functional.cross_entropy(model(images), soft, label_smoothing=0.1)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -172,13 +183,14 @@ def bare(
     """A step without data, augmentation and average: channels last, fused SGD, one batch that is ready."""
     reuse_freed_memory()
     network = use_matrix_products(task.network()) if products else task.network()
-    model = network.to(memory_format=torch.channels_last)
+    model = network.to(task.device, memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=2e-5, fused=True)
-    batch = torch.randn(task.batch_size, 3, task.size, task.size).contiguous(memory_format=torch.channels_last)
-    targets: Tensor = torch.full((task.batch_size, NUM_CLASSES), 1 / NUM_CLASSES)
+    batch = torch.randn(task.batch_size, 3, task.size, task.size, device=task.device)
+    batch = batch.contiguous(memory_format=torch.channels_last)
+    targets: Tensor = torch.full((task.batch_size, NUM_CLASSES), 1 / NUM_CLASSES, device=task.device)
     forward = torch.compile(model) if compiled else model
     while True:
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        with task.autocast(precision):
             logits = forward(batch)
         nn.functional.cross_entropy(logits.float(), targets).backward()
         optimizer.step()

@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import torch
 
 from benchmarks.loops import LOOPS, Task
+from sota_exp.training.device import synchronize_device
+from sota_exp.training.memory import get_peak_memory
 
 #: Seconds between two turns, in which the worker processes of the one before finish what they prepare.
 SETTLING = 1.0
@@ -28,7 +31,10 @@ WARM_UP = 3
 
 
 class Racer:
-    """A loop at work in another process, its first step taken. `told`: what the loop says of itself."""
+    """A loop at work in another process, its first step taken.
+
+    told: what the loop says of itself. peak_memory: of its device in bytes, after the last steps.
+    """
 
     def __init__(self, loop: str, task: Task, **settings: Any) -> None:
         request = {"loop": loop, "task": {**asdict(task), "folder": str(task.folder), "cache": str(task.cache)}}
@@ -51,7 +57,9 @@ class Racer:
         assert self.process.stdin is not None
         self.process.stdin.write(f"{num}\n")
         self.process.stdin.flush()
-        return float(self._read()["seconds"])
+        answer = self._read()
+        self.peak_memory = int(answer["peak_memory"])
+        return float(answer["seconds"])
 
     def turn(self, num_steps: int) -> float:
         """Seconds a step."""
@@ -97,7 +105,7 @@ def main(request: dict[str, Any]) -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     task = Task(**{**request["task"], **{name: Path(request["task"][name]) for name in ("folder", "cache")}})
-    told: dict[str, Any] = {}
+    told, device = dict[str, Any](), torch.device(task.device)
     loop = LOOPS[request["loop"]](task, told, **request["settings"])
     next(loop)
     print(json.dumps({"told": told}), file=answers)
@@ -105,7 +113,9 @@ def main(request: dict[str, Any]) -> None:
         began = time.perf_counter()
         for _ in range(int(line)):
             next(loop)
-        print(json.dumps({"seconds": time.perf_counter() - began}), file=answers)
+        synchronize_device(device)
+        seconds, peak = time.perf_counter() - began, get_peak_memory(device)
+        print(json.dumps({"seconds": seconds, "peak_memory": peak}), file=answers)
 
 
 if __name__ == "__main__":
