@@ -3,8 +3,8 @@
     python -m benchmarks.gpu_check [--device cuda:0] [--folder .] [--only NAME]
 
 Each section is a process of its own, which is killed after its time, so that neither a failure of CUDA nor one that
-hangs takes the other sections along. With `--device cpu` the CPU is compared with itself, and what only CUDA shows "needs
-CUDA".
+hangs takes the other sections along. With `--device cpu` the CPU is compared with itself, and what only CUDA shows
+"needs CUDA".
 """
 
 import argparse
@@ -85,6 +85,8 @@ def print_section(name: str, device: str, only: str) -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     section, limit = SECTIONS[name]
+    if device.startswith("cuda"):
+        torch.cuda.set_device(device)  # else libraries would open GPU 0 too
     with tempfile.TemporaryDirectory() as place:
         until = time.monotonic() + SHARE_TO_START * limit
         for line in section(Setting(device=device, folder=Path(place), only=only, until=until)):

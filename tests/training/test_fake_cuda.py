@@ -7,12 +7,16 @@ from unittest import mock
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sota_exp.data.open import open_data
+from sota_exp.runs.files import RunFiles
 from sota_exp.stages.batch import Batch, BatchTransform
 from sota_exp.stages.random import RandomNumbers
+from sota_exp.training import input_sizes
+from sota_exp.training import run as run_module
 from sota_exp.training.distributed import World
+from sota_exp.training.listener import Listener, RunRequest
 from sota_exp.training.loop import TrainingSession, TrainingState, begin_epoch, start_training, train_step
 from sota_exp.training.session import open_session
 from tests.experiments import OFF, ON, TINY, composed
@@ -183,3 +187,45 @@ def test_what_a_step_gets_is_copied_from_pinned_memory() -> None:
         with mock.patch.object(Tensor, "pin_memory", pin):
             session.batch(crops, positions, state.epoch_labels, epoch=0)
     assert pinned == [positions.shape, positions.shape]  # labels and weights
+
+
+#: Trainings whose ends differ: of the trained weights, and of averaged ones that are fine-tuned and tried in several views.
+WHOLE = {
+    "plain": OFF,
+    "all at the end": (
+        "recipe=torchvision",
+        "evaluation/resolution=search",
+        "evaluation/tta=flip",
+        "evaluation/fine_tune=classifier_and_norm",
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true but no accelerator")
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_whole_run_mixes_nothing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From its start to its result: validation, files, the model read back from them, scores."""
+    networks: list[nn.Module] = []
+
+    def start(session: TrainingSession) -> TrainingState:
+        state = start_training(session)
+        networks.append(state.model)
+        return state
+
+    facts = {
+        "get_device_name": "cuda:0: fake",
+        "get_cuda_versions": {},
+        "get_peak_memory": 0,
+        "reset_peak_memory": None,
+    }
+    for function, fact in facts.items():
+        monkeypatch.setattr(run_module, function, lambda device, fact=fact: fact)
+    monkeypatch.setattr(run_module, "set_up_process", lambda experiment: (World(), CUDA))
+    monkeypatch.setattr(input_sizes, "start_training", start)
+    monkeypatch.setattr(RunFiles, "write_checkpoint", lambda *_: None)  # fake tensors have nothing to write
+    monkeypatch.setattr(Tensor, "backward", lambda loss: pretend_backward(networks[0]))
+    request = RunRequest(configuration=composed(*TINY, *WHOLE[name]), directory=tmp_path / "run")
+    with fake_cuda() as mode:
+        mode.may_wait = True
+        result = run_module.run(request, Listener())
+    assert result["status"] == "finished" and result["device"] == "cuda:0: fake"
