@@ -189,7 +189,7 @@ def test_what_a_step_gets_is_copied_from_pinned_memory() -> None:
     assert pinned == [positions.shape, positions.shape]  # labels and weights
 
 
-#: Trainings whose ends differ: of the trained weights, and of averaged ones that are fine-tuned and tried in several views.
+#: Trainings whose ends differ: trained weights; averaged ones that are fine-tuned and scored in several views.
 WHOLE = {
     "plain": OFF,
     "all at the end": (
