@@ -19,7 +19,7 @@ from sota_exp.errors import ConfigError
 STAGE_CALLS = {
     "BatchTransform": ("sota_exp/training/batch_pipeline.py", '("{group}/{name}", '),
     "GradientTransform": ("sota_exp/training/loop.py", ".{group}.{name}("),
-    "ModelTransform": ("sota_exp/models/saved.py", '    "{name}",'),
+    "ModelTransform": ("sota_exp/models/model_json.py", '    "{name}",'),
 }
 
 #: The slot that a new one of a group resembles where the command names none.

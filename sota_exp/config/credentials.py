@@ -19,8 +19,15 @@ if TYPE_CHECKING:
 #: The variable: {address without credentials, up to its path: user:password}.
 CREDENTIALS_VARIABLE = "SOTA_EXP_CREDENTIALS"
 
-#: Scheme, credentials and host of an address. A password may have / ? # where no number of a port can be meant.
-ADDRESS = re.compile(r"([A-Za-z][\w+.-]*)://([^\s/?#'\"]*|[^\s/:@'\"]*:(?!\d+[/?#])[^\s'\"]*)@([^\s/?#,'\"@]*)")
+#: Scheme, credentials and host of an address. A password may have quotes, and / ? # where no port can be meant.
+ADDRESS = re.compile(
+    r"([A-Za-z][\w+.-]*)://"
+    r"([^\s/?#:@'\"]*(?::(?:(?!://)[^\s/?#])*)?|[^\s/:@'\"]*:(?!\d+[/?#])(?:(?!://)[^\s])*)"
+    r"@([^\s/?#,'\"@]*)"
+)
+
+#: What is no address of a server, but was meant as one with a password.
+MISTYPED = re.compile(r"\bhttps?(?::/(?!/)|:?\\|//)[^\s]*@", re.I)
 
 #: A password beside the host, which would be written.
 IN_QUERY = re.compile(r"://[^\s]*?[?&](\w*password|passwd|pwd|token|access_token|api_key|secret|odbc_connect)=", re.I)
@@ -32,8 +39,12 @@ def hide_credentials(text: str) -> str:
     The user of a database stays, since it is part of its name.
 
     Raises:
-        ConfigError: an address has a password in its query.
+        ConfigError: an address has a password in its query, or is mistyped, so that it would be shown.
     """
+    if MISTYPED.search(text):
+        raise ConfigError(
+            "an address with a user and a password begins with http:// or https://, and this one does not"
+        )
     if "://" not in text:
         return text
     if found := IN_QUERY.search(text):

@@ -1,16 +1,22 @@
 """Reads `model.json`, the description of a network and its preprocessing, without PyTorch."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 from sota_exp.config.formats import FILE_FORMAT, get_format, targets_to_option_names
 from sota_exp.config.values import flatten
+from sota_exp.errors import DamagedFile
 from sota_exp.runs.digests import read_checked
 from sota_exp.runs.trust import is_foreign, require_trust
 
 #: The slots of regularization that change a network, in the order of their application.
-TRANSFORM_SLOTS = ("norm", "stochastic_depth", "dropout")
+TRANSFORM_SLOTS = (
+    "norm",
+    "stochastic_depth",
+    "dropout",
+)
 
 #: Keys that a description must have, and their types.
 REQUIRED = {"arch": dict, "transforms": dict, "classes": list, "preprocessing": dict}
@@ -31,8 +37,34 @@ def read_description(path: Path) -> dict[str, Any] | None:
     is_ours = isinstance(found, dict) and all(isinstance(found.get(name), kind) for name, kind in REQUIRED.items())
     if not is_ours:
         return None
+    require_usable(found, path)
     require_trust(path.parent, {key: value for key, value in flatten(found).items() if is_foreign(key, value)})
     return _upgrade(found, path)
+
+
+def require_usable(found: dict[str, Any], path: Path) -> None:
+    """Check the values that prepare images and name classes: a wrong one would give NaN, or other images.
+
+    Raises:
+        DamagedFile: one is not legal.
+    """
+    given = found["preprocessing"]
+    for name in ("mean", "std"):
+        values = given.get(name)
+        is_legal = isinstance(values, list) and len(values) == 3 and all(map(_is_number, values))
+        if not is_legal or (name == "std" and min(values) <= 0):
+            raise DamagedFile(
+                path, f"preprocessing.{name}={values}; legal: three numbers{', above 0' * (name == 'std')}"
+            )
+    for name in ("size", "resize"):
+        if not (_is_number(given.get(name)) and given[name] == int(given[name]) >= 1):
+            raise DamagedFile(path, f"preprocessing.{name}={given.get(name)}; legal: a number of pixels")
+    if not found["classes"] or not all(isinstance(name, str) for name in found["classes"]):
+        raise DamagedFile(path, "classes; legal: a list of names")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _upgrade(found: dict[str, Any], path: Path) -> dict[str, Any]:

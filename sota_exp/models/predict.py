@@ -16,6 +16,7 @@ from sota_exp.data.folders import describe_endings, find_image_files
 from sota_exp.data.open_image import open_image
 from sota_exp.data.resize import center_crop
 from sota_exp.data.store_writer import UnreadableImage
+from sota_exp.errors import RunFailed
 from sota_exp.models.saved import SavedModel
 from sota_exp.models.standalone import StandaloneModel
 from sota_exp.stages.data import Images
@@ -145,8 +146,15 @@ def _crop_or_error(file: Planned, model: SavedModel) -> tuple[Tensor, tuple[str,
 
 @torch.inference_mode()
 def classify(network: nn.Module, crops: Tensor, device: torch.device) -> Tensor:
-    """Class probabilities of crops: uint8 [B, 3, S, S] → float32 [B, C] on the CPU."""
-    return network(crops.to(device).float() / 255).float().softmax(1).cpu()
+    """Class probabilities of crops: uint8 [B, 3, S, S] → float32 [B, C] on the CPU.
+
+    Raises:
+        RunFailed: one is no number.
+    """
+    found = network(crops.to(device).float() / 255).float().softmax(1).cpu()
+    if not found.isfinite().all():
+        raise RunFailed("the network's answers are no numbers: its weights are damaged, or it diverged in training")
+    return found
 
 
 def _rank(path: Path, probabilities: Tensor, model: SavedModel, top: int) -> Prediction:

@@ -11,9 +11,10 @@ from torch import nn
 from sota_exp.config.build import build
 from sota_exp.config.formats import FILE_FORMAT
 from sota_exp.config.printable import is_utf8
+from sota_exp.errors import DamagedFile
 from sota_exp.models.model_json import TRANSFORM_SLOTS, read_description
 from sota_exp.runs.digests import check_digest
-from sota_exp.stages.data import Preprocessing
+from sota_exp.stages.data import INTERPOLATIONS, Preprocessing
 from sota_exp.stages.evaluation import EvaluationView, Predictor
 from sota_exp.stages.model import Model, ModelTransform
 
@@ -76,13 +77,17 @@ def load_saved_model(description_path: Path, weights_path: Path) -> SavedModel:
     is_openable = is_utf8(str(weights_path))
     network.load_state_dict(load_file(weights_path) if is_openable else load(weights_path.read_bytes()))
     preprocessing = saved["preprocessing"]
+    interpolation = preprocessing.get("interpolation", "bilinear")  # older files do not have it
+    if interpolation not in INTERPOLATIONS:
+        legal = " or ".join(INTERPOLATIONS)
+        raise DamagedFile(description_path, f"preprocessing.interpolation={interpolation}; legal: {legal}")
     return SavedModel(
         network=network.eval(),
         classes=tuple(saved["classes"]),
         preprocessing=Preprocessing(
             mean=tuple(preprocessing["mean"]),
             std=tuple(preprocessing["std"]),
-            interpolation=preprocessing.get("interpolation", "bilinear"),  # older files do not have it
+            interpolation=interpolation,
         ),
         view=EvaluationView(resize=preprocessing["resize"], size=preprocessing["size"]),
         predictor=build(Predictor, saved["predictor"], "evaluation.tta"),

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from sota_exp.config.formats import get_format, read_config
 from sota_exp.errors import DamagedFile, RunFailed, first_line
 from sota_exp.runs.atomic import write_atomically
+from sota_exp.runs.lock import is_taken_away
 from sota_exp.runs.own_key import SIGNATURE, is_signed, sign
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def write_checked(path: Path, write: Callable[[BinaryIO], object]) -> None:
         OSError: it cannot be written.
     """
     directory = _locate(path)[0].parent
-    if not directory.is_dir():
+    if not directory.is_dir() or is_taken_away(directory):
         raise RunFailed(f"the run's directory {directory} is gone")
     write_atomically(path, write, lambda draft: record_digest(path, compute_digest(draft)))
 

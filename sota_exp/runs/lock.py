@@ -26,6 +26,20 @@ from sota_exp.runs.atomic import remove_drafts, write_recomputable_text
 HEARTBEAT, STALE = 15.0, 120.0
 
 
+#: Directory that this process has locked → inode of the lock's file.
+_locked: dict[Path, int] = {}
+
+
+def is_taken_away(directory: Path) -> bool:
+    """Whether this process locked the directory and it was removed since, even if another command made it anew."""
+    if (inode := _locked.get(directory.resolve())) is None:
+        return False
+    try:
+        return (directory / ".lock").stat().st_ino != inode
+    except OSError:
+        return True
+
+
 @contextmanager
 def lock_directory(directory: Path) -> Iterator[None]:
     """While entered, no other process trains or evaluates in the directory, which is made.
@@ -51,13 +65,16 @@ def lock_directory(directory: Path) -> Iterator[None]:
         for folder in (directory, directory / "checkpoint"):
             remove_drafts(folder)
         write_recomputable_text(file, json.dumps(facts) + "\n")
+        _locked[directory.resolve()] = (directory / ".lock").stat().st_ino
         heart.start()
         yield
     finally:
         is_over.set()
         if heart.ident is not None:
             heart.join()
-            file.unlink(missing_ok=True)
+            if not is_taken_away(directory):
+                file.unlink(missing_ok=True)
+        _locked.pop(directory.resolve(), None)
         lock.release()
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from sota_exp.cli import main
 from sota_exp.models.predict import group_by_pixels, plan_decoding
@@ -269,3 +271,50 @@ def test_an_image_of_fourteen_bits_is_predicted_as_in_the_training(
     for row in (row for row in rows if row["part"] == "test"):
         (made,) = predicted(capsys, f"run={tmp_path}/a_run", str(tmp_path / row["image"]))
         assert made["classes"][row["prediction"]] == pytest.approx(float(row["probability"]), abs=1e-6)
+
+
+#: A value of `model.json` that a file without a digest may have, and what is said of it.
+WRONG_VALUES = {
+    "std of zero": ("preprocessing", "std", [0, 0, 0], "preprocessing.std=[0, 0, 0]; legal: three numbers, above 0"),
+    "mean of NaN": (
+        "preprocessing",
+        "mean",
+        [math.nan] * 3,
+        "preprocessing.mean=[nan, nan, nan]; legal: three numbers",
+    ),
+    "std of words": ("preprocessing", "std", ["x", "y", "z"], "legal: three numbers"),
+    "one mean": ("preprocessing", "mean", 0.5, "legal: three numbers"),
+    "a size of text": ("preprocessing", "size", "32", "preprocessing.size=32; legal: a number of pixels"),
+    "no resize": ("preprocessing", "resize", None, "preprocessing.resize=None; legal: a number of pixels"),
+    "an interpolation": ("preprocessing", "interpolation", "zz", "preprocessing.interpolation=zz; legal: bilinear or"),
+    "a class of another type": ("classes", 0, 5, "classes; legal: a list of names"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_VALUES)
+def test_a_description_with_a_wrong_value_is_named(
+    name: str, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    part, key, value, said = WRONG_VALUES[name]
+    description = json.loads((finished / "a_run" / "model.json").read_text())
+    description[part][key] = value
+    (tmp_path / "model.json").write_text(json.dumps(description))
+    shutil.copy(finished / "a_run" / "model.safetensors", tmp_path)
+    images = str(next((finished / "test" / "dark").iterdir()))
+    assert main.run_command_line(["predict", f"weights={tmp_path}/model.safetensors", images]) in (1, 2)
+    line = capsys.readouterr().err
+    assert said in line and "model.json is damaged" in line and "fault of sota-exp" not in line
+
+
+def test_answers_that_are_no_numbers_are_not_printed(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(finished / "a_run" / "model.json", tmp_path)
+    weights = load_file(finished / "a_run" / "model.safetensors")
+    name = next(name for name in weights if weights[name].is_floating_point())
+    weights[name].view(-1)[0] = math.nan
+    save_file(weights, tmp_path / "model.safetensors")
+    images = str(next((finished / "test" / "dark").iterdir()))
+    assert main.run_command_line(["predict", f"weights={tmp_path}/model.safetensors", images]) == 1
+    said = capsys.readouterr()
+    assert "answers are no numbers" in said.err and "nan" not in said.out

@@ -120,7 +120,11 @@ def test_outside_a_checkout_it_says_what_to_do(tmp_path: Path, monkeypatch: pyte
 
 NEW_SLOTS = {
     "regularization/gradient_noise/gaussian": ("", "GradientTransform", "sota_exp/training/loop.py"),
-    "regularization/shake/branch": ("regularization/stochastic_depth", "ModelTransform", "sota_exp/models/saved.py"),
+    "regularization/shake/branch": (
+        "regularization/stochastic_depth",
+        "ModelTransform",
+        "sota_exp/models/model_json.py",
+    ),
     "augmentation/color/jitter": ("augmentation/policy", "BatchTransform", "sota_exp/training/batch_pipeline.py"),
 }
 

@@ -31,6 +31,9 @@ def own_variable(monkeypatch: pytest.MonkeyPatch) -> None:
         ("http://me:p@w:d@host", "http://host", ("me", "p@w:d")),
         ("http://me:p/w?d#@host", "http://host", ("me", "p/w?d#")),
         ("http://me:@host", "http://host", ("me", "")),
+        ("http://me:it's-pw@host:5000", "http://host:5000", ("me", "it's-pw")),
+        ('http://me:p"w@host/path', "http://host/path", ("me", 'p"w')),
+        ("postgresql://me:it's/pw@host/db", "postgresql://me@host/db", ("me", "it's/pw")),
         ("postgresql://me:pw@host:5432/db", "postgresql://me@host:5432/db", ("me", "pw")),
         ("postgresql+psycopg://me:p/w@host/db", "postgresql+psycopg://me@host/db", ("me", "p/w")),
         ("mysql://me:pw@host/db", "mysql://me@host/db", ("me", "pw")),
@@ -62,6 +65,13 @@ def test_several_addresses_of_one_word_lose_theirs() -> None:
     word = "tracking.uri='http://a:b@one','http://c:d@two:1/x'"
     assert hide_credentials(word) == "tracking.uri='http://one','http://two:1/x'"
     assert find_credentials("http://two:1/x") == ("c", "d")
+
+
+@pytest.mark.parametrize("address", ["http:/me:pw@host", "https:/me:pw@host", r"http:\\me:pw@host", "http//me:pw@host"])
+def test_a_mistyped_address_is_refused_without_being_shown(address: str) -> None:
+    with pytest.raises(ConfigError, match="begins with http://") as error:
+        hide_credentials(f"tracking.uri='{address}'")
+    assert "pw" not in str(error.value)
 
 
 def test_a_password_in_the_query_is_refused_without_being_shown(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,13 +1,17 @@
 """The lock of a run's directory: one owner at a time, told by name; what the dead leave is taken over."""
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import time
 
 import pytest
 
-from sota_exp.errors import ConfigError
+from sota_exp.errors import ConfigError, RunFailed
+from sota_exp.runs import lock
+from sota_exp.runs.digests import write_checked_text
 from sota_exp.runs.lock import STALE, find_owner, lock_directory
 
 
@@ -81,3 +85,32 @@ def test_what_killed_processes_left_half_written_is_removed(tmp_path):
         path.touch()
     with lock_directory(tmp_path):
         assert not any(path.exists() for path in left) and all(path.exists() for path in kept)
+
+
+@pytest.mark.parametrize("is_made_anew", [False, True])
+def test_a_run_does_not_write_into_a_directory_that_was_removed_even_if_another_made_it_anew(tmp_path, is_made_anew):
+    place = tmp_path / "run"
+    first = lock_directory(place)
+    first.__enter__()
+    write_checked_text(place / "result.json", "first")
+    shutil.rmtree(place)
+    if is_made_anew:
+        with contextlib.ExitStack() as stack:
+            # Another process: this one has locked the former directory.
+            mine = dict(lock._locked)
+            lock._locked.clear()
+            stack.enter_context(lock_directory(place))
+            write_checked_text(place / "result.json", "second")
+            lock._locked.clear()
+            lock._locked.update(mine)
+            with pytest.raises(RunFailed, match="run is gone"):
+                write_checked_text(place / "result.json", "first again")
+            assert (place / "result.json").read_text() == "second"
+    else:
+        with pytest.raises(RunFailed, match="run is gone"):
+            write_checked_text(place / "result.json", "first again")
+        assert not place.exists()
+    first.__exit__(None, None, None)
+    with lock_directory(place):
+        write_checked_text(place / "result.json", "third")
+    assert (place / "result.json").read_text() == "third"

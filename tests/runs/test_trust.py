@@ -188,7 +188,7 @@ def test_a_network_of_another_package_needs_trust(tmp_path: Path, monkeypatch: p
         "arch": {"_target_": "evil.Net"},
         "transforms": {},
         "classes": ["a"],
-        "preprocessing": {},
+        "preprocessing": {"mean": [0.5] * 3, "std": [0.5] * 3, "size": 8, "resize": 8},
     }
     (tmp_path / "model.json").write_text(json.dumps(description))
     with pytest.raises(ConfigError, match=r"arch\._target_=evil\.Net"):
