@@ -56,10 +56,10 @@ def require_usable(found: dict[str, Any], path: Path) -> None:
             raise DamagedFile(
                 path, f"preprocessing.{name}={values}; legal: three numbers{', above 0' * (name == 'std')}"
             )
-    for name in ("size", "resize"):
-        if not (_is_number(given.get(name)) and given[name] == int(given[name]) >= 1):
-            raise DamagedFile(path, f"preprocessing.{name}={given.get(name)}; legal: a number of pixels")
-    if not found["classes"] or not all(isinstance(name, str) for name in found["classes"]):
+    for name in {"size", "resize"} & given.keys():
+        if not (_is_number(given[name]) and given[name] == int(given[name]) >= 1):
+            raise DamagedFile(path, f"preprocessing.{name}={given[name]}; legal: a number of pixels")
+    if not all(isinstance(name, str) for name in found["classes"]):
         raise DamagedFile(path, "classes; legal: a list of names")
 
 

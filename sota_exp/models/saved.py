@@ -77,6 +77,8 @@ def load_saved_model(description_path: Path, weights_path: Path) -> SavedModel:
     is_openable = is_utf8(str(weights_path))
     network.load_state_dict(load_file(weights_path) if is_openable else load(weights_path.read_bytes()))
     preprocessing = saved["preprocessing"]
+    if missing := {"mean", "std", "resize", "size"} - preprocessing.keys():
+        raise DamagedFile(description_path, f"it has no preprocessing.{min(missing)}")
     interpolation = preprocessing.get("interpolation", "bilinear")  # older files do not have it
     if interpolation not in INTERPOLATIONS:
         legal = " or ".join(INTERPOLATIONS)

@@ -273,6 +273,9 @@ def test_an_image_of_fourteen_bits_is_predicted_as_in_the_training(
         assert made["classes"][row["prediction"]] == pytest.approx(float(row["probability"]), abs=1e-6)
 
 
+#: What is left out.
+MISSING = object()
+
 #: A value of `model.json` that a file without a digest may have, and what is said of it.
 WRONG_VALUES = {
     "std of zero": ("preprocessing", "std", [0, 0, 0], "preprocessing.std=[0, 0, 0]; legal: three numbers, above 0"),
@@ -286,6 +289,7 @@ WRONG_VALUES = {
     "one mean": ("preprocessing", "mean", 0.5, "legal: three numbers"),
     "a size of text": ("preprocessing", "size", "32", "preprocessing.size=32; legal: a number of pixels"),
     "no resize": ("preprocessing", "resize", None, "preprocessing.resize=None; legal: a number of pixels"),
+    "mean and std alone": ("preprocessing", "size", MISSING, "it has no preprocessing.size"),
     "an interpolation": ("preprocessing", "interpolation", "zz", "preprocessing.interpolation=zz; legal: bilinear or"),
     "a class of another type": ("classes", 0, 5, "classes; legal: a list of names"),
 }
@@ -298,6 +302,8 @@ def test_a_description_with_a_wrong_value_is_named(
     part, key, value, said = WRONG_VALUES[name]
     description = json.loads((finished / "a_run" / "model.json").read_text())
     description[part][key] = value
+    if value is MISSING:
+        del description[part][key]
     (tmp_path / "model.json").write_text(json.dumps(description))
     shutil.copy(finished / "a_run" / "model.safetensors", tmp_path)
     images = str(next((finished / "test" / "dark").iterdir()))
