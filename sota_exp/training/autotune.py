@@ -24,11 +24,11 @@ from sota_exp.config.experiment import Experiment, RuntimeSettings
 from sota_exp.config.hashing import compute_digest
 from sota_exp.data.open import open_data
 from sota_exp.data.streaming import StreamedImages
-from sota_exp.errors import ConfigError, RunFailed, convert_errors, first_line
+from sota_exp.errors import convert_errors, first_line
 from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.stages.data import DataSet
 from sota_exp.training.device import count_usable_cpus, hand_back_gpu, set_up_process, synchronize_device
-from sota_exp.training.distributed import World, broadcast_from_main
+from sota_exp.training.distributed import World, compute_on_main
 from sota_exp.training.input_sizes import start_checked_training
 from sota_exp.training.loop import StepRecord, fit
 from sota_exp.training.session import fit_batch_size, open_session
@@ -97,7 +97,7 @@ def choose_runtime(
 
     Raises:
         ConfigError: the data or the batch are not as they must be.
-        RunFailed: the data can't be read; in other processes, whatever the main one says.
+        RunFailed: the data can't be read.
     """
     fixed = {text.lstrip("+").partition("=")[0] for text in overrides}
     experiment = configuration.experiment
@@ -107,15 +107,10 @@ def choose_runtime(
     if not fields:
         return unmeasured, ""
     world, settings = set_up_process(experiment)[0], {**runtime, "measure": fields}
-    answer, failure = None, None
     try:
-        answer = read_or_measure(experiment, directory, settings, world.size) if world.is_main else None
-    except (ConfigError, RunFailed) as error:
-        failure = error
+        answer = compute_on_main(lambda: read_or_measure(experiment, directory, settings, world.size), world)
     finally:
         hand_back_gpu()
-    if (answer := broadcast_from_main(answer, world)) is None:
-        raise failure or RunFailed("runtime: not measured, as the main process says")
     return configuration.with_values(runtime={**settings, **answer["runtime"]}), answer["why"]
 
 

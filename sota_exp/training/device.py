@@ -73,10 +73,10 @@ def set_up_process(experiment: Experiment) -> tuple[World, torch.device]:
     """This process among those of the run, and its device; sets the number of threads and the allocator's options."""
     reuse_freed_memory()
     free_device_memory()
-    asked, alone = experiment.runtime.device, distributed.read_world().size == 1
-    device = pick_device(asked, distributed.read_world())
+    asked, world = experiment.runtime.device, distributed.read_world()
+    device = pick_device(asked, world)
     if device.type == "cuda":
-        if alone and ":" not in asked:
+        if world.size == 1 and ":" not in asked:
             gpus = range(torch.cuda.device_count())
             device = torch.device("cuda", lease_gpu([str(torch.cuda.get_device_properties(gpu).uuid) for gpu in gpus]))
         torch.cuda.set_device(device)  # Else libraries would open GPU 0 in every process.

@@ -15,7 +15,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from sota_exp.config.rules.conditions import count_processes
 from sota_exp.errors import ConfigError, RunFailed
+from sota_exp.runs.environment import get_rank
 
 Value = TypeVar("Value")
 
@@ -40,10 +42,8 @@ class World:
 
 def read_world() -> World:
     """This process among those that torchrun started, by its environment variables."""
-    rank, local_rank, size = (
-        int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", 1))
-    )
-    return World(rank=rank, local_rank=local_rank, size=size) if size > 1 else World()
+    size, local_rank = count_processes(), int(os.environ.get("LOCAL_RANK", "0"))
+    return World(rank=get_rank(), local_rank=local_rank, size=size) if size > 1 else World()
 
 
 def join_process_group(device: torch.device) -> World:

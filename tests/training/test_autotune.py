@@ -12,7 +12,7 @@ from sota_exp.config.experiment import Experiment, RuntimeSettings
 from sota_exp.data.open import open_data
 from sota_exp.errors import RunFailed
 from sota_exp.models import small_nets
-from sota_exp.training import autotune
+from sota_exp.training import autotune, distributed
 from sota_exp.training.device import get_default_threads, set_up_process
 from sota_exp.training.distributed import World
 from sota_exp.training.loop import EpochRecord, StepRecord, fit, start_training
@@ -125,15 +125,11 @@ def test_of_processes_that_train_together_the_main_one_measures_its_part_of_a_ba
     for rank in (0, 1):
         world = World(rank=rank, size=2)
         monkeypatch.setattr(autotune, "set_up_process", lambda _, world=world: (world, torch.device("cpu")))
-        monkeypatch.setattr(
-            autotune,
-            "broadcast_from_main",
-            lambda answer, world: told.append(answer) or (answer if answer else told[0]),
-        )
+        monkeypatch.setattr(distributed, "broadcast_from_main", lambda answer, world: told.append(answer) or told[0])
         found, why = autotune.choose_runtime(given, tmp_path)
         assert (found.values["runtime"]["channels_last"], why) == (False, "measured")
         assert found.values["runtime"]["measure"] == []
-    assert batch_sizes == [(8, 2)] and told[1] is None
+    assert batch_sizes == [(8, 2)] and told[1] == (None, None)
 
 
 def test_where_the_main_process_can_not_measure_every_process_ends(
@@ -143,8 +139,9 @@ def test_where_the_main_process_can_not_measure_every_process_ends(
         raise RunFailed("disk full")
 
     monkeypatch.setattr(autotune, "measure_runtime", measure)
-    monkeypatch.setattr(autotune, "broadcast_from_main", lambda answer, world: None)
-    for rank, said in ((0, "disk full"), (1, "as the main process says")):
+    told: list[object] = []
+    monkeypatch.setattr(distributed, "broadcast_from_main", lambda answer, world: told.append(answer) or told[0])
+    for rank, said in ((0, "disk full"), (1, "disk full")):
         world = World(rank=rank, size=2)
         monkeypatch.setattr(autotune, "set_up_process", lambda _, world=world: (world, torch.device("cpu")))
         with pytest.raises(RunFailed, match=said):

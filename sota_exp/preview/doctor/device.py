@@ -1,7 +1,5 @@
 """Check of the device: which one is used, whether a training step works there, and the number of threads."""
 
-import os
-import sys
 import time
 
 import psutil
@@ -11,7 +9,7 @@ from torch import nn
 from sota_exp.errors import ConfigError, first_line
 from sota_exp.preview.doctor.finding import CheckResult, build_note, build_ok, build_problem
 from sota_exp.report.numbers import format_quantity
-from sota_exp.training.device import get_device_name, pick_device
+from sota_exp.training.device import count_usable_cpus, get_device_name, pick_device
 
 
 def check_device(asked: str) -> list[CheckResult]:
@@ -88,13 +86,8 @@ def count_driver_gpus() -> int:
 
 def check_threads(picked: torch.device) -> list[CheckResult]:
     """A note if PyTorch does not use one thread per processor that this process may use."""
-    allowed, used = count_processors(), torch.get_num_threads()
+    allowed, used = count_usable_cpus(), torch.get_num_threads()
     if picked.type != "cpu" or used == allowed:
         return []
     few = f"PyTorch uses {used} thread{'' if used == 1 else 's'}, and this process may use {allowed} processors"
     return [build_note(few, f"runtime.threads={allowed}, or OMP_NUM_THREADS={allowed}")]
-
-
-def count_processors() -> int:
-    """The number of processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

@@ -69,7 +69,7 @@ def test_a_torchvision_of_another_torch_is_a_problem(monkeypatch):
 
 
 def test_a_step_on_the_cpu_works(monkeypatch):
-    monkeypatch.setattr(device_check, "count_processors", torch.get_num_threads)
+    monkeypatch.setattr(device_check, "count_usable_cpus", torch.get_num_threads)
     found = only(device_check.check_device("cpu"))
     assert found.state == "ok" and found.message.startswith("cpu: ") and "bf16" in found.message
 
@@ -99,7 +99,7 @@ def test_gpus_that_pytorch_does_not_see(num, cuda, expected, monkeypatch):
 
 
 def test_unused_processors_are_a_note(monkeypatch):
-    monkeypatch.setattr(device_check, "count_processors", lambda: torch.get_num_threads() + 3)
+    monkeypatch.setattr(device_check, "count_usable_cpus", lambda: torch.get_num_threads() + 3)
     found = only(device_check.check_threads(torch.device("cpu")))
     assert found.state == "note" and found.fix.startswith(f"runtime.threads={torch.get_num_threads() + 3}")
 
