@@ -17,10 +17,15 @@ files that the model was trained on, by which train and evaluate know these imag
 """
 
 import os
+from pathlib import Path
 
 from sota_exp.cli.saved_model_argument import parse_values, parse_weights_argument, require_description
 from sota_exp.config.data_paths import expand_home, require_possible_folder
+from sota_exp.errors import ConfigError
 from sota_exp.report.terminal import escape, make_console
+
+#: Files by which the folder of a run is known.
+WRITTEN = ("config.yaml", "start.json", "result.json")
 
 
 def main(arguments: list[str]) -> None:
@@ -28,6 +33,7 @@ def main(arguments: list[str]) -> None:
     found, others = parse_weights_argument("export", arguments)
     given = parse_values("export", others, {"format": "", "output": ""})
     require_possible_folder("output", given["output"])
+    require_no_other_run(expand_home(given["output"]), found.weights)
     from sota_exp.models.export import ExportSource, export
     from sota_exp.training.evaluate_saved import load_evaluated_model
 
@@ -45,3 +51,15 @@ def main(arguments: list[str]) -> None:
         soft_wrap=True,
     )
     out.print(f"read back: logits differ by {exported.largest_difference:.1g} at most", style="green")
+
+
+def require_no_other_run(output: Path, weights: Path) -> None:
+    """Refuse the folder of another run than that of the weights, whose model would be replaced.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    if any((output / name).exists() for name in WRITTEN) and output.resolve() != weights.resolve().parent:
+        raise ConfigError(
+            f"output={output} is the folder of another run, whose model would be replaced; choose another"
+        )

@@ -3,8 +3,10 @@
 Exit status: 0 done; 1 the run failed; 2 wrong usage or configuration; 128 + signal after one of `STOP_SIGNALS`.
 """
 
+import errno
 import importlib
 import io
+import logging
 import os
 import signal
 import sys
@@ -17,7 +19,7 @@ from sota_exp.config.credentials import hide_credentials, restart_without_creden
 from sota_exp.config.data_paths import quote_paths
 from sota_exp.config.printable import make_printable
 from sota_exp.config.values import shorten_middle
-from sota_exp.errors import ConfigError, Interrupted, RunFailed, error_to_failure, in_a_line
+from sota_exp.errors import ConfigError, Interrupted, RunFailed, error_to_failure, find_cause, in_a_line
 from sota_exp.runs.environment import changed_environment, get_rank, only_the_first_speaks
 from sota_exp.runs.own_key import TRUST_VARIABLE
 
@@ -77,6 +79,9 @@ def format_usage() -> str:
 def main() -> None:
     """Run the command in `sys.argv` and exit with its status."""
     limit_openmp_spinning()
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell, as by `>&-`
+            setattr(sys, name, io.TextIOWrapper(io.FileIO(os.devnull, "w")))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="surrogateescape")  # names of files need not be UTF-8
@@ -98,6 +103,7 @@ def limit_openmp_spinning() -> None:
 
 def run_command_line(arguments: list[str]) -> int:
     """Run a command line and return its exit status."""
+    logging.raiseExceptions = False  # a log that can't be written, as on a full disk, prints no traceback
     try:
         kept = [word for word in arguments if word != TRUST or arguments[0] not in TRUSTING]
         with changed_environment({TRUST_VARIABLE: "1"} if kept != arguments else {}), only_the_first_speaks():
@@ -105,18 +111,39 @@ def run_command_line(arguments: list[str]) -> int:
         sys.stdout.flush()
         return exit_status
     except BrokenPipeError:  # The reader closed the pipe, as `head` does.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         return 128 + signal.SIGPIPE
     except (Exception, KeyboardInterrupt) as error:
         if os.environ.get("SOTA_EXP_TRACEBACK") == "1":
             raise
         known = error if isinstance(error, ConfigError | KeyboardInterrupt) else error_to_failure(error)
         line = "interrupted" if isinstance(known, KeyboardInterrupt) else str(known or describe_fault(error))
+        if problem := find_output_problem(error):
+            discard_output()
+            line = f"standard output cannot be written: {problem}"
         if rank := get_rank():
             line = f"process {rank}: {line}"
         with suppress(OSError):  # The terminal may be gone.
             print(f"sota-exp: {shorten_middle(make_printable(line), LONGEST_LINE)}", file=sys.stderr)
         return get_exit_status(known or RunFailed())
+
+
+def discard_output() -> None:
+    """Let standard output go nowhere from now on, what is not written yet included."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def find_output_problem(error: BaseException) -> str | None:
+    """Why standard output cannot be written, such as a log on a full disk, if that led to an error; else None."""
+    cause = find_cause(error)
+    is_full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+    if isinstance(error, ConfigError) or not is_full:
+        return None
+    try:
+        os.write(sys.stdout.fileno(), b"\n")
+    except OSError as problem:
+        return problem.strerror
+    return None
 
 
 def describe_fault(error: BaseException) -> str:

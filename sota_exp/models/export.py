@@ -15,6 +15,7 @@ from sota_exp.errors import ConfigError, RunFailed, first_line
 from sota_exp.models import saved
 from sota_exp.models.standalone import StandaloneModel
 from sota_exp.runs.atomic import write_recomputable
+from sota_exp.runs.digests import remove_checked, write_checked
 from sota_exp.runs.files import read_trained_on_beside
 
 #: Largest difference of logits after reading back, relative to the largest absolute logit: kernels round differently.
@@ -79,9 +80,9 @@ def copy_trained_on(weights: Path, output: Path) -> None:
     """Copy the digests of the images that weights were trained on; where these are unknown, `output` has none after."""
     content, target = read_trained_on_beside(weights), output / "trained_on.npy"
     if content is None:
-        target.unlink(missing_ok=True)
+        remove_checked(target)
     elif not target.exists() or target.read_bytes() != content:
-        write_recomputable(target, lambda file: file.write(content))
+        write_checked(target, lambda file: file.write(content))
 
 
 def compare_logits(shipped: ExportSource, predict: PredictFunction) -> float:
@@ -102,9 +103,9 @@ def compare_logits(shipped: ExportSource, predict: PredictFunction) -> float:
 
 
 def copy_file(path: Path, target: Path) -> None:
-    """Copy a file to `target`, unless it is there."""
+    """Copy a file to `target`, with its digest, unless it is there."""
     if path.resolve() != target.resolve():
-        write_recomputable(target, lambda file: shutil.copyfile(path, file.name))
+        write_checked(target, lambda file: shutil.copyfile(path, file.name))
 
 
 def export_safetensors(shipped: ExportSource, output: Path) -> tuple[Path, str, PredictFunction]:

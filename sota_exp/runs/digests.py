@@ -6,24 +6,20 @@ digest, such as those of older versions, are read unchecked. The user's key sign
 """
 
 import hashlib
-import io
 import json
 import os
 import time
-import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from sota_exp.config.formats import get_format, read_config
-from sota_exp.errors import DamagedFile, RunFailed, first_line
+from sota_exp.config.values import shorten_middle
+from sota_exp.errors import DamagedFile, RunFailed
 from sota_exp.runs.atomic import write_atomically
+from sota_exp.runs.legal_values import find_illegal
 from sota_exp.runs.lock import is_taken_away
 from sota_exp.runs.own_key import SIGNATURE, is_signed, sign
-
-if TYPE_CHECKING:
-    from numpy.lib.npyio import NpzFile
 
 NAME = "digests.json"
 
@@ -33,6 +29,9 @@ WHAT_IT_IS = ("config.yaml", "model.json", "result.json", "start.json", "model.s
 #: How often a file is read until its content fits its digest, and the seconds between: a run that trains writes both,
 #: one after the other.
 NUM_READS, READ_AGAIN = 5, 0.02
+
+#: Characters of a wrong value that a message shows.
+MOST_SHOWN = 60
 
 
 def write_checked(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -117,16 +116,24 @@ def read_json(path: Path) -> Any:
     """The content of a JSON file of a run; None if there is none.
 
     Raises:
-        DamagedFile: it is not as the run wrote it, or no JSON.
+        DamagedFile: it is not as the run wrote it, no JSON, or has a value that no run writes.
     """
     if not is_there(path):
         return None
     try:
-        return json.loads(read_checked(path))
+        found = _parse(read_checked(path))
     except UnicodeDecodeError as error:
         raise DamagedFile(path, "it is not text in UTF-8") from error
     except (json.JSONDecodeError, RecursionError) as error:
         raise DamagedFile(path, f"it is not valid JSON: {error}") from error
+    if illegal := find_illegal(path.name, found):
+        raise DamagedFile(path, f"it has {shorten_middle(illegal, MOST_SHOWN)}, which no run writes")
+    return found
+
+
+def _parse(text: str | bytes) -> Any:
+    """The value of a JSON text; NaN and infinity, which older versions wrote, become null."""
+    return json.loads(text, parse_constant=lambda _: None)
 
 
 def read_object(path: Path, *keys: str) -> dict[str, Any] | None:
@@ -147,42 +154,20 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     """The objects of all complete lines of a file of a run; [] if there is none.
 
     Raises:
-        DamagedFile: it is not as the run wrote it, or a line is no JSON object.
+        DamagedFile: it is not as the run wrote it, or a line is no JSON object, or has a value that no run writes.
     """
     if not is_there(path):
         return []
     try:
         lines = read_checked(path).decode().splitlines(keepends=True)
-        found = [json.loads(line) for line in lines if line.endswith("\n")]
+        found = [_parse(line) for line in lines if line.endswith("\n")]
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise DamagedFile(path, f"it has a line that is not valid JSON: {error}") from error
     if not all(isinstance(line, dict) for line in found):
         raise DamagedFile(path, "it has a line that is no JSON object")
+    if illegal := next(filter(None, (find_illegal(path.name, line) for line in found)), None):
+        raise DamagedFile(path, f"it has a line with {shorten_middle(illegal, MOST_SHOWN)}, which no run writes")
     return found
-
-
-@contextmanager
-def open_arrays(path: Path) -> "Iterator[NpzFile]":
-    """While entered, the arrays in a file of NumPy of a run, read when they are used.
-
-    Raises:
-        DamagedFile: it is not as the run wrote it, or no such file.
-        OSError: it cannot be read.
-    """
-    import numpy as np
-    from numpy.lib.npyio import NpzFile
-
-    content = io.BytesIO(read_checked(path))
-    try:
-        found = np.load(content, allow_pickle=False)
-        if not isinstance(found, NpzFile):
-            raise DamagedFile(path, "it is an array, not a file of arrays")
-        with found:
-            yield found
-    except DamagedFile:
-        raise
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DamagedFile(path, f"it has no arrays of NumPy: {first_line(error)}") from error
 
 
 def read_run_config(path: Path) -> dict[str, Any]:
@@ -207,14 +192,32 @@ def move_checked(path: Path, target: Path) -> None:
     path.replace(target)
 
 
+def remove_checked(path: Path) -> None:
+    """Remove a file, if it is there, and its digest."""
+    path.unlink(missing_ok=True)
+    table, name = _locate(path)
+    known = _read_table(table)
+    if known.pop(name, None):
+        _write_table(table, known)
+
+
+def forget_former_content(path: Path) -> None:
+    """From now on, only what the file at `path` contains now is taken, not what it contained before; if there is one.
+
+    Raises:
+        OSError: the table can't be written.
+    """
+    if path.is_file():
+        record_digest(path, compute_digest(path))
+
+
 def record_digest(path: Path, digest: str) -> None:
     """Record the digest of what the file at `path` will contain, beside that of what it contains now."""
     table, name = _locate(path)
     known = _read_table(table)
     now = compute_digest(path) if path.is_file() else ""
     known[name] = [*(old for old in known.get(name, []) if old == now != digest), digest]
-    text = json.dumps(sign(dict(sorted(known.items()))), indent=1) + "\n"
-    write_atomically(table, lambda file: file.write(text.encode()))
+    _write_table(table, known)
 
 
 def read_digests(path: Path) -> list[str]:
@@ -245,7 +248,7 @@ def _is_known(path: Path, digest: str) -> bool:
 
 
 def _report_other_content(path: Path) -> DamagedFile:
-    return DamagedFile(path, f"its content has another digest than {NAME} says")
+    return DamagedFile(path, f"its content has another digest than {NAME} says (remove that if you changed the file)")
 
 
 def _locate(path: Path) -> tuple[Path, str]:
@@ -253,6 +256,11 @@ def _locate(path: Path) -> tuple[Path, str]:
     if path.parent.name == "checkpoint":
         return path.parent.parent / NAME, f"checkpoint/{path.name}"
     return path.parent / NAME, path.name
+
+
+def _write_table(table: Path, known: dict[str, list[str]]) -> None:
+    text = json.dumps(sign(dict(sorted(known.items()))), indent=1) + "\n"
+    write_atomically(table, lambda file: file.write(text.encode()))
 
 
 def _read_table(table: Path) -> dict[str, list[str]]:

@@ -26,6 +26,7 @@ from sota_exp.errors import DamagedFile, RunFailed, first_line
 from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.runs.digests import (
     check_digest,
+    forget_former_content,
     is_there,
     move_checked,
     read_checked,
@@ -36,6 +37,7 @@ from sota_exp.runs.digests import (
     write_checked_json,
     write_checked_text,
 )
+from sota_exp.runs.legal_values import find_missing_score
 
 #: Keys of a checkpoint.
 CHECKPOINT_KEYS = {"format", "training_fingerprint", "state", "best", "epochs", "resumed"}
@@ -114,6 +116,7 @@ class RunFiles:
         return get_format(yaml.safe_load(read_checked(path)), path) if path.exists() else FILE_FORMAT
 
     def write_result(self, result: dict[str, Any]) -> None:
+        forget_former_content(self.directory / "metrics.jsonl")  # which lacks the last epoch
         write_checked_json(self.directory / "result.json", result)
 
     def write_model(self, description: dict[str, Any]) -> None:
@@ -124,10 +127,13 @@ class RunFiles:
 
         Raises:
             ConfigError: a later version wrote it.
-            DamagedFile: it is not as the run wrote it.
+            DamagedFile: it is not as the run wrote it, or lacks a score of a complete run.
         """
         path = self.directory / "result.json"
-        return read_object(path, "status", "fingerprint")
+        found = read_object(path, "status", "fingerprint")
+        if found is not None and (missing := find_missing_score(found)):
+            raise DamagedFile(path, f"it has no {missing}, which every {found['status']} run writes")
+        return found
 
     def write_checkpoint(self, state: dict[str, Any], num_epochs: int) -> None:
         """Write a checkpoint, and keep the one before it.

@@ -18,8 +18,9 @@ from sota_exp.config.configuration import Configuration
 from sota_exp.config.data_paths import describe_no_folder, expand_home, is_folder
 from sota_exp.config.values import format_suggestion, join_first
 from sota_exp.errors import ConfigError
+from sota_exp.runs.arrays import open_arrays
 from sota_exp.runs.contents import RunContent
-from sota_exp.runs.digests import open_arrays, read_digests
+from sota_exp.runs.digests import read_digests
 from sota_exp.runs.result_json import is_evaluation
 from sota_exp.runs.scored_images import get_image_digest
 from sota_exp.runs.sent_position import SentPosition

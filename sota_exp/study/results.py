@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sota_exp.runs.digests import open_arrays
+from sota_exp.runs.arrays import open_arrays
 from sota_exp.runs.scored_images import describe_cut, get_image_digest
 from sota_exp.statistics.sign_flip import find_smallest_p_value
 from sota_exp.study.arms import ComposedArm, ComposedArms

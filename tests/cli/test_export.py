@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from sota_exp.cli import main
 from sota_exp.errors import RunFailed
 from sota_exp.models import saved
 from sota_exp.models.export import ExportSource, compare_logits, export
 from sota_exp.models.standalone import StandaloneModel
+from sota_exp.runs.files import read_trained_on_beside
 from tests.experiments import TINY
 
 #: Programs that read images and print logits; only those for safetensors and MLflow import this package.
@@ -73,6 +75,36 @@ def test_the_same_directory_again(finished: Path, tmp_path: Path) -> None:
     assert (tmp_path / "model.safetensors").read_bytes() == (finished / "model.safetensors").read_bytes()
 
 
+def test_a_flipped_bit_of_an_export_is_found(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["export", f"run={finished}", "format=safetensors", f"output={tmp_path}"]
+    assert main.run_command_line(arguments) == 0
+    weights, image = tmp_path / "model.safetensors", tmp_path / "image.png"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 64
+    weights.write_bytes(content)
+    Image.new("RGB", (32, 32)).save(image)
+    assert main.run_command_line(["predict", f"weights={weights}", str(image)]) in (1, 2)
+    assert "model.safetensors is damaged" in capsys.readouterr().err
+    assert main.run_command_line(arguments) == 0
+    assert main.run_command_line(["predict", f"weights={weights}", str(image)]) == 0
+
+
+def test_an_export_of_unknown_images_leaves_no_digests_of_others(finished: Path, tmp_path: Path) -> None:
+    model = saved.load_saved_model(finished / "model.json", finished / "model.safetensors")
+    for place in (finished, tmp_path / "alone"):
+        place.mkdir(exist_ok=True)
+        for name in ("model.json", "model.safetensors"):
+            content = (finished / name).read_bytes()
+            (place / name).write_bytes(content)
+        shipped = ExportSource(description=place / "model.json", weights=place / "model.safetensors", model=model)
+        export(shipped, "safetensors", tmp_path / "made")
+        assert read_trained_on_beside(tmp_path / "made" / "model.safetensors") == (
+            (finished / "trained_on.npy").read_bytes() if place == finished else None
+        )
+
+
 def test_a_network_that_cannot_be_written_is_a_failure_in_one_line(finished: Path, tmp_path: Path) -> None:
     model = saved.load_saved_model(finished / "model.json", finished / "model.safetensors")
 
@@ -107,6 +139,7 @@ def test_other_logits_are_a_failure(finished: Path) -> None:
             ["run={finished}", "format=onnx", "output={finished}/result.json"],
             "result.json is a file, not a folder; give",
         ),
+        (["run={finished}", "format=onnx", "output={other}"], "is the folder of another run, whose model would be"),
         (["run={finished}", "fromat=onnx", "output=x"], "Did you mean format?"),
         (["run={tmp}", "format=onnx", "output=x"], "not the directory of a finished run"),
     ],
@@ -114,7 +147,11 @@ def test_other_logits_are_a_failure(finished: Path) -> None:
 def test_a_mistake_is_reported_in_one_line(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
-    assert main.run_command_line(["export", *(word.format(finished=finished, tmp=tmp_path) for word in arguments)]) == 2
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "config.yaml").write_text("seed: 1\n")
+    places = {"finished": finished, "tmp": tmp_path, "other": other}
+    assert main.run_command_line(["export", *(word.format(**places) for word in arguments)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
     assert not (tmp_path / "x").exists()

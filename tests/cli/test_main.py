@@ -515,6 +515,20 @@ def test_a_closed_pipe_is_no_mistake(word, status):
     assert (done.returncode, done.stderr) == (status, b"")
 
 
+@pytest.mark.parametrize(
+    ("redirection", "status", "said"),
+    [
+        (">&-", 0, ""),
+        (">&- 2>&-", 0, ""),
+        (">/dev/full", 1, "sota-exp: standard output cannot be written: No space left on device\n"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_told(redirection, status, said):
+    command = f"{sys.executable} -m sota_exp techniques loss {redirection}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", said)
+
+
 def test_a_data_set_that_cannot_be_loaded_leaves_no_files(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(urllib.request, "_opener", None)  # it keeps the proxies of its first use, for later tests too
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")

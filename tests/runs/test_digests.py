@@ -9,18 +9,21 @@ import pytest
 
 from sota_exp.errors import DamagedFile, RunFailed
 from sota_exp.runs import digests
+from sota_exp.runs.arrays import open_arrays
 from sota_exp.runs.digests import (
     check_digest,
+    is_there,
     move_checked,
-    open_arrays,
     read_checked,
     read_json,
     read_json_lines,
     read_object,
+    remove_checked,
     write_checked,
     write_checked_json,
     write_checked_text,
 )
+from sota_exp.runs.files import RunFiles
 from tests.damages import DAMAGES
 
 
@@ -50,6 +53,35 @@ def test_the_last_two_contents_are_believed(tmp_path):
     path.write_text(texts[0])
     with pytest.raises(DamagedFile):
         read_checked(path)
+
+
+def test_a_result_ends_what_was_believed_of_the_epochs_before(tmp_path):
+    """The file without its last line is what the run had written an epoch before."""
+    files = RunFiles(directory=tmp_path)
+    for num in (1, 2, 3):
+        files.write_metrics([{"epoch": number, "val/loss": 1.0} for number in range(1, num + 1)])
+    cut = "".join(files.directory.joinpath("metrics.jsonl").read_text().splitlines(keepends=True)[:-1])
+    files.write_result({"status": "finished", "fingerprint": "a"})
+    assert len(read_json_lines(tmp_path / "metrics.jsonl")) == 3
+    (tmp_path / "metrics.jsonl").write_text(cut)
+    with pytest.raises(DamagedFile, match="another digest"):
+        read_json_lines(tmp_path / "metrics.jsonl")
+
+
+def test_a_removed_file_is_not_missed(tmp_path):
+    write_checked(tmp_path / "a", lambda file: file.write(b"1"))
+    write_checked(tmp_path / "b", lambda file: file.write(b"2"))
+    for _ in range(2):
+        remove_checked(tmp_path / "a")
+    assert not is_there(tmp_path / "a") and read_checked(tmp_path / "b") == b"2"
+
+
+def test_compressed_arrays_are_not_unpacked(tmp_path):
+    """8 GiB of zeros take 8 MB on the disk; runs write arrays as they are."""
+    path = tmp_path / "predictions.npz"
+    np.savez_compressed(path, test_labels=np.zeros(10))
+    with pytest.raises(DamagedFile, match="compressed"), open_arrays(path):
+        pass
 
 
 def test_a_kill_between_the_digest_and_the_file_leaves_the_former_content(tmp_path, monkeypatch):

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sota_exp.runs.digests import open_arrays, read_json, read_json_lines
+from sota_exp.runs.arrays import open_arrays
+from sota_exp.runs.digests import read_json, read_json_lines
 from sota_exp.runs.result_json import count_epochs_from_one
 
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from sota_exp.errors import DamagedFile
 from sota_exp.report.run.predictions import bin_by_confidence, compute_confidence
 from sota_exp.report.study.study import StudyArm, StudyResult
-from sota_exp.runs.digests import check_digest, is_there, open_arrays, read_checked, read_json, read_json_lines
+from sota_exp.runs.arrays import open_arrays
+from sota_exp.runs.digests import check_digest, is_there, read_checked, read_json, read_json_lines
 
 #: Points of a drawn curve; longer runs are thinned to about as many.
 MAX_CURVE_POINTS = 60
