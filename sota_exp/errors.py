@@ -59,8 +59,10 @@ def in_a_line(error: BaseException) -> str:
 
 
 def find_cause(error: BaseException) -> BaseException:
-    """The first of the errors that led to this one."""
-    while (before := error.__cause__ or error.__context__) is not None:
+    """The first of the errors that led to this one; raised again, an error may be among its own causes."""
+    seen: list[BaseException] = []
+    while (before := error.__cause__ or error.__context__) is not None and before not in seen:
+        seen.append(error)
         error = before
     return error
 

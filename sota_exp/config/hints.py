@@ -73,6 +73,9 @@ OTHER_WAYS = {
     "resume": "the same command again, which resumes its run",
 }
 
+#: (slot, name in other programs) → name of its option here.
+OTHER_OPTIONS = {("model/weights", "imagenet"): "pretrained", ("model/weights", "default"): "pretrained"}
+
 #: Names of keys in other programs → why there is no such key here.
 NOT_NEEDED = {
     "num_classes": "the classes are those of the data",
@@ -151,10 +154,12 @@ def format_options_with_key(slot: str, key: str) -> str:
 
 def format_meant_option(group: str, option: str) -> str:
     """A sentence on what `group=option` probably means; empty if nothing is known."""
+    if (group, option) in OTHER_OPTIONS:
+        return f" Did you mean {group}={OTHER_OPTIONS[group, option]}?"
+    if group == "data" and os.path.isdir(option):
+        return f" A folder of images: data=image_folder data.root={option}"
     if elsewhere := find_option_elsewhere(group, option):
         return f" Did you mean {elsewhere}?"
     if group in ("model", "model/arch"):
         return f" A network by its name: model/arch=timm model.arch.name={option}, or model/arch=torchvision."
-    if group == "data" and os.path.exists(option):
-        return f" A folder of images: data=image_folder data.root={option}"
     return ""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -96,14 +96,18 @@ def _explain_no_name(found: re.Match[str], arguments: list[str]) -> str:
     groups = {*list_config_groups(), ""}
     pairs = [item.partition("=") for item in arguments]
     nameless = [f"{key}={value}" for key, _, value in pairs if key in groups and not _has_names(value)]
-    return f"{' '.join(nameless)}: the value of a group is the name of an option; write group=option"
+    return (
+        f"{' '.join(nameless)}: the value of a group is the name of an option, a text; write group=option, and a name "
+        "that reads as a number or true within quotes within quotes: experiment=\"'1'\""
+    )
 
 
 def _has_names(value: str) -> bool:
     """Whether the value of a group is one or several texts."""
     try:
-        return all(isinstance(yaml.safe_load(word), str) for word in value.strip("[]").split(","))
-    except (yaml.YAMLError, ValueError):
+        found = OverridesParser.create().parse_override(f"group={value}").value()
+        return all(isinstance(name, str) for name in (found if isinstance(found, list) else [found]))
+    except (HydraException, ValueError):
         return False
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sota_exp.config.data_paths import find_path_problem
 from sota_exp.data.deep_pixels import (
+    DARKEST,
     SIXTEEN_BITS,
     choose_white,
     combine_bytes,
@@ -45,12 +46,15 @@ class ImageFile(NamedTuple):
 
 #: What a user should know of how images were read: a warning with their number and the first of them. Of 16-bit values
 #: whose header does not say the value of white, that is part of the remark: `deep-4095`.
-DEEP, TRANSPARENT = "deep", "transparent"
+DEEP, DARK, TRANSPARENT = "deep", "dark", "transparent"
 WHITE_BY_KEY = "data.white=65535 reads them as 16 bits"
 WHITE_BY_FILE = "dark images of 16 bits must be converted to 8 bits before"
 REMARKS = {
     DEEP: "16-bit images whose header does not say the value of white are read as images of {bits} bits, where {white} "
     "is white, as none has a larger value ({images}); {remedy}",
+    DARK: "16-bit images whose header does not say the value of white have no value above {below}, a sixteenth of the "
+    "white of their data set, and are read as dark ({images}); if {below} is white in them, set data.white={below}, or "
+    "convert them to 8 bits before",
     TRANSPARENT: "transparent pixels of images are shown as white ({images}); lay them on another background before, "
     "if they mean one",
 }
@@ -180,14 +184,24 @@ def to_eight_bits(image: Image.Image) -> Image.Image:
 def describe_remark(remark: str, num: int, total: int, first: str, remedy: str = WHITE_BY_FILE) -> str:
     """The warning about `num` of `total` images; "" where all is as usual, 16-bit images with a white of 65535.
 
-    remark: a key of `REMARKS`, with the value of white for `DEEP`. first: the name of the first image. remedy: for
-    `DEEP`.
+    remark: a key of `REMARKS`, with the value of white for `DEEP` and `DARK`. first: the name of the first image.
+    remedy: for `DEEP`.
     """
     name, _, white = remark.partition("-")
-    if white == str(SIXTEEN_BITS):
+    if remark == f"{DEEP}-{SIXTEEN_BITS}":
         return ""
     bits, images = int(white or 0).bit_length(), f"{num:,} of {total:,} images; the first is {first}"
-    return REMARKS[name].format(images=images, bits=bits, white=white, remedy=remedy)
+    return REMARKS[name].format(images=images, bits=bits, white=white, below=int(white or 0) >> 4, remedy=remedy)
+
+
+def find_depth_remarks(peak: int | None, white: int | None) -> tuple[str, ...]:
+    """The remarks about an image of a data set whose 16-bit values up to `white` are read as up to 255.
+
+    peak: its largest value, None where it has 8 bits, or its header says the value of white.
+    """
+    if peak is None or white is None:
+        return ()
+    return (f"{DEEP}-{white}", *([f"{DARK}-{white}"] if DARKEST < peak <= white >> 4 else []))
 
 
 def read_white(remarks: Iterable[str]) -> int | None:

@@ -24,11 +24,11 @@ from sota_exp.data.class_order import order_classes
 from sota_exp.data.decode import (
     DECODE_ERRORS,
     DECODING,
-    DEEP,
     ImageFile,
     decode_file,
     decode_image,
     decode_upright,
+    find_depth_remarks,
     read_peak,
 )
 from sota_exp.data.deep_pixels import find_set_white
@@ -140,11 +140,11 @@ def decode_split(
 
 
 def _decode_sample(
-    item: tuple[ImageFile, int | None], labels: dict[str, int], max_side: int | None, white: int | None, deep: str
+    item: tuple[ImageFile, int | None], labels: dict[str, int], max_side: int | None, white: int | None
 ) -> Sample:
     image, peak = item
     decoded, digest = decode_file(image.path, white=white), shorten_digest(hash_file(image.path))
-    pixels, remarks = to_stored_pixels(decoded.pixels, max_side), (deep,) * (peak is not None)
+    pixels, remarks = to_stored_pixels(decoded.pixels, max_side), find_depth_remarks(peak, white)
     return Sample(pixels, labels[image.class_name], image.split, digest, (*remarks, *decoded.remarks))
 
 
@@ -159,8 +159,7 @@ def decode_samples(
     labels = {name: label for label, name in enumerate(classes)}
     peaks = [None] * len(found) if white else list(map_in_threads(read_peak, [image.path for image in found]))
     used = white or find_set_white(peaks)
-    deep = f"{DEEP}-{used}"
-    decode = partial(_decode_sample, labels=labels, max_side=max_side, white=used, deep=deep)
+    decode = partial(_decode_sample, labels=labels, max_side=max_side, white=used)
     return read_all(decode, list(zip(found, peaks, strict=True)))
 
 
@@ -181,6 +180,7 @@ def unite_spellings(files: FileList) -> FileList:
     spelt: dict[str, list[str]] = {}
     for name in sorted({image.class_name for image in files.found}):
         spelt.setdefault(unicodedata.normalize("NFC", name), []).append(name)
+    warn_of_equal_letters(files.root, list(spelt))
     twice = {composed: names for composed, names in spelt.items() if len(names) > 1}
     if not twice:
         return files
@@ -193,6 +193,15 @@ def unite_spellings(files: FileList) -> FileList:
     united = {name: composed for composed, names in twice.items() for name in names}
     found = [image._replace(class_name=united.get(image.class_name, image.class_name)) for image in files.found]
     return files._replace(found=found)
+
+
+def warn_of_equal_letters(root: Path, classes: list[str]) -> None:
+    """Say which classes have names that differ in capitals alone: they stay two classes."""
+    alike: dict[str, list[str]] = {}
+    for name in classes:
+        alike.setdefault(name.casefold(), []).append(name)
+    if found := [name for names in alike.values() if len(names) > 1 for name in names]:
+        log.warning("%s: %s are classes whose names differ in capitals alone", root, quote_first(found))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -208,6 +208,10 @@ def list_split_images(root: Path, folders: dict[int, Path]) -> list[ImageFile]:
             listed += [ImageFile(path, folder.name, split) for path in found]
             if others:
                 left_out.setdefault(folder.name, Counter()).update(others)
+    for split in sorted(folders.keys() - {image.split for image in listed}):
+        log.warning(
+            "%s: no image lies in the class folders of %s; it is as if there were none", root, folders[split].name
+        )
     listed = drop_linked_copies(root, listed, folders)
     if left_out:
         num = sum(sum(others.values()) for others in left_out.values())

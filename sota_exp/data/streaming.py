@@ -21,7 +21,6 @@ from torch import Tensor
 from sota_exp.config.data_paths import expand_home
 from sota_exp.data.decode import (
     DECODE_ERRORS,
-    DEEP,
     STREAM_DIGEST,
     WHITE_BY_KEY,
     ImageFile,
@@ -29,6 +28,7 @@ from sota_exp.data.decode import (
     decode_image,
     describe_reading,
     describe_remark,
+    find_depth_remarks,
     make_unreadable,
     read_white,
 )
@@ -173,9 +173,9 @@ def load_or_build_index(
     sizes = np.array([row[:2] for row in rows], dtype=np.int64).reshape(-1, 2)
     positions: dict[str, list[int]] = {}
     used = white or find_set_white(row[4] for row in rows)
-    deep, is_reduced = (f"{DEEP}-{used}",) if white is None else (), used is not None and used < SIXTEEN_BITS
+    is_reduced = used is not None and used < SIXTEEN_BITS
     for position, row in enumerate(rows):
-        for remark in (*row[3], *(deep if row[4] is not None else ())):
+        for remark in (*row[3], *find_depth_remarks(row[4] if white is None else None, used)):
             positions.setdefault(remark, []).append(position)
     hashes = [f"{row[2]}-{used}" if row[4] is not None and is_reduced else row[2] for row in rows]
     return sizes, hashes, positions

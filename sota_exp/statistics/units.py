@@ -83,9 +83,13 @@ SIGNED_FORMAT = MetricFormat(factor=1, decimals=4, unit="", difference_unit="", 
 SECONDS_FORMAT = MetricFormat(factor=1, decimals=1, unit="s", difference_unit="s")
 
 
+#: Names of the shares of images, and of the other metrics of every run in [0, 1]; one of one's own may be in any unit.
+SHARES_OF_IMAGES = re.compile(r"(\w+/)?(top\d+_)?accuracy")
+OTHER_SHARES = re.compile(r"(\w+/)?(ece|balanced_accuracy|macro_(f1|precision|recall))")
+
+
 def get_metric_format(metric: str) -> MetricFormat:
-    shares = ("accuracy", "ece", "macro_f1", "macro_precision", "macro_recall")
-    if metric.endswith(shares):
+    if is_share_of_images(metric) or OTHER_SHARES.fullmatch(metric):
         return SHARE_FORMAT
     is_positive = metric.endswith("loss") or metric.startswith("cost/")
     return PLAIN_FORMAT if is_positive else SIGNED_FORMAT  # κ and metrics of one's own may be negative
@@ -93,7 +97,7 @@ def get_metric_format(metric: str) -> MetricFormat:
 
 def is_share_of_images(metric: str) -> bool:
     """Whether the metric is a number of images divided by that of all, so that its standard error is a binomial one."""
-    return metric.endswith("accuracy") and not metric.endswith("balanced_accuracy")
+    return bool(SHARES_OF_IMAGES.fullmatch(metric))
 
 
 def format_signed(value: float, decimals: int) -> str:

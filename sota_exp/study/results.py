@@ -58,9 +58,14 @@ class PlannedStudy:
 
     @property
     def num_families(self) -> int:
-        """Number of tests that share the error: 2 where the arms beside a design can be decided too, else 1."""
+        """Number of tests that share the error: 2 where arms stand beside the effects of a design, else 1."""
+        return 2 if self.blueprint.design is not None and self.compared else 1
+
+    @property
+    def num_families_of_effects(self) -> int:
+        """The same for the effects, which have the error alone where these seeds cannot decide an arm at half of it."""
         can_decide = find_smallest_p_value(len(self.seeds)) <= (1 - self.settings.level) / 2
-        return 2 if self.blueprint.design is not None and self.compared and can_decide else 1
+        return self.num_families if can_decide else 1
 
     def get_test_level(self, num_seeds: int) -> float:
         """Confidence level of a test on `num_seeds` seeds, in (0, 1): that of its look or its share of the error."""

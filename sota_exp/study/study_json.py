@@ -112,6 +112,7 @@ def build_power_table(study: PlannedStudy, runs: StudyRuns, expected_num_test: i
     power = {"sd_assumed": sd, "sd_source": source}
     if (design := study.blueprint.design) is not None:
         cells, factors = design.shape
+        level = 1 - (1 - study.settings.level) / study.num_families_of_effects
         num = factors * (factors + 1) // 2 if study.settings.interactions else factors
         effects = {
             str(seeds): find_detectable_main_effect(sd, cells, seeds, num, level)

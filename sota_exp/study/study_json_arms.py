@@ -10,7 +10,7 @@ import numpy as np
 from sota_exp.statistics.interim import InterimResult
 from sota_exp.statistics.paired import bonett_price_interval, compute_mean_and_sd, paired_t_interval
 from sota_exp.statistics.power import find_detectable_difference
-from sota_exp.statistics.units import SHARE_FORMAT, get_metric_format
+from sota_exp.statistics.units import SHARE_FORMAT, get_metric_format, is_share_of_images
 from sota_exp.statistics.verdict import (
     CELL_VERDICT,
     REFERENCE_VERDICT,
@@ -37,7 +37,7 @@ def build_arm_entry(study: PlannedStudy, runs: StudyRuns, test: InterimResult, a
         if len(differences) > 1
         else _no_comparison_to_json(runs, arm, len(differences))
     )
-    gain = compute_mean(differences.values()) if study.settings.metric.endswith("accuracy") else None
+    gain = compute_mean(differences.values()) if is_share_of_images(study.settings.metric) else None
     return {
         "name": arm.name,
         "label": arm.arm.label,
@@ -54,8 +54,8 @@ def build_arm_entry(study: PlannedStudy, runs: StudyRuns, test: InterimResult, a
         "sd": sd,
         "values": {str(seed): value for seed, value in values.items()},
         **comparison,
-        "calibration": _calibration_to_json(runs, arm, list(differences)),
-        "cost": _cost_to_json(runs, arm, list(differences), gain),
+        "calibration": _calibration_to_json(runs, arm, list(differences), study.settings.level),
+        "cost": _cost_to_json(runs, arm, list(differences), study.settings.level, gain),
     }
 
 
@@ -133,7 +133,7 @@ def _change_to_json(
     arm: ComposedArm,
     seeds: list[int],
     read: NumberReader,
-    level: float = 0.95,
+    level: float,
     largest: float = SHARE_FORMAT.highest,
 ) -> JsonObject:
     """The paired difference of a number of the results, a share if nothing else is said, and its interval over seeds.
@@ -145,11 +145,11 @@ def _change_to_json(
     return {"difference": compute_mean(found), "interval": [estimate.low, estimate.high] if estimate else None}
 
 
-def _calibration_to_json(runs: StudyRuns, arm: ComposedArm, seeds: list[int]) -> JsonObject:
+def _calibration_to_json(runs: StudyRuns, arm: ComposedArm, seeds: list[int], level: float) -> JsonObject:
     def read(result: JsonObject) -> float | None:
         return result["metrics"].get("test/ece")
 
-    return {"ece": compute_mean(runs.values(arm.name, read).values()), **_change_to_json(runs, arm, seeds, read)}
+    return {"ece": compute_mean(runs.values(arm.name, read).values()), **_change_to_json(runs, arm, seeds, read, level)}
 
 
 def _classes_to_json(runs: StudyRuns, arm: ComposedArm, seeds: list[int], level: float) -> dict[str, JsonObject]:
@@ -162,7 +162,9 @@ def _classes_to_json(runs: StudyRuns, arm: ComposedArm, seeds: list[int], level:
     return {name: _change_to_json(runs, arm, seeds, read_class(name), level) for name in names}
 
 
-def _cost_to_json(runs: StudyRuns, arm: ComposedArm, seeds: list[int], difference: float | None) -> JsonObject:
+def _cost_to_json(
+    runs: StudyRuns, arm: ComposedArm, seeds: list[int], level: float, difference: float | None
+) -> JsonObject:
     """Mean cost of a run, and the extra training time over the reference.
 
     difference: gain in accuracy, a fraction; None where the metric is no accuracy.
@@ -174,7 +176,7 @@ def _cost_to_json(runs: StudyRuns, arm: ComposedArm, seeds: list[int], differenc
     def mean(read: NumberReader) -> float | None:
         return compute_mean(runs.values(arm.name, read).values())
 
-    change = _change_to_json(runs, arm, seeds, seconds, largest=math.inf)
+    change = _change_to_json(runs, arm, seeds, seconds, level, largest=math.inf)
     extra, interval = change["difference"], change["interval"]
     costs_differ = interval is not None and not interval[0] <= 0 <= interval[1]
     means = {key: mean(itemgetter(key)) for key in ("flops_per_image", "parameters", "peak_memory_bytes")}

@@ -26,7 +26,7 @@ def estimate_screening_effects(study: PlannedStudy, runs: StudyRuns) -> tuple[li
     try:
         names, with_pairs = tuple(blueprint.factors), study.settings.interactions
         effects = compute_effects(names, blueprint.design, table, with_pairs, study.settings.level)
-        num = study.num_families
+        num = study.num_families_of_effects
         return [replace(effect, p_adjusted=min(1.0, num * effect.p_adjusted)) for effect in effects], []
     except ValueError as error:
         return [], [f"No effects yet: {error}."]

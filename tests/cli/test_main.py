@@ -13,7 +13,7 @@ from PIL import Image
 
 from sota_exp.cli.main import COMMANDS, limit_openmp_spinning, load_command, run_command_line
 from sota_exp.config import compose
-from sota_exp.errors import Interrupted
+from sota_exp.errors import Interrupted, find_cause
 from sota_exp.report.run.charts import draw_learning_curves
 from sota_exp.report.run.figure_data import RunFigureData
 from sota_exp.runs import result_json
@@ -54,6 +54,9 @@ FOUND_BY_COMPOSITION = {
     "recipe=torchvison": ["recipe=torchvison", "Did you mean torchvision?"],
     "scale=tiny": ["scale=tiny", "full, quick, smoke"],
     "data=null": ["data=null", "name of an option"],
+    "evaluation/metrics=inf": ["evaluation/metrics=inf: the value of a group is the name of an option"],
+    "evaluation/metrics=1e3": ["evaluation/metrics=1e3: the value", "that reads as a number", "experiment=\"'1'\""],
+    "model/weights=imagenet": ["Did you mean model/weights=pretrained?"],
     "schedule.warmup.fracton=0.1": [
         "schedule.warmup.fracton: no such key", "fraction, start_factor", "Did you mean fraction?"
     ],
@@ -527,6 +530,12 @@ def test_an_output_that_cannot_be_written_is_told(redirection, status, said):
     command = f"{sys.executable} -m sota_exp techniques loss {redirection}"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stdout, done.stderr) == (status, "", said)
+
+
+def test_an_error_that_is_among_its_own_causes_has_a_first_one():
+    first, second = ValueError("1"), ValueError("2")
+    first.__context__, second.__context__ = second, first
+    assert find_cause(first) is second and find_cause(KeyError("alone")).args == ("alone",)
 
 
 def test_a_data_set_that_cannot_be_loaded_leaves_no_files(tmp_path, monkeypatch, capfd):

@@ -614,6 +614,38 @@ def test_images_that_are_read_in_an_uncertain_way_are_counted_at_every_opening(t
         )
 
 
+@pytest.mark.parametrize("store_gigabytes", [50.0, 0.0], ids=["stored", "streamed"])
+def test_one_bright_value_does_not_darken_all_others_without_a_word(tmp_path, caplog, store_gigabytes):
+    """12-bit values are 0 to 15 of 255 where a single one of 65535 makes this the white of the set."""
+    for index in range(20):
+        values = np.full((9, 9), 3000 + index, np.uint16)
+        values[0, 0] = 65535 if index == 7 else 0
+        folder = tmp_path / "set" / "ab"[index % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        write_deep_png(folder / f"{index}.png", values)
+    source(tmp_path, store_gigabytes=store_gigabytes)()
+    (line,) = [record.message for record in caplog.records if "16-bit images" in record.message]
+    assert "no value above 4095" in line and "(19 of 20 images; the first is a/0.png)" in line
+    assert "set data.white=4095" in line
+    caplog.clear()
+    source(tmp_path, store_gigabytes=store_gigabytes, white=4095)()
+    assert not any("16-bit images" in record.message for record in caplog.records)
+
+
+def test_a_split_whose_class_folders_are_all_empty_is_told(tmp_path, caplog):
+    fill(tmp_path / "set", **{"train/cat": 9, "train/dog": 9, "test/cat": 3, "test/dog": 3})
+    for name in ("cat", "dog"):
+        (tmp_path / "set" / "val" / name).mkdir(parents=True)
+    source(tmp_path)()
+    assert any("no image lies in the class folders of val" in record.message for record in caplog.records)
+
+
+def test_classes_that_differ_in_capitals_alone_are_told(tmp_path, caplog):
+    fill(tmp_path / "set", Cat=9, cat=9, dog=9)
+    assert source(tmp_path)().classes == ("Cat", "cat", "dog")
+    assert any("'Cat', 'cat' are classes whose names differ in capitals" in record.message for record in caplog.records)
+
+
 def test_grey_with_alpha_of_twelve_bits_is_turned_upright(tmp_path):
     values = np.linspace(0, 4095, 240).astype(np.uint16).reshape(12, 20)
     write_deep_png(tmp_path / "a.png", np.dstack([values, np.full_like(values, 4095)]))

@@ -76,11 +76,14 @@ def test_a_removed_file_is_not_missed(tmp_path):
     assert not is_there(tmp_path / "a") and read_checked(tmp_path / "b") == b"2"
 
 
-def test_compressed_arrays_are_not_unpacked(tmp_path):
-    """8 GiB of zeros take 8 MB on the disk; runs write arrays as they are."""
+def test_arrays_that_unpack_to_more_than_a_run_writes_are_refused(tmp_path):
+    """8 GiB of zeros take 8 MB on the disk."""
     path = tmp_path / "predictions.npz"
     np.savez_compressed(path, test_labels=np.zeros(10))
-    with pytest.raises(DamagedFile, match="compressed"), open_arrays(path):
+    with open_arrays(path) as found:
+        assert found["test_labels"].sum() == 0
+    np.savez_compressed(path, test_labels=np.zeros(2**28 + 1, dtype=np.int8))
+    with pytest.raises(DamagedFile, match="unpacks to 256 MiB"), open_arrays(path):
         pass
 
 

@@ -2,7 +2,27 @@
 
 import pytest
 
-from sota_exp.statistics.units import get_metric_format
+from sota_exp.statistics.units import PLAIN_FORMAT, SHARE_FORMAT, SIGNED_FORMAT, get_metric_format, is_share_of_images
+
+
+@pytest.mark.parametrize(
+    ("metric", "unit", "is_share"),
+    [
+        *(
+            (name, SHARE_FORMAT, True)
+            for name in ("accuracy", "val/accuracy", "val_raw/top5_accuracy", "test/accuracy")
+        ),
+        *((name, SHARE_FORMAT, False) for name in ("test/ece", "val/macro_f1", "test/balanced_accuracy")),
+        ("train/loss", PLAIN_FORMAT, False),
+        # Metrics of one's own: nobody knows of how many images, or whether in per cent.
+        *(
+            (name, SIGNED_FORMAT, False)
+            for name in ("test/worst_group_accuracy", "val/weighted_accuracy", "test/my_ece")
+        ),
+    ],
+)
+def test_only_known_metrics_are_shares(metric: str, unit: object, is_share: bool) -> None:
+    assert (get_metric_format(metric), is_share_of_images(metric)) == (unit, is_share)
 
 
 @pytest.mark.parametrize(

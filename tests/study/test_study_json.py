@@ -190,6 +190,27 @@ def test_interactions_of_pairs_are_both_minus_each_plus_neither(files: StudyFile
     assert row["factors"] == ["a", "b"] and row["verdict"] == "cannot be distinguished"
 
 
+def test_every_interval_has_the_level_of_the_study(files: StudyFiles) -> None:
+    made = study(chain("a", "b"), seeds=8, level=0.9)
+    write_all(made, files, {"b": 0.3})
+    found = build_study_json(made, StudyRuns.read(made, files, {}))
+    row = found["arms"][1]
+    runs = [
+        [json.loads((files.directory / arm["runs"][str(seed)] / "result.json").read_text()) for seed in range(8)]
+        for arm in found["arms"]
+    ]
+    numbers = {
+        "difference": (row["interval"], lambda result: result["metrics"]["test/accuracy"]),
+        "calibration": (row["calibration"]["interval"], lambda result: result["metrics"]["test/ece"]),
+        "cost": (row["cost"]["interval"], lambda result: result["seconds"]["train"]),
+        "class": (row["classes"]["cat"]["interval"], lambda result: result["per_class_accuracy"]["cat"]),
+    }
+    for name, (interval, read) in numbers.items():
+        differences = np.subtract(*([read(result) for result in arm] for arm in (runs[1], runs[0])))
+        expected = stats.ttest_1samp(differences, 0).confidence_interval(0.9)
+        assert interval == pytest.approx([expected.low, expected.high]), name
+
+
 def test_a_screening_study_has_effects_of_its_cells(files: StudyFiles) -> None:
     techniques = [parse_study_technique(name, {"with": [f"{name}=1"], "without": [f"{name}=0"]}) for name in "pqrs"]
     blueprint = plan_screening(techniques, False, lambda on: None, False, beside=False)
@@ -244,9 +265,10 @@ def test_arms_and_interactions_of_pairs_are_one_family(files: StudyFiles) -> Non
     assert [row["p_adjusted"] for row in rows] == pytest.approx(expected) and found["plan"]["num_tests"] == 4
 
 
-def test_effects_and_the_arms_beside_a_design_have_half_of_the_error_each_if_arms_can_be_decided() -> None:
+def test_arms_beside_a_design_have_half_of_the_error_and_effects_the_rest_or_all_if_no_arm_can_be_decided() -> None:
     techniques = [parse_study_technique(name, {"with": [f"{name}=1"], "without": [f"{name}=0"]}) for name in "pq"]
     blueprint = plan_screening(techniques, False, lambda on: None, False, beside=True)
     arms = [arm(each.name, each.reference, is_cell=each.is_cell) for each in blueprint.arms]
     few, many = (study(arms, blueprint, kind="screening", seeds=seeds) for seeds in (6, 7))
-    assert (few.get_test_level(6), many.get_test_level(7)) == pytest.approx((0.95, 0.975))
+    assert (few.get_test_level(6), many.get_test_level(7)) == pytest.approx((0.975, 0.975))
+    assert (few.num_families_of_effects, many.num_families_of_effects) == (1, 2)
