@@ -800,7 +800,7 @@ def test_the_white_of_a_tiff_of_colours_is_that_of_its_header(tmp_path):
 def test_the_largest_value_of_a_data_set_decides_the_white_of_all(
     tmp_path, caplog, store_gigabytes, kind, peaks, white
 ):
-    """A dark image among bright ones stays dark."""
+    """A dark image among bright ones stays dark, and is told where another white would make it bright."""
     fill(tmp_path / "set", cat=9, dog=9)
     for name, peak in zip("xy", peaks, strict=True):
         write_deep_colours(tmp_path / "set" / "cat" / f"{name}.{kind}", np.full((9, 9, 3), peak, np.uint16))
@@ -808,8 +808,10 @@ def test_the_largest_value_of_a_data_set_decides_the_white_of_all(
     found = {data.names[i]: int(data.images.image(i).max()) for i in range(len(data.labels))}
     assert [found[f"cat/{name}.{kind}"] for name in "xy"] == [peak * 256 // (white + 1) for peak in peaks]
     told = [record.message for record in caplog.records if "the value of white" in record.message]
-    assert data.white == white and len(told) == (white < 65535)
-    assert all(f"{white} is white" in text and "data.white=65535" in text for text in told)
+    deep = [text for text in told if f"{white} is white, as none" in text and "data.white=65535" in text]
+    dark = [text for text in told if f"data.white={white >> 4}," in text and "(1 of 20 images;" in text]
+    assert data.white == white and len(deep) == (white < 65535) and len(dark) == (min(peaks) <= white >> 4)
+    assert len(told) == len(deep) + len(dark)
     caplog.clear()
     data = source(tmp_path, store_gigabytes=store_gigabytes, white=65535)()
     found = {data.names[i]: int(data.images.image(i).max()) for i in range(len(data.labels))}
