@@ -11,9 +11,11 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
 
 from sota_exp.config.credentials import hide_credentials, restart_without_credentials
 from sota_exp.config.data_paths import quote_paths
@@ -104,28 +106,56 @@ def limit_openmp_spinning() -> None:
 def run_command_line(arguments: list[str]) -> int:
     """Run a command line and return its exit status."""
     logging.raiseExceptions = False  # a log that can't be written, as on a full disk, prints no traceback
-    try:
-        kept = [word for word in arguments if word != TRUST or arguments[0] not in TRUSTING]
-        with changed_environment({TRUST_VARIABLE: "1"} if kept != arguments else {}), only_the_first_speaks():
-            exit_status = run_command(list(map(hide_credentials, kept)))
-        sys.stdout.flush()
-        return exit_status
-    except BrokenPipeError:  # The reader closed the pipe, as `head` does.
-        discard_output()
-        return 128 + signal.SIGPIPE
-    except (Exception, KeyboardInterrupt) as error:
-        if os.environ.get("SOTA_EXP_TRACEBACK") == "1":
-            raise
-        known = error if isinstance(error, ConfigError | KeyboardInterrupt) else error_to_failure(error)
-        line = "interrupted" if isinstance(known, KeyboardInterrupt) else str(known or describe_fault(error))
-        if problem := find_output_problem(error):
+    with noted_interrupts() as interrupts:
+        try:
+            kept = [word for word in arguments if word != TRUST or arguments[0] not in TRUSTING]
+            with changed_environment({TRUST_VARIABLE: "1"} if kept != arguments else {}), only_the_first_speaks():
+                exit_status = run_command(list(map(hide_credentials, kept)))
+            sys.stdout.flush()
+            return exit_status
+        except BrokenPipeError:  # The reader closed the pipe, as `head` does.
             discard_output()
-            line = f"standard output cannot be written: {problem}"
-        if rank := get_rank():
-            line = f"process {rank}: {line}"
-        with suppress(OSError):  # The terminal may be gone.
-            print(f"sota-exp: {shorten_middle(make_printable(line), LONGEST_LINE)}", file=sys.stderr)
-        return get_exit_status(known or RunFailed())
+            return 128 + signal.SIGPIPE
+        except (Exception, KeyboardInterrupt) as error:
+            if os.environ.get("SOTA_EXP_TRACEBACK") == "1":
+                raise
+            return report_error(error, bool(interrupts))
+
+
+@contextmanager
+def noted_interrupts() -> Iterator[list[int]]:
+    """While entered, SIGINT adds to the list and raises `KeyboardInterrupt`, which code in C may turn into any error."""
+    found: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        found.append(number)
+        raise KeyboardInterrupt
+
+    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not is_default or threading.current_thread() is not threading.main_thread():
+        yield found
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield found
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def report_error(error: BaseException, is_interrupted: bool) -> int:
+    """Print one line about what ended a command, and return its exit status. is_interrupted: by SIGINT, before."""
+    known = error if isinstance(error, ConfigError | KeyboardInterrupt) else error_to_failure(error)
+    if known is None and is_interrupted:
+        known = KeyboardInterrupt()
+    line = "interrupted" if isinstance(known, KeyboardInterrupt) else str(known or describe_fault(error))
+    if problem := find_output_problem(error):
+        discard_output()
+        line = f"standard output cannot be written: {problem}"
+    if rank := get_rank():
+        line = f"process {rank}: {line}"
+    with suppress(OSError):  # The terminal may be gone.
+        print(f"sota-exp: {shorten_middle(make_printable(line), LONGEST_LINE)}", file=sys.stderr)
+    return get_exit_status(known or RunFailed())
 
 
 def discard_output() -> None:

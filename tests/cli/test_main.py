@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -530,6 +531,21 @@ def test_an_output_that_cannot_be_written_is_told(redirection, status, said):
     command = f"{sys.executable} -m sota_exp techniques loss {redirection}"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stdout, done.stderr) == (status, "", said)
+
+
+def test_an_interrupt_that_code_in_c_turns_into_another_error_is_no_fault(monkeypatch, capfd):
+    """As `torch.asarray` in safetensors did, in one of 300 kills."""
+
+    def interrupted(arguments):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise ValueError("could not determine the shape") from None
+
+    monkeypatch.setattr("sota_exp.cli.main.load_command", lambda name: interrupted)
+    assert run_command_line(["train"]) == 130
+    assert capfd.readouterr().err == "sota-exp: interrupted\n"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_an_error_that_is_among_its_own_causes_has_a_first_one():
