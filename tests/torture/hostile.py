@@ -31,7 +31,7 @@ from tests.torture.canary import CANARY, find_in_files
 from tests.torture.hostile_cases import CASES
 
 #: Seconds after which a command hangs.
-PATIENCE = 20
+PATIENCE = 60
 
 #: A module on Python's path, which only the user may have imported.
 EVIL_MODULE = "from pathlib import Path\nPath({marker!r}).touch()\n"
