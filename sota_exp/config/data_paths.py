@@ -20,6 +20,9 @@ FILE_PATHS = (
     ("supervision", "labelled_file"),
 )
 
+#: Keys of names with `*` and `{000..146}`, which Hydra would read as something else.
+PATTERNS = (("data", "train"), ("data", "val"), ("data", "test"))
+
 #: Values of these keys that are no paths.
 NOT_PATHS = ("", "???", "lexical", "natural")
 
@@ -33,6 +36,7 @@ IMAGENET_LAYOUT = (
 REQUIRED = {
     "image_folder": {"root": "a folder with one folder of images per class, or with train, val and test of such"},
     "imagenet": {"root": IMAGENET_LAYOUT},
+    "webdataset": {"root": "a folder with tar archives, or an address such as https://…"},
     "csv": {
         "root": "the folder that the paths of the CSV file are relative to, and do not leave",
         "path": "a CSV file",
@@ -56,6 +60,11 @@ def expand_home(*parts: str | Path) -> Path:
     return Path(os.path.expanduser(Path(*parts)))
 
 
+def is_address(path: str | Path) -> bool:
+    """Whether a path is an address, such as https://host/images: no file of this machine."""
+    return "://" in str(path)
+
+
 def make_paths_absolute(values: dict[str, Any]) -> None:
     """Replace relative paths of data and weights in the values of a run by absolute ones, in place."""
     for keys in (*DATA_PATHS, *FILE_PATHS):
@@ -66,6 +75,7 @@ def make_paths_absolute(values: dict[str, Any]) -> None:
         if (
             isinstance(path, str)
             and path not in NOT_PATHS
+            and not is_address(path)
             and (keys in DATA_PATHS or os.path.exists(os.path.expanduser(path)))
         ):
             node[keys[-1]] = os.path.abspath(os.path.expanduser(path))
@@ -104,7 +114,9 @@ def require_path(key: str, path: object, legal: str, is_folder: bool) -> None:
     Raises:
         ConfigError: it is not; the message says what is wrong and has the absolute path.
     """
-    if isinstance(path, str) and (problem := find_path_problem(expand_home(path), is_folder)):
+    if not isinstance(path, str) or is_address(path):
+        return
+    if problem := find_path_problem(expand_home(path), is_folder):
         shown = os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path
         raise ConfigError(f"{key}={shown} is not legal: {problem}; give {legal}: {key}=…")
 
@@ -175,7 +187,7 @@ def quote_paths(arguments: list[str]) -> list[str]:
 
     A folder may be called `photos, old (2)` or `[new]`, which Hydra would read as several values, a call or a list.
     """
-    keys = {f"{'.'.join(key)}=" for key in (*DATA_PATHS, *FILE_PATHS)}
+    keys = {f"{'.'.join(key)}=" for key in (*DATA_PATHS, *FILE_PATHS, *PATTERNS)}
     found = []
     for word in arguments:
         key, sign, path = word.partition("=")

@@ -21,7 +21,10 @@ NUMERICS_VERSION = 7
 GROUPS_NOT_HASHED = ("tracking", "runtime", "recipe", "scale", "evaluation")
 
 #: Keys of `data` with the location of its files; the digest of the data set covers their content.
-DATA_LOCATION_KEYS = ("root", "layout", "class_order", "cache", "path", "store_gigabytes")
+DATA_LOCATION_KEYS = (
+    *("root", "layout", "class_order", "cache", "path", "store_gigabytes", "digest"),
+    *("train", "val", "test", "label"),
+)
 
 #: Keys of stages with the path of a file; its content is hashed instead.
 FILE_PATH_KEYS = ("path", "store", "labelled_file")

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from sota_exp.config.data_paths import expand_home, find_path_problem
 from sota_exp.config.values import join_first
-from sota_exp.data.decode import ImageFile
 from sota_exp.data.folders import SPLIT_COLUMN, SPLIT_NAMES, find_split
 from sota_exp.data.image_files import FileList, FileSource
+from sota_exp.data.listing import ImageFile, Listing, ListingWriter
+from sota_exp.data.listing_state import read_state
+from sota_exp.data.shared_listing import share_listing
 from sota_exp.stages.stage import InvalidValue, added_field
 
 #: Number of wrong lines that an error lists, and of columns that a message names.
@@ -72,7 +74,7 @@ def check_split_column(table: Path, rows: Sequence[Mapping[str, str]], column: s
         log.info("%s: columns that are not read: %s", table, join_first(others, MAX_LISTED))
 
 
-def find_rows(table: Path, root: Path, column: str | None = "split") -> list[ImageFile]:
+def find_rows(table: Path, root: Path, column: str | None = "split") -> Listing:
     """The images that a CSV file lists, its paths below `root`: relative to it, or absolute. column: of the splits.
 
     Raises:
@@ -103,7 +105,12 @@ def find_rows(table: Path, root: Path, column: str | None = "split") -> list[Ima
         raise InvalidValue(
             "path", table, f"an image, a label and a split on every line, but {'; '.join(wrong[:MAX_LISTED])}{more}"
         )
-    return [image for _, image in found.values()]
+    listed, images = ListingWriter(root), [image for _, image in found.values()]
+    paths = [str(image.path) for image in images]
+    names = [path.removeprefix(f"{str(root).rstrip('/')}/") for path in paths]
+    classes, splits = [image.class_name for image in images], [image.split for image in images]
+    listed.add(names, [read_state(path) for path in paths], classes, splits)
+    return listed.finish()
 
 
 def find_error(row: dict[str, str], path: Path) -> str:
@@ -134,4 +141,6 @@ class CsvTable(FileSource):
     def list_files(self) -> FileList:
         table = expand_home(self.path)
         root = expand_home(self.root) if self.root else table.parent
-        return FileList(root, find_rows(table, root, self.split_column and self.split_column.lower()), "path")
+        column = self.split_column and self.split_column.lower()
+        request = ["csv", str(table.absolute()), str(root.absolute()), column]
+        return FileList(root, share_listing(self.cache, request, lambda: find_rows(table, root, column)), "path")

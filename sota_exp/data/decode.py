@@ -23,6 +23,7 @@ from sota_exp.data.deep_pixels import (
     read_white_or_peak,
     scale_to_eight_bits,
 )
+from sota_exp.data.members import Member
 from sota_exp.data.open_image import explain_error, open_image
 from sota_exp.data.store_writer import UnreadableImage
 
@@ -34,14 +35,6 @@ STREAM_DIGEST = 1
 
 #: What Pillow raises for files that are not images, or that it refuses to decode.
 DECODE_ERRORS = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-
-
-class ImageFile(NamedTuple):
-    """An image file, the name of its class, and its split (TRAIN, VAL or TEST)."""
-
-    path: Path
-    class_name: str
-    split: int
 
 
 #: What a user should know of how images were read: a warning with their number and the first of them. Of 16-bit values
@@ -67,12 +60,12 @@ class Decoded(NamedTuple):
     remarks: tuple[str, ...]
 
 
-def decode_image(path: Path, step: int = 1, white: int | None = None) -> Tensor:
+def decode_image(path: Path | Member, step: int = 1, white: int | None = None) -> Tensor:
     """The image in a file, see `decode_file`: uint8 [3, H, W]."""
     return decode_file(path, step, white).pixels
 
 
-def decode_file(path: Path, step: int = 1, white: int | None = None) -> Decoded:
+def decode_file(path: Path | Member, step: int = 1, white: int | None = None) -> Decoded:
     """The image in a file, upright; of an animation the first frame.
 
     step: 1, 2, 4 or 8; a JPEG is decoded at 1/step of its size, rounded up, other formats at full size.
@@ -98,9 +91,9 @@ def choose_step(factor: float) -> int:
     return max(step for step in (1, 2, 4, 8) if step <= max(factor, 1))
 
 
-def make_unreadable(path: Path, error: Exception) -> UnreadableImage:
-    """The error about a file that Pillow cannot read, with the reason in plain words; error: Pillow's."""
-    if problem := find_path_problem(path, is_folder=False):
+def make_unreadable(path: Path | Member, error: Exception) -> UnreadableImage:
+    """The error about a file or member that Pillow cannot read, with the reason in plain words; error: Pillow's."""
+    if not isinstance(path, Member) and (problem := find_path_problem(path, is_folder=False)):
         return UnreadableImage(path, f"it {problem.removeprefix(f'{path.absolute()} ')}")
     if isinstance(error, UnidentifiedImageError):
         return UnreadableImage(path, "its content is in no image format that Pillow reads")
@@ -209,7 +202,7 @@ def read_white(remarks: Iterable[str]) -> int | None:
     return next((int(remark.partition("-")[2]) for remark in remarks if remark.startswith(f"{DEEP}-")), None)
 
 
-def read_peak(path: Path) -> int | None:
+def read_peak(path: Path | Member) -> int | None:
     """The largest value of a 16-bit image whose header does not say the value of white; None for all other files."""
     try:
         with open_image(path) as image:

@@ -7,9 +7,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 
+from sota_exp.data.listing_state import FileState, read_state
 from sota_exp.data.open_image import FORMATS_NOT_DECODED
 from sota_exp.data.store_writer import TEST, TRAIN, VAL
 
@@ -110,27 +112,62 @@ def has_images(folder: Path) -> bool:
     return any(is_image(path.name) for path in folder.iterdir())
 
 
+class FoundFiles(NamedTuple):
+    """The image files below a folder, in order; ending → number of others; whether links lie there."""
+
+    paths: list[str]
+    states: list[FileState]
+    others: Counter[str]
+    has_links: bool
+
+
 def find_image_files(folder: Path) -> tuple[list[Path], Counter[str]]:
-    """The image files in a folder and all below it, sorted by path, and ending → number of other files; none hidden.
+    """The image files in a folder and all below it, sorted by path, and ending → number of other files; none hidden."""
+    found = scan_image_files(folder)
+    return list(map(Path, found.paths)), found.others
+
+
+def scan_image_files(folder: Path) -> FoundFiles:
+    """All image files in a folder and below it; none hidden.
 
     Links to folders are followed, but for those to a folder above them or to one that is read already, which are
     logged.
     """
-    found: list[Path] = []
+    found: list[tuple[str, FileState]] = []
     others: Counter[str] = Counter()
     walked: set[str] = set()
-    waiting = [folder]  # links, until all folders proper are read
+    waiting = [str(folder)]  # links, until all folders proper are read
+    has_links = folder.is_symlink()
     for place in waiting:
-        if place != folder and is_link_back(place, walked):
+        if place != str(folder) and is_link_back(Path(place), walked):
             continue
-        for parent, folders, names in os.walk(place):
+        inner = [place]
+        while inner:
+            folders: list[str] = []
+            parent = inner.pop()
             walked.add(os.path.realpath(parent))
-            below = [Path(parent, name) for name in sorted(folders) if is_shown(name)]  # not .ipynb_checkpoints
-            waiting += [path for path in below if path.is_symlink()]
-            folders[:] = [path.name for path in below if os.path.realpath(path) not in walked]
-            found += [Path(parent, name) for name in names if is_image(name)]
-            others.update(get_ending(name) for name in names if not is_image(name) and not name.startswith("."))
-    return sorted(found), others
+            for entry in scan_folder(parent):
+                name, is_link = entry.name, entry.is_symlink()
+                is_dir = os.path.isdir(entry) if is_link else entry.is_dir()
+                has_links |= is_link
+                if is_dir and is_shown(name):  # not .ipynb_checkpoints
+                    (waiting if is_link else folders).append(entry.path)
+                elif not is_dir and is_image(name):
+                    found.append((entry.path, read_state(entry)))
+                elif not is_dir and not name.startswith("."):
+                    others[get_ending(name)] += 1
+            inner += [path for path in sorted(folders, reverse=True) if os.path.realpath(path) not in walked]
+    found.sort(key=lambda item: item[0].replace("/", "\0"))
+    return FoundFiles([path for path, _ in found], [state for _, state in found], others, has_links)
+
+
+def scan_folder(folder: str) -> list[os.DirEntry[str]]:
+    """What lies in a folder, sorted by name; nothing where it cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        return []
 
 
 def is_link_back(link: Path, walked: set[str]) -> bool:

@@ -1,12 +1,12 @@
 """Data sets of image files, shared by all sources that list such files: folders, a CSV file, ImageNet's layout."""
 
 import hashlib
+import itertools
 import json
 import logging
-import os
 import unicodedata
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,6 @@ from sota_exp.data.class_order import order_classes
 from sota_exp.data.decode import (
     DECODE_ERRORS,
     DECODING,
-    ImageFile,
     decode_file,
     decode_image,
     decode_upright,
@@ -32,9 +31,12 @@ from sota_exp.data.decode import (
     read_peak,
 )
 from sota_exp.data.deep_pixels import find_set_white
+from sota_exp.data.listing import ROWS_AT_ONCE, ImageFile, Listing, Names, iterate_rows
+from sota_exp.data.members import Member
 from sota_exp.data.open_image import explain_error
 from sota_exp.data.read_files import map_in_threads, read_all
 from sota_exp.data.resize import compute_resized_shape, interpolate
+from sota_exp.data.shared_listing import LARGE
 from sota_exp.data.store import open_data_set, use_given_splits
 from sota_exp.data.store_writer import (
     TRAIN,
@@ -47,22 +49,22 @@ from sota_exp.data.store_writer import (
 from sota_exp.data.streaming import estimate_decoded_bytes, open_streamed_data_set
 from sota_exp.errors import RunFailed
 from sota_exp.stages.data import DataSet, DataSource
-from sota_exp.stages.stage import InvalidValue, Legal, NonNegative, Pixels, added_field
+from sota_exp.stages.stage import InvalidValue, Legal, NonNegative, Pixels, added_field, one_of
 
 log = logging.getLogger(__name__)
 
 
-def check_classes(found: list[ImageFile], name: str, value: object) -> None:
+def check_classes(found: Listing, name: str, value: object) -> None:
     """Check that train has at least two classes, and the other splits no others; name, value: the field, for the error.
 
     Raises:
         InvalidValue: they do not.
     """
-    known = {image.class_name for image in found if image.split == TRAIN}
+    known = found.find_classes(TRAIN)
     if len(known) < 2:
         only = f"only {quote_first(known)}" if known else "none"
         raise InvalidValue(name, value, f"at least two classes with training images; {only} was found")
-    if unknown := {image.class_name for image in found} - known:
+    if unknown := found.find_classes() - known:
         raise InvalidValue(name, value, f"classes that occur in train, which has no {quote_first(sorted(unknown))}")
 
 
@@ -80,23 +82,20 @@ def check_splits(data: DataSet, name: str, value: object) -> DataSet:
     return data
 
 
-def hash_listing(
-    root: Path, found: list[ImageFile], classes: list[str], max_side: int | None, white: int | None = None
-) -> str:
-    """A hash of what is decoded (paths relative to `root`, sizes, modification times, classes, splits) and how.
+def hash_listing(found: Listing, classes: list[str], max_side: int | None, white: int | None = None) -> str:
+    """A hash of what is decoded (paths relative to the root, sizes, modification times, classes, splits) and how.
 
     classes: as they are shown, in order. A file that cannot be reached is reported when it is decoded.
     """
-    rows = []
-    for path, class_name, split in sorted(found):
-        try:
-            state = path.stat()
-            found_state = state.st_size, state.st_mtime_ns
-        except OSError:
-            found_state = 0, 0
-        rows.append((os.path.relpath(path, root), *found_state, class_name, split))
-    text = json.dumps([DECODING, max_side, white, rows, classes])
-    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+    head, tail = json.dumps([DECODING, max_side, white, [], classes]).split("[]", 1)
+    content = hashlib.blake2b(f"{head}[".encode(), digest_size=12)
+    rows = iterate_rows(found)
+    comma = ""
+    while some := list(itertools.islice(rows, ROWS_AT_ONCE)):
+        content.update(f"{comma}{json.dumps(some)[1:-1]}".encode())
+        comma = ", "
+    content.update(f"]{tail}".encode())
+    return content.hexdigest()
 
 
 def shrink(image: Tensor, max_side: int | None) -> Tensor:
@@ -113,7 +112,7 @@ def to_stored_pixels(image: Tensor, max_side: int | None) -> np.ndarray:
     return shrink(image, max_side).permute(1, 2, 0).numpy()
 
 
-def read_stored(path: Path, white: int | None, max_side: int | None) -> np.ndarray:
+def read_stored(path: Path | Member, white: int | None, max_side: int | None) -> np.ndarray:
     """The pixels of an image file as in a store, uint8 [H, W, 3], with its shorter side at most `max_side` pixels."""
     return to_stored_pixels(decode_image(path, white=white), max_side)
 
@@ -139,17 +138,8 @@ def decode_split(
     return map_in_threads(decode, range(num))
 
 
-def _decode_sample(
-    item: tuple[ImageFile, int | None], labels: dict[str, int], max_side: int | None, white: int | None
-) -> Sample:
-    image, peak = item
-    decoded, digest = decode_file(image.path, white=white), shorten_digest(hash_file(image.path))
-    pixels, remarks = to_stored_pixels(decoded.pixels, max_side), find_depth_remarks(peak, white)
-    return Sample(pixels, labels[image.class_name], image.split, digest, (*remarks, *decoded.remarks))
-
-
 def decode_samples(
-    found: list[ImageFile], classes: list[str], max_side: int | None, white: int | None = None
+    found: Sequence[ImageFile], classes: list[str], max_side: int | None, white: int | None = None
 ) -> Iterator[Sample]:
     """The decoded images. white: of 16-bit values whose header does not say it; None: by the values of all of them.
 
@@ -157,17 +147,24 @@ def decode_samples(
         RunFailed: files cannot be decoded; see `read_all`.
     """
     labels = {name: label for label, name in enumerate(classes)}
-    peaks = [None] * len(found) if white else list(map_in_threads(read_peak, [image.path for image in found]))
+    each = range(len(found))
+    peaks = [None] * len(found) if white else list(map_in_threads(lambda index: read_peak(found[index].path), each))
     used = white or find_set_white(peaks)
-    decode = partial(_decode_sample, labels=labels, max_side=max_side, white=used)
-    return read_all(decode, list(zip(found, peaks, strict=True)))
+
+    def decode(index: int) -> Sample:
+        image, remarks = found[index], find_depth_remarks(peaks[index], used)
+        decoded, digest = decode_file(image.path, white=used), shorten_digest(hash_file(image.path))
+        pixels = to_stored_pixels(decoded.pixels, max_side)
+        return Sample(pixels, labels[image.class_name], image.split, digest, (*remarks, *decoded.remarks))
+
+    return read_all(decode, each)
 
 
 class FileList(NamedTuple):
     """The image files below `root` in order; `field` of the source led there; names: class in the files → to show."""
 
-    root: Path
-    found: list[ImageFile]
+    root: Path | str
+    found: Listing
     field: str
     names: Callable[[str], str] = str
 
@@ -178,7 +175,7 @@ def unite_spellings(files: FileList) -> FileList:
     macOS decomposes the names of files: é becomes e and an accent.
     """
     spelt: dict[str, list[str]] = {}
-    for name in sorted({image.class_name for image in files.found}):
+    for name in sorted(files.found.find_classes()):
         spelt.setdefault(unicodedata.normalize("NFC", name), []).append(name)
     warn_of_equal_letters(files.root, list(spelt))
     twice = {composed: names for composed, names in spelt.items() if len(names) > 1}
@@ -191,11 +188,10 @@ def unite_spellings(files: FileList) -> FileList:
         "is" if len(twice) == 1 else "are",
     )
     united = {name: composed for composed, names in twice.items() for name in names}
-    found = [image._replace(class_name=united.get(image.class_name, image.class_name)) for image in files.found]
-    return files._replace(found=found)
+    return files._replace(found=files.found.rename_classes(united))
 
 
-def warn_of_equal_letters(root: Path, classes: list[str]) -> None:
+def warn_of_equal_letters(root: Path | str, classes: list[str]) -> None:
     """Say which classes have names that differ in capitals alone: they stay two classes."""
     alike: dict[str, list[str]] = {}
     for name in classes:
@@ -212,6 +208,8 @@ class FileSource(DataSource):
     class_order: of the network's outputs, see `order_classes`.
     white: the value of white of 16-bit files whose header does not say it, 255 to 65535; None: 2^b − 1 with the fewest
     bits b that all of them need.
+    digest: of a streamed set, by which it is known: of all contents (full), or of all names and sizes and a sample of
+    contents (sampled, and auto from `LARGE` images on).
     """
 
     max_side: Pixels | None
@@ -222,6 +220,7 @@ class FileSource(DataSource):
     white: Annotated[int, Legal(lambda value: 255 <= value <= 65535, "a value of white from 255 to 65535")] | None = (
         added_field(None)
     )
+    digest: Annotated[str, one_of("auto", "sampled", "full")] = added_field("auto")
 
     @abstractmethod
     def list_files(self) -> FileList:
@@ -237,7 +236,7 @@ class FileSource(DataSource):
         files = unite_spellings(self.list_files())
         # With fractions, a set of train alone opens whatever its own are; nothing of what is split off remains.
         data = open_file_data_set(replace(self, val_fraction=0.1, test_fraction=0.1), files)
-        return use_given_splits(data, np.array([image.split for image in files.found]))
+        return use_given_splits(data, files.found.rows["split"])
 
 
 def open_file_data_set(source: FileSource, files: FileList) -> DataSet:
@@ -248,12 +247,12 @@ def open_file_data_set(source: FileSource, files: FileList) -> DataSet:
     """
     root, found, field, names = files
     max_side, store_gigabytes, white = source.max_side, source.store_gigabytes, source.white
-    classes = order_classes({image.class_name for image in found}, source.class_order)
+    classes = order_classes(found.find_classes(), source.class_order)
     shown = {name: make_printable(names(name)) for name in classes}
     if len(set(shown.values())) < len(classes):
         raise InvalidValue(field, vars(source)[field], "classes whose names differ in more than control characters")
-    image_names = tuple(name_file(image.path, root) for image in found)
-    key = f"files-{hash_listing(root, found, list(shown.values()), max_side, white)}"
+    image_names = Names(found)
+    key = f"files-{hash_listing(found, list(shown.values()), max_side, white)}"
     if store_gigabytes is not None and (size := estimate_decoded_bytes(found, max_side) / 1e9) > store_gigabytes:
         log.warning(
             "%s is streamed: decoded it would take %.3g GB, more than data.store_gigabytes=%g. Its images are decoded "
@@ -262,8 +261,9 @@ def open_file_data_set(source: FileSource, files: FileList) -> DataSet:
             size,
             store_gigabytes,
         )
+        is_sampled = source.digest == "sampled" or (source.digest == "auto" and len(found) >= LARGE)
         stored = partial(read_stored, max_side=max_side)
-        data = open_streamed_data_set(source, white, found, classes, key, shown.__getitem__, stored, image_names)
+        data = open_streamed_data_set(source, white, found, classes, key, shown.__getitem__, stored, is_sampled)
     else:
 
         def build() -> StoreContents:
@@ -271,8 +271,3 @@ def open_file_data_set(source: FileSource, files: FileList) -> DataSet:
 
         data = open_data_set(source, key, build, image_names.__getitem__)
     return replace(data, names=image_names)
-
-
-def name_file(path: Path, root: Path) -> str:
-    """The path relative to `root` if it is below it, else the whole path."""
-    return str(path.relative_to(root) if path.is_relative_to(root) else path)

@@ -9,12 +9,9 @@ from typing import Annotated
 
 from sota_exp.config.data_paths import expand_home, find_path_problem
 from sota_exp.config.values import join_first
-from sota_exp.data.decode import ImageFile
 from sota_exp.data.folders import (
     are_almost_splits,
     describe_endings,
-    find_image_files,
-    find_real_places,
     find_split,
     find_split_words,
     find_splits,
@@ -22,8 +19,13 @@ from sota_exp.data.folders import (
     is_image,
     leads_above,
     list_subfolders,
+    scan_image_files,
 )
 from sota_exp.data.image_files import FileList, FileSource
+from sota_exp.data.linked_copies import drop_linked_copies, has_links_between
+from sota_exp.data.listing import Listing, ListingWriter
+from sota_exp.data.read_files import Progress
+from sota_exp.data.shared_listing import share_listing
 from sota_exp.data.store_writer import TEST, TRAIN, VAL
 from sota_exp.stages.stage import InvalidValue, added_field, one_of
 
@@ -39,7 +41,7 @@ OTHERWISE = "data.layout=classes takes every folder in it as a class"
 log = logging.getLogger(__name__)
 
 
-def find_folder_images(root: Path, layout: str = "auto") -> list[ImageFile]:
+def find_folder_images(root: Path, layout: str = "auto") -> Listing:
     """Every image under `root`, sorted by split, class and path. layout: as the field of `ImageFolder`.
 
     Raises:
@@ -179,7 +181,7 @@ def is_val_or_test(folder: Path) -> bool:
     return find_split(folder.name) in (VAL, TEST)
 
 
-def list_split_images(root: Path, folders: dict[int, Path]) -> list[ImageFile]:
+def list_split_images(root: Path, folders: dict[int, Path]) -> Listing:
     """Every image in the class folders of the splits (split → folder below `root`), sorted by split, class and path.
 
     What is left out is counted in warnings: files whose ending Pillow does not know, and all outside of class folders.
@@ -188,8 +190,9 @@ def list_split_images(root: Path, folders: dict[int, Path]) -> list[ImageFile]:
         InvalidValue: nothing is left of a class: its folder has other files alone, is a link to nothing or to
             a folder above it or to other classes, or, in train, has no files.
     """
-    listed: list[ImageFile] = []
+    listed, start, progress = ListingWriter(root), len(str(Path(root, "x"))) - 1, Progress(f"{root}: listed")
     left_out: dict[str, Counter[str]] = {}
+    has_links = has_links_between(root, folders.values())
     warn_of_stray_files(root, folders.values())
     for split, split_folder in sorted(folders.items()):
         for link in filter(Path.is_symlink, split_folder.iterdir()):
@@ -199,60 +202,30 @@ def list_split_images(root: Path, folders: dict[int, Path]) -> list[ImageFile]:
                 legal = f"a folder of classes, but {link} is a link to {link.resolve()}, a folder above it; remove it"
                 raise InvalidValue("root", root, legal)
         for folder in list_subfolders(split_folder):
-            found, others = find_image_files(folder)
-            if not found and (others or split == TRAIN):
-                unread = f"only {describe_endings(others)}, which Pillow does not read; convert them, or"
-                problem = unread if others else "no files; put images into it, or"
+            found = scan_image_files(folder)
+            if not found.paths and (found.others or split == TRAIN):
+                unread = f"only {describe_endings(found.others)}, which Pillow does not read; convert them, or"
+                problem = unread if found.others else "no files; put images into it, or"
                 legal = f"a folder of classes with images, but {folder} has {problem} remove the folder"
                 raise InvalidValue("root", root, legal)
-            listed += [ImageFile(path, folder.name, split) for path in found]
-            if others:
-                left_out.setdefault(folder.name, Counter()).update(others)
-    for split in sorted(folders.keys() - {image.split for image in listed}):
+            names = [path[start:] for path in found.paths]
+            listed.add(names, found.states, [folder.name] * len(names), split)
+            has_links |= found.has_links
+            progress.add(len(names))
+            if found.others:
+                left_out.setdefault(folder.name, Counter()).update(found.others)
+    for split in sorted(folders.keys() - listed.splits):
         log.warning(
             "%s: no image lies in the class folders of %s; it is as if there were none", root, folders[split].name
         )
-    listed = drop_linked_copies(root, listed, folders)
+    listing = drop_linked_copies(root, listed.finish(), folders) if has_links else listed.finish()
     if left_out:
         num = sum(sum(others.values()) for others in left_out.values())
         named = "; ".join(f"{name}: {describe_endings(left_out[name])}" for name in sorted(left_out)[:MAX_NAMED])
         more = f"; {len(left_out) - MAX_NAMED} more classes" if len(left_out) > MAX_NAMED else ""
         are = "file is" if num == 1 else "files are"
         log.warning("%s: %d %s left out, by their endings not images for Pillow: %s%s", root, num, are, named, more)
-    return listed
-
-
-def drop_linked_copies(root: Path, listed: Sequence[ImageFile], folders: Mapping[int, Path]) -> list[ImageFile]:
-    """The images without those that a link leads to and that are in another class or split, which are told.
-
-    folders: split → its folder. An image proper goes before a link, and of two links the first one stays.
-
-    Raises:
-        InvalidValue: nothing else is in a class folder.
-    """
-    places = find_real_places(root, [image.path for image in listed])
-    owners: dict[str, ImageFile] = {}
-    for image, (real, _) in sorted(zip(listed, places, strict=True), key=lambda item: item[1][1]):
-        owners.setdefault(real, image)
-    pairs = [(image, owners[real]) for image, (real, _) in zip(listed, places, strict=True)]
-    kept = [image for image, owner in pairs if image[1:] == owner[1:]]
-    copies = [(image, owner) for image, owner in pairs if image[1:] != owner[1:]]
-    left = {image[1:] for image in kept}
-    for image, owner in copies:
-        if image[1:] not in left:
-            folder, other = (folders[each.split] / each.class_name for each in (image, owner))
-            legal = f"a folder of classes, but the images of {folder} are links to those of {other}; remove the links"
-            raise InvalidValue("root", root, legal)
-    if copies:
-        image, owner = copies[0]
-        log.warning(
-            "%s: links to images that are in another class or split already are left out: %d, such as %s, which is %s",
-            root,
-            len(copies),
-            image.path,
-            owner.path,
-        )
-    return kept
+    return listing
 
 
 def warn_of_stray_files(root: Path, folders: Iterable[Path]) -> None:
@@ -295,4 +268,6 @@ class ImageFolder(FileSource):
 
     def list_files(self) -> FileList:
         root = expand_home(self.root)
-        return FileList(root, find_folder_images(root, self.layout), "root")
+        request = ["image_folder", str(root.absolute()), self.layout]
+        found = share_listing(self.cache, request, lambda: find_folder_images(root, self.layout))
+        return FileList(root, found, "root")

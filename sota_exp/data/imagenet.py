@@ -10,9 +10,10 @@ from pathlib import Path
 from timm.data import ImageNetInfo
 
 from sota_exp.config.data_paths import IMAGENET_LAYOUT, expand_home
-from sota_exp.data.decode import ImageFile
 from sota_exp.data.image_files import FileList, FileSource
 from sota_exp.data.image_folder import find_split_folders, list_split_images
+from sota_exp.data.listing import Listing
+from sota_exp.data.shared_listing import share_listing
 from sota_exp.data.store_writer import TEST, TRAIN, VAL
 from sota_exp.stages.data import DataSet
 from sota_exp.stages.stage import InvalidValue
@@ -26,7 +27,7 @@ def get_class_names() -> dict[str, str]:
     return {name: word if count[word] == 1 else f"{word} ({name})" for name, word in words.items()}
 
 
-def find_imagenet(root: Path) -> list[ImageFile]:
+def find_imagenet(root: Path) -> Listing:
     """Every image of both splits, or of the test split alone, which is the folder `val`.
 
     Raises:
@@ -34,7 +35,7 @@ def find_imagenet(root: Path) -> list[ImageFile]:
     """
     folders = find_split_folders(root, splits=(TRAIN, VAL)) if root.is_dir() else {}
     found = list_split_images(root, {TEST if split == VAL else split: folder for split, folder in folders.items()})
-    if not any(image.split == TEST for image in found):
+    if not (found.rows["split"] == TEST).any():
         raise InvalidValue("root", root, IMAGENET_LAYOUT)
     return found
 
@@ -52,4 +53,5 @@ class ImageNet(FileSource):
 
     def list_files(self) -> FileList:
         root, names = expand_home(self.root), get_class_names()
-        return FileList(root, find_imagenet(root), "root", lambda name: names.get(name, name))
+        found = share_listing(self.cache, ["imagenet", str(root.absolute())], lambda: find_imagenet(root))
+        return FileList(root, found, "root", lambda name: names.get(name, name))

@@ -13,6 +13,7 @@ from typing import IO
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
+from sota_exp.data.members import Member, open_bytes
 from sota_exp.errors import ConfigError
 
 #: The environment variable with the most pixels that an image may have, and its default, which is Pillow's own.
@@ -44,13 +45,13 @@ def list_formats() -> tuple[str, ...]:
     return tuple(name for name in Image.ID if name not in FORMATS_NOT_DECODED)
 
 
-def open_image(file: Path | IO[bytes]) -> ImageFile:
-    """The image in a file, not decoded yet.
+def open_image(file: Path | Member | IO[bytes]) -> ImageFile:
+    """The image in a file, or in one that is in another, not decoded yet.
 
     Raises:
         OSError, ValueError, SyntaxError, DecompressionBombError: as `PIL.Image.open`.
     """
-    return Image.open(file, formats=list_formats())
+    return Image.open(open_bytes(file) if isinstance(file, Member) else file, formats=list_formats())
 
 
 def explain_error(error: Exception) -> str:

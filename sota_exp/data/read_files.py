@@ -1,6 +1,7 @@
 """Reads many images in threads. All that cannot be read are named at once, so that they can be repaired at once."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -13,8 +14,34 @@ log = logging.getLogger(__name__)
 # Number of decoded images in memory at once: 16 of 24 megapixels take a gigabyte.
 MAX_DECODED = 16
 
+#: Seconds between two lines about how far a long reading is.
+SAY_EVERY = 10.0
+
 In = TypeVar("In")
 Out = TypeVar("Out")
+
+
+class Progress:
+    """Says in the log how many images were read so far; nothing of a reading that takes seconds."""
+
+    def __init__(self, words: str, total: int | None = None) -> None:
+        """words: what is done, before the number. total: of how many images, if that is known."""
+        self.words, self.total = words, total
+        self.began = self.said = time.monotonic()
+        self.num = 0
+
+    def add(self, num: int) -> None:
+        """Count further images."""
+        self.num += num
+        now = time.monotonic()
+        if now - self.said < SAY_EVERY:
+            return
+        self.said = now
+        if self.total is None:
+            log.info("%s %s images", self.words, f"{self.num:,}")
+            return
+        minutes = (now - self.began) / self.num * (self.total - self.num) / 60
+        log.info("%s %s of %s images, %.1f minutes left", self.words, f"{self.num:,}", f"{self.total:,}", minutes)
 
 
 def map_in_threads(function: Callable[[In], Out], items: Sequence[In]) -> Iterator[Out]:
@@ -25,7 +52,7 @@ def map_in_threads(function: Callable[[In], Out], items: Sequence[In]) -> Iterat
 
 
 def read_all(read: Callable[[In], Out], items: Sequence[In]) -> Iterator[Out]:
-    """`read` of every item, as `map_in_threads`. Of several unreadable files, each is logged.
+    """`read` of every item, as `map_in_threads`. Of several unreadable files, each is logged; so is how far it is.
 
     Raises:
         UnreadableImage: at the end, if one file cannot be read.
@@ -39,7 +66,9 @@ def read_all(read: Callable[[In], Out], items: Sequence[In]) -> Iterator[Out]:
             return error
 
     unreadable: list[UnreadableImage] = []
+    progress = Progress("read", len(items))
     for found in map_in_threads(attempt, items):
+        progress.add(1)
         if isinstance(found, UnreadableImage):
             unreadable.append(found)
         else:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from filelock import FileLock, Timeout
 
+from sota_exp.data.members import Member, open_bytes
 from sota_exp.data.normalization import sum_pixels
 from sota_exp.errors import RunFailed
 from sota_exp.runs.atomic import DEAD_AFTER
@@ -24,11 +25,11 @@ TRAIN, VAL, TEST = 0, 1, 2
 class UnreadableImage(RunFailed):
     """An image file that cannot be decoded; the message names it."""
 
-    def __init__(self, path: Path, reason: str) -> None:
+    def __init__(self, path: Path | Member, reason: str) -> None:
         super().__init__(f"{path} can't be read as an image: {reason}")
         self.path, self.reason = path, reason
 
-    def __reduce__(self) -> tuple[type, tuple[Path, str]]:
+    def __reduce__(self) -> tuple[type, tuple[Path | Member, str]]:
         return type(self), (self.path, self.reason)
 
 
@@ -102,9 +103,9 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def hash_file(path: Path) -> str:
+def hash_file(path: Path | Member) -> str:
     """A hexadecimal digest of the content of a file."""
-    with open(path, "rb") as file:
+    with open_bytes(path) as file:
         return hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=16)).hexdigest()
 
 

@@ -1,8 +1,7 @@
 """Image files that are decoded for every crop: for data sets whose decoded images would take too much disk space.
 
-The size in pixels (upright) and a hash of every file are read once, in threads, and cached on disk. For a small crop, a
-JPEG is decoded at 1/2, 1/4 or 1/8 of its size, never below that of the crop: libjpeg then skips the high frequencies,
-which takes a fraction of the time.
+What must be known of the files is read once, see `stream_index`. For a small crop, a JPEG is decoded at 1/2, 1/4 or 1/8
+of its size, never below that of the crop: libjpeg then skips the high frequencies, which takes a fraction of the time.
 """
 
 import copy
@@ -12,32 +11,21 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 from torch import Tensor
 
 from sota_exp.config.data_paths import expand_home
-from sota_exp.data.decode import (
-    DECODE_ERRORS,
-    STREAM_DIGEST,
-    WHITE_BY_KEY,
-    ImageFile,
-    choose_step,
-    decode_image,
-    describe_reading,
-    describe_remark,
-    find_depth_remarks,
-    make_unreadable,
-    read_white,
-)
-from sota_exp.data.deep_pixels import SIXTEEN_BITS, find_set_white
+from sota_exp.data.decode import DECODE_ERRORS, WHITE_BY_KEY, choose_step, decode_image, describe_remark
+from sota_exp.data.listing import ImageFile, Listing
+from sota_exp.data.members import Member
 from sota_exp.data.normalization import choose_images, compute_statistics, sum_pixels
 from sota_exp.data.open_image import open_image
-from sota_exp.data.read_files import map_in_threads, read_all
+from sota_exp.data.read_files import read_all
 from sota_exp.data.store import assign_splits
-from sota_exp.data.store_writer import hash_file, shorten_digest
+from sota_exp.data.stream_index import StreamIndex, find_changed, is_jpeg, read_sample, read_size, read_whole
 from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.stages.data import DataSet, DataSource, Images, Preprocessing
 
@@ -46,79 +34,55 @@ log = logging.getLogger(__name__)
 #: Number of images, evenly spaced, by whose headers the size of all is estimated.
 NUM_SAMPLED = 1000
 
-#: EXIF tag of the orientation, and its values that exchange height and width.
-ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)
-
-#: File name extensions of JPEGs.
-JPEG_EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")
+#: Begins the digest of a set of which a sample of the contents is hashed.
+SAMPLED = "sampled-"
 
 
 class StreamedImages(Images):
     """Images by index, decoded at every access; at a reduced size where that suffices, which is cheaper."""
 
-    def __init__(self, paths: Sequence[Path], sizes: np.ndarray, white: int | None = None) -> None:
-        """sizes: int64 [N, 2], height and width of the upright images in pixels. white: as for `decode_file`."""
-        # An array: reference counts of a list's objects would make every worker process copy their memory pages.
-        self.paths, self._sizes = np.array([str(path) for path in paths]), sizes
-        self._decode: Callable[[Path, int], Tensor] = partial(decode_image, white=white)
-        self.white = white
+    def __init__(self, files: Listing, index: StreamIndex) -> None:
+        # Of the index, an image needs its size and the white alone; the rest would be sent to every worker process.
+        self.files, self.white, self._sizes = files, index.white, index.sizes
+        self._find_changed: Callable[[list[int], float], list[int]] | None = partial(find_changed, files, index)
+        self._decode: Callable[[Path | Member, int], Tensor] = partial(decode_image, white=index.white)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_find_changed": None}
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.files)
 
     def size(self, index: int) -> tuple[int, int]:
         height, width = self._sizes[index].tolist()
-        return height, width
+        if height and width:
+            return height, width
+        self._sizes[index] = read_size(self.files.path(index))  # once in a process
+        return self.size(index)
 
     def sizes(self, indices: Tensor) -> Tensor:
-        return torch.from_numpy(self._sizes[indices.numpy()])
+        return torch.tensor([self.size(index) for index in indices.tolist()]).view(-1, 2)
 
     def image(self, index: int) -> Tensor:
         return self.read_reduced(index, 1.0)
 
     def step_of(self, index: int, factor: float) -> int:
         """The factor 1, 2, 4 or 8 by which a JPEG (by its file name) is reduced; 1 for other formats."""
-        if not str(self.paths[index]).lower().endswith(JPEG_EXTENSIONS):
-            return 1
-        return choose_step(factor)
+        return choose_step(factor) if is_jpeg(self.files.name(index)) else 1
 
     def read_reduced(self, index: int, factor: float) -> Tensor:
         """The whole image at 1/1, 1/2, 1/4 or 1/8 of its size, at least 1/`factor`, rounded up: uint8 [3, h, w]."""
-        return self._decode(Path(self.paths[index]), self.step_of(index, factor))
+        return self._decode(self.files.path(index), self.step_of(index, factor))
 
     def find_changed(self, indices: Tensor, digests: Tensor, since: float) -> list[int]:
-        def is_changed(index: int) -> bool:
-            path = Path(self.paths[index])
-            return path.stat().st_ctime > since and shorten_digest(hash_file(path)) != int(digests[index])
-
-        picked = indices.tolist()
-        return [index for index, changed in zip(picked, map_in_threads(is_changed, picked), strict=True) if changed]
+        assert self._find_changed is not None, "a worker process does not compare"
+        return self._find_changed(indices.tolist(), since)
 
     def keep_decoded(self) -> "StreamedImages":
         """The same images, each decoded once and then kept in memory, for repeated reads of a few of them."""
         kept = copy.copy(self)
         kept._decode = cache(partial(decode_image, white=self.white))
         return kept
-
-
-def read_file_facts(path: Path) -> tuple[int, int, str, tuple[str, ...], int | None]:
-    """Height and width of the upright image in pixels, a hash of the file with how its pixels are read, remarks and
-    `Reading.peak`.
-
-    Raises:
-        UnreadableImage: the header of the file cannot be read.
-    """
-    try:
-        with open_image(path) as image:
-            width, height = image.size
-            reading, remarks, peak = describe_reading(image)  # first: reading the EXIF data of a PNG decodes it
-            # Pillow gives the size of a TIFF after its rotation.
-            turned = image.format != "TIFF" and image.getexif().get(ORIENTATION) in TURNED
-    except DECODE_ERRORS as error:
-        raise make_unreadable(path, error) from error
-    content = hash_file(path) + reading  # images with such a text were read as other pixels before
-    height, width = (width, height) if turned else (height, width)
-    return height, width, content, remarks, peak
 
 
 def estimate_decoded_bytes(found: Sequence[ImageFile], max_side: int | None) -> int:
@@ -136,7 +100,7 @@ def estimate_decoded_bytes(found: Sequence[ImageFile], max_side: int | None) -> 
 
 
 def load_or_compute_statistics(
-    chosen: Sequence[Path], index_path: Path, read_stored: Callable[[Path], np.ndarray]
+    chosen: Sequence[Path | Member], index_path: Path, read_stored: Callable[[Path | Member], np.ndarray]
 ) -> Preprocessing:
     """Mean and standard deviation of the images `chosen`, cached in a file beside the index.
 
@@ -156,69 +120,47 @@ def load_or_compute_statistics(
     return Preprocessing(mean=tuple(mean), std=tuple(std))
 
 
-def load_or_build_index(
-    found: Sequence[ImageFile], path: Path, white: int | None
-) -> tuple[np.ndarray, list[str], dict[str, list[int]]]:
-    """Height and width, int64 [N, 2], hashes of all files, and remark → the positions of the files it is true of.
-
-    Cached in the file `path`. white: as the field of `FileSource`.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
-        if not path.is_file():
-            log.info("reading the sizes of %d images", len(found))
-            rows = list(read_all(read_file_facts, [image.path for image in found]))
-            write_recomputable_text(path, json.dumps(rows))
-    rows = json.loads(path.read_text())
-    sizes = np.array([row[:2] for row in rows], dtype=np.int64).reshape(-1, 2)
-    positions: dict[str, list[int]] = {}
-    used = white or find_set_white(row[4] for row in rows)
-    is_reduced = used is not None and used < SIXTEEN_BITS
-    for position, row in enumerate(rows):
-        for remark in (*row[3], *find_depth_remarks(row[4] if white is None else None, used)):
-            positions.setdefault(remark, []).append(position)
-    hashes = [f"{row[2]}-{used}" if row[4] is not None and is_reduced else row[2] for row in rows]
-    return sizes, hashes, positions
+def hash_array(values: np.ndarray) -> str:
+    """A hash of whole numbers, [N]."""
+    return hashlib.blake2b(values.astype("<i8").tobytes(), digest_size=16).hexdigest()
 
 
 def open_streamed_data_set(
     source: DataSource,
     white: int | None,
-    found: Sequence[ImageFile],
+    found: Listing,
     classes: Sequence[str],
     key: str,
     names: Callable[[str], str],
     read_stored: Callable[..., np.ndarray],
-    image_names: Sequence[str],
+    is_sampled: bool,
 ) -> DataSet:
     """The data set of image files that are decoded for every crop.
 
     key: name of the index in the cache. names: class name in the files → name to show. read_stored: file, white →
     pixels as in a store, uint8 [H, W, 3], of which mean and standard deviation are computed. white: as in the source.
-    image_names: for the warnings about how images are read.
+    is_sampled: whether the contents of a sample alone are hashed.
     """
     index_path = expand_home(source.cache).absolute() / "streams" / f"{key}.json"
-    sizes, hashes, positions = load_or_build_index(found, index_path, white)
-    used = white or read_white(positions)
-    for remark, those in positions.items():
-        if text := describe_remark(remark, len(those), len(found), image_names[those[0]], WHITE_BY_KEY):
+    index = (read_sample if is_sampled else read_whole)(found, index_path, white)
+    for remark, those in index.remarks.items():
+        if text := describe_remark(remark, len(those), len(found), found.name(those[0]), WHITE_BY_KEY):
             log.warning("%s", text)
-    images = StreamedImages([image.path for image in found], sizes, used)
-    label_by_name = {name: label for label, name in enumerate(classes)}
-    labels = np.array([label_by_name[image.class_name] for image in found])
-    train, val, test = assign_splits(np.array([image.split for image in found]), labels, source)
-    content = json.dumps([STREAM_DIGEST, hashes, labels.tolist(), [image.split for image in found], list(classes)])
+    labels, split = found.get_labels(classes), found.rows["split"]
+    train, val, test = assign_splits(split, labels, source)
+    content = [*index.content, *((hash_array(column) if is_sampled else column.tolist()) for column in (labels, split))]
+    digest = hashlib.blake2b(json.dumps([*content, list(classes)]).encode(), digest_size=16).hexdigest()
+    chosen = [found.path(place) for place in choose_images(train, labels).tolist()]
     return DataSet(
-        images=images,
+        images=StreamedImages(found, index),
         labels=torch.from_numpy(labels),
         train=torch.from_numpy(train),
         val=torch.from_numpy(val),
         test=torch.from_numpy(test),
         classes=tuple(names(name) for name in classes),
-        preprocessing=load_or_compute_statistics(
-            [found[index].path for index in choose_images(train, labels)], index_path, partial(read_stored, white=used)
-        ),
-        image_digests=torch.tensor([shorten_digest(digest) for digest in hashes]),
-        digest=hashlib.blake2b(content.encode(), digest_size=16).hexdigest(),
-        white=used,
+        preprocessing=load_or_compute_statistics(chosen, index_path, partial(read_stored, white=index.white)),
+        image_digests=torch.from_numpy(index.digests),
+        knows_contents=not is_sampled,
+        digest=f"{SAMPLED}{digest}" if is_sampled else digest,
+        white=index.white,
     )

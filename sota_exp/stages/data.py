@@ -1,6 +1,7 @@
 """Data sources, the images and splits that they return, and how images are preprocessed."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -79,7 +80,8 @@ class DataSet:
 
     digest: hash of the content, part of the fingerprint. image_digests: of every image, int64 [N], equal for copies of
     a file; by them a run knows the images that it was trained on. names: of the images, such as paths relative to the
-    root; None where images have no names. white: the value of white of 16-bit files that do not say it, if there are.
+    root; None where images have no names. knows_contents: whether the digests of images are those of their contents,
+    or of their names and sizes alone. white: the value of white of 16-bit files that do not say it, if there are.
     """
 
     images: Images
@@ -91,8 +93,9 @@ class DataSet:
     preprocessing: Preprocessing
     digest: str
     image_digests: Tensor
-    names: tuple[str, ...] | None = None
+    names: Sequence[str] | None = None
     white: int | None = None
+    knows_contents: bool = True
 
     def part(self, name: str) -> Tensor:
         """Indices of the images of `train`, `val`, `test`, or of `all` of them: int64 [n], ascending."""

@@ -43,10 +43,12 @@ from sota_exp.training.memory import get_peak_memory, reset_peak_memory
 from sota_exp.training.prediction_files import write_predictions
 from sota_exp.training.scored_data import choose_parts, open_outside_data, open_with_white, reorder_labels
 from sota_exp.training.session import build_evaluator
-from sota_exp.training.trained_on import count_trained_on, read_trained_on
+from sota_exp.training.trained_on import count_trained_on, list_digests, read_trained_on
 
 #: Keys of the command that name other data than the run's, and keys that cut val and test from them.
-DATA_KEYS = frozenset({"data", "data.root", "data.path", "data.dataset", "data.config", "data.revision"})
+DATA_KEYS = frozenset(
+    f"data{key}" for key in ("", ".root", ".path", ".dataset", ".config", ".revision", ".train", ".val", ".test")
+)
 SPLIT_KEYS = frozenset({"data.val_fraction", "data.test_fraction", "data.split_seed"})
 
 #: Keys of the resize and crop, which weights of other programs do not say.
@@ -200,7 +202,7 @@ def find_trained_on(evaluation: SavedEvaluation, data: DataSet) -> np.ndarray | 
     known = read_trained_on(evaluation.weights)
     if known is None or not evaluation.is_set("evaluation.fine_tune"):
         return known
-    return np.concatenate([known, data.image_digests[data.train].numpy()])
+    return np.concatenate([known, list_digests(data)])
 
 
 def fine_tune(network: nn.Module, experiment: Experiment, evaluator: Evaluator, view: EvaluationView) -> None:

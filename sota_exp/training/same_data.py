@@ -11,7 +11,7 @@ import numpy as np
 from sota_exp.errors import ConfigError
 from sota_exp.runs.files import RunFiles
 from sota_exp.stages.data import DataSet
-from sota_exp.training.trained_on import read_trained_on
+from sota_exp.training.trained_on import OF_NAMES, are_comparable, read_trained_on
 
 #: Seconds before the start of a run from which on files are read again, since clocks of hosts differ.
 CLOCK_TOLERANCE = 60.0
@@ -25,9 +25,9 @@ def describe_changed_data(files: RunFiles, start: dict[str, Any], data: DataSet)
     counts = data.count_images()
     sizes = [f"{part}: {num} → {counts[part]} images" for part, num in before["counts"].items() if num != counts[part]]
     trained_on = read_trained_on(files.weights)
-    if trained_on is None:
+    if trained_on is None or not are_comparable(data, trained_on):
         return f"the data ({'; '.join(sizes) or 'as many images as before'})"
-    now = data.image_digests[data.train].numpy()
+    now, trained_on = data.image_digests[data.train].numpy(), trained_on[trained_on != OF_NAMES]
     num_new, num_gone = int((~np.isin(now, trained_on)).sum()), int((~np.isin(trained_on, now)).sum())
     trained = f"of train {num_new} are new or changed and {num_gone} are gone"
     return f"the data ({'; '.join([*sizes, trained if num_new or num_gone else 'images of val or test'])})"

@@ -17,6 +17,9 @@ from sota_exp.stages.data import DataSet
 
 log = logging.getLogger(__name__)
 
+#: Stands before digests of names and sizes, of sets whose contents were not all read. Digests are at least 0.
+OF_NAMES = -1
+
 #: Slots whose `path` is a file of weights that were trained before.
 EARLIER_WEIGHTS = (("model", "weights"), ("regularization", "distillation"))
 
@@ -34,6 +37,17 @@ def read_trained_on(weights: Path) -> np.ndarray | None:
         raise DamagedFile(weights.with_name("trained_on.npy"), f"it has no digests: {first_line(error)}") from error
 
 
+def list_digests(data: DataSet) -> np.ndarray:
+    """The digests of the training images, int64 [N], after `OF_NAMES` where they are those of names and sizes."""
+    digests = data.image_digests[data.train].numpy()
+    return digests if data.knows_contents else np.concatenate([[OF_NAMES], digests])
+
+
+def are_comparable(data: DataSet, digests: np.ndarray) -> bool:
+    """Whether `digests`, from `read_trained_on`, are all of the kind of those of the data."""
+    return bool((digests != OF_NAMES).all()) == data.knows_contents
+
+
 def find_among(data: DataSet, part: str, digests: np.ndarray) -> np.ndarray:
     """The images of a part of the data, int64 [n], whose digests are among `digests`, int64 [N]."""
     indices = data.part(part).numpy()
@@ -41,8 +55,13 @@ def find_among(data: DataSet, part: str, digests: np.ndarray) -> np.ndarray:
     return found
 
 
-def count_trained_on(data: DataSet, parts: Sequence[str], digests: np.ndarray) -> dict[str, int]:
-    """The number of images of each part of the data whose digests are among `digests`, int64 [N]."""
+def count_trained_on(data: DataSet, parts: Sequence[str], digests: np.ndarray) -> dict[str, int] | None:
+    """The number of images of each part of the data whose digests are among `digests`, int64 [N].
+
+    None: digests of contents and of names are not to be compared.
+    """
+    if not are_comparable(data, digests):
+        return None
     return {part: len(find_among(data, part, digests)) for part in parts}
 
 
@@ -52,7 +71,10 @@ def format_trained_on(counts: dict[str, int] | None, sizes: dict[str, int]) -> s
     counts: from `count_trained_on`; None if the training images are unknown, which is said. sizes: images of each part.
     """
     if counts is None:
-        return "unknown training images (no trained_on.npy beside the weights): those that are scored may be among them"
+        return (
+            "unknown training images (no trained_on.npy beside the weights), or those of one set are known by contents "
+            "and of the other by names (data.digest=full): those that are scored may be among them"
+        )
     some = _join_counts(counts, sizes)
     known_by = "(the same files, byte for byte; other copies are not recognized)"
     return f"{some} were trained on {known_by}: scores on them say nothing about new images" if some else ""
@@ -79,7 +101,7 @@ def write_trained_on(files: RunFiles, data: DataSet, tree: dict[str, Any]) -> No
 
     tree: the resolved configuration.
     """
-    digests = [data.image_digests[data.train].numpy()]
+    digests = [list_digests(data)]
     for group, slot in EARLIER_WEIGHTS:
         path, store = (tree[group][slot].get(name) for name in ("path", "store"))
         if not path:

@@ -13,11 +13,12 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from sota_exp.config.build import build
-from sota_exp.data.decode import TRANSPARENT, ImageFile, decode_file, decode_image, read_peak
+from sota_exp.data.decode import TRANSPARENT, decode_file, decode_image, read_peak
 from sota_exp.data.image_files import shrink
 from sota_exp.data.image_folder import find_folder_images
+from sota_exp.data.listing import ImageFile
 from sota_exp.data.store_writer import UnreadableImage
-from sota_exp.data.streaming import load_or_build_index, read_file_facts
+from sota_exp.data.stream_index import load_or_build_index, read_file_facts
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.stages.data import DataSource
 from sota_exp.stages.stage import InvalidValue

@@ -14,10 +14,12 @@ from PIL import Image
 
 from sota_exp.cli import main
 from sota_exp.data import open_image
-from sota_exp.data.decode import ImageFile, decode_file, decode_image
+from sota_exp.data.decode import decode_file, decode_image
 from sota_exp.data.image_files import decode_split
+from sota_exp.data.listing import ImageFile
 from sota_exp.data.store_writer import UnreadableImage
-from sota_exp.data.streaming import estimate_decoded_bytes, read_file_facts
+from sota_exp.data.stream_index import read_file_facts
+from sota_exp.data.streaming import estimate_decoded_bytes
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.models.predict import plan_decoding
 

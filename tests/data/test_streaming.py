@@ -13,10 +13,13 @@ from sota_exp.config.configuration import Configuration
 from sota_exp.config.experiment import Experiment
 from sota_exp.config.fingerprint import compute_training_fingerprint
 from sota_exp.data.decode import decode_image
+from sota_exp.data.listing import ListingWriter
+from sota_exp.data.listing_state import read_state
 from sota_exp.data.open import open_data
 from sota_exp.data.resize import center_crop, cut_boxes, resized_crop
 from sota_exp.data.store_writer import UnreadableImage
-from sota_exp.data.streaming import StreamedImages, estimate_decoded_bytes, read_file_facts
+from sota_exp.data.stream_index import StreamIndex, read_file_facts
+from sota_exp.data.streaming import StreamedImages, estimate_decoded_bytes
 from sota_exp.errors import RunFailed
 from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.evaluation import EvaluationView
@@ -47,6 +50,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         exif[0x0112] = 6 if index % 5 == 0 else 1
         image.save(place / f"{index:02d}.jpg", quality=95, exif=exif)
     return root
+
+
+def streamed(path: Path, height: int, width: int) -> StreamedImages:
+    """A streamed set of one file of this size."""
+    listed = ListingWriter(path.parent)
+    listed.add([path.name], [read_state(path)], ["a"], 0)
+    return StreamedImages(listed.finish(), StreamIndex(np.array([[height, width]]), None, {}, np.zeros(1), []))
 
 
 def of_folder(folder: Path, *overrides: str) -> Configuration:
@@ -148,7 +158,7 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     picture(0, 40, 40).save(tmp_path / "cut.jpg")
     whole = (tmp_path / "cut.jpg").read_bytes()
     (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
-    images = StreamedImages([tmp_path / "cut.jpg"], np.array([[40, 40]]))
+    images = streamed(tmp_path / "cut.jpg", 40, 40)
     with pytest.raises(UnreadableImage, match=r"cut\.jpg"):
         images.read_reduced(0, 1.0)
 
@@ -173,7 +183,7 @@ def test_a_multi_picture_file_is_reduced_like_a_jpeg(tmp_path: Path) -> None:
     first, second = picture(1, 240, 320), picture(2, 240, 320)
     first.save(tmp_path / "a.mpo", save_all=True, append_images=[second])
     (tmp_path / "a.mpo").rename(tmp_path / "a.jpg")
-    images = StreamedImages([tmp_path / "a.jpg"], np.array([[240, 320]]))
+    images = streamed(tmp_path / "a.jpg", 240, 320)
     assert images.read_reduced(0, 4.0).shape == (3, 60, 80)
 
 
@@ -253,4 +263,4 @@ def test_several_views_decode_each_image_once_per_size(folder: Path, monkeypatch
     assert len(asked) == len(set(asked)) < len(views) * len(evaluator.data.val)
     pngs = [path for path, _ in asked if path.endswith("png")]
     assert len(pngs) == len(set(pngs)) > 0  # at any size the same
-    assert {path for path, _ in asked} == set(images.paths[evaluator.data.val.numpy()])
+    assert {path for path, _ in asked} == {str(images.files.path(index)) for index in evaluator.data.val.tolist()}

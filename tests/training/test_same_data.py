@@ -30,12 +30,14 @@ def make_images(root):
 
 def request(place, streamed):
     gigabytes = "0" if streamed else "20"
-    words = (f"data.root={place}/images", f"data.cache={place}/cache", f"data.store_gigabytes={gigabytes}")
+    words = [f"data.root={place}/images", f"data.cache={place}/cache", f"data.store_gigabytes={gigabytes}"]
+    words += [f"data.digest={streamed}"] if streamed else []
     return RunRequest(configuration=composed(*WORDS, *words), directory=place / "run")
 
 
-@pytest.fixture(params=[False, True], ids=["stored", "streamed"])
+@pytest.fixture(params=["", "full", "sampled"], ids=["stored", "streamed", "sampled"])
 def streamed(request):
+    """The digest of a streamed set, of which a sample is all forty images here; "" for a stored one."""
     return request.param
 
 

@@ -13,7 +13,7 @@ from sota_exp.runs.find import RUN_ROOTS
 from sota_exp.runs.lock import find_owner
 
 #: Folders of the cache whose files are listed; downloads belong to torchvision.
-CACHE_FOLDERS = ("stores", "streams")
+CACHE_FOLDERS = ("stores", "streams", "listings")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,8 @@ def find_orphans(runs: Iterable[Path], cache: Path) -> list[Orphan]:
                 found.append(Orphan(path=path, kind="temporary files"))
             elif path.name == "owner.json" and not find_owner(path.parent):
                 found.append(Orphan(path=path, kind="locks of dead owners"))
-    return found + [Orphan(path=path, kind="unfinished stores") for path in find_dead_drafts(cache / "stores")]
+    drafts = {"unfinished stores": cache / "stores", "unfinished listings": cache / "listings"}
+    return found + [Orphan(path=path, kind=kind) for kind, place in drafts.items() for path in find_dead_drafts(place)]
 
 
 def check_orphans(cache: Path, must_remove: bool) -> list[CheckResult]:
