@@ -110,4 +110,5 @@ def write(rows: list[dict[str, object]], note: str) -> None:
         cells = ["" if row[key] is None else str(row[key]) for key in keys]
         text += f"| {' | '.join([*cells, met(row)])} |\n"
     details = [f"- {row['name']} ({row['model']}): {row['note']}.\n" for row in rows if "note" in row]
-    (DOCS / "benchmarks.md").write_text(text + FOOT + "".join(details))
+    by_hand = Path(__file__).with_name("large_data.md").read_text()
+    (DOCS / "benchmarks.md").write_text(text + FOOT + "".join(details) + by_hand)

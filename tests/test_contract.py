@@ -8,6 +8,7 @@ import dataclasses
 import json
 import shutil
 import sys
+import tarfile
 import typing
 from pathlib import Path
 
@@ -116,6 +117,12 @@ def make_files(place: Path) -> None:
     for name, write in {**archives.WRITERS, "imagenet": archives.imagenet}.items():
         (place / name).mkdir()
         write(place / name)
+    (place / "shards").mkdir()
+    with tarfile.open(place / "shards" / "all.tar", "w") as archive:
+        for index in range(64):
+            archive.add(place / "images" / f"class_{index % 4}" / f"{index}.png", f"{index}.png")
+            (place / "class.txt").write_text(str(index % 4))
+            archive.add(place / "class.txt", f"{index}.cls")
     rows = [f"images/class_{index % 4}/{index}.png,{index % 4}" for index in range(64)]
     (place / "images.csv").write_text("\n".join(["path,label", *rows]) + "\n")
 
@@ -154,6 +161,7 @@ def overrides_of(option: Option, made: Path) -> tuple[str, ...]:
         "data=huggingface": ("data.dataset=someone/animals", cache),
         "data=csv": (f"data.path={made}/images.csv",),
         "data=image_folder": (f"data.root={made}/images",),
+        "data=webdataset": (f"data.root={made}/shards", cache),
         "model/weights=checkpoint": (f"model.weights.path={made}/start.safetensors",),
         "regularization/distillation=logits": (
             "regularization.distillation.source=file",

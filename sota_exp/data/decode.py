@@ -23,6 +23,7 @@ from sota_exp.data.deep_pixels import (
     read_white_or_peak,
     scale_to_eight_bits,
 )
+from sota_exp.data.fast_jpeg import decode_fast
 from sota_exp.data.members import Member
 from sota_exp.data.open_image import explain_error, open_image
 from sota_exp.data.store_writer import UnreadableImage
@@ -71,12 +72,14 @@ def decode_file(path: Path | Member, step: int = 1, white: int | None = None) ->
     step: 1, 2, 4 or 8; a JPEG is decoded at 1/step of its size, rounded up, other formats at full size.
     white: of 16-bit values whose header does not say it; None: by those of this file, at least 4095.
 
-    Pillow decodes it: torchvision's decoders are deprecated since 0.29, and Pillow releases the GIL too.
+    Pillow decodes it, or simplejpeg to the same bits: torchvision's decoders are deprecated since 0.29.
 
     Raises:
         UnreadableImage: the file cannot be decoded.
     """
     try:
+        if (pixels := decode_fast(path, step)) is not None:
+            return Decoded(pixels, ())
         with open_image(path) as image:
             if step > 1 and image.format in ("JPEG", "MPO"):
                 width, height = image.size
