@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sota_exp.config.configuration import Configuration
-from sota_exp.config.data_paths import DATA_PATHS, FILE_PATHS, NOT_PATHS
+from sota_exp.config.data_paths import DATA_PATHS, FILE_PATHS, NOT_PATHS, PATTERNS
 from sota_exp.config.values import flatten, get_override_key
 from sota_exp.errors import ConfigError
 from sota_exp.runs.digests import is_own
@@ -21,7 +21,7 @@ from sota_exp.runs.own_key import TRUST_VARIABLE
 
 #: Keys of a configuration that name a file, a folder, a server or a data set of the Hub.
 NAMING_KEYS = (
-    *(".".join(keys) for keys in (*DATA_PATHS, *FILE_PATHS)),
+    *(".".join(keys) for keys in (*DATA_PATHS, *FILE_PATHS, *PATTERNS)),
     "tracking.uri",
     "model.weights.store",
     "regularization.distillation.store",

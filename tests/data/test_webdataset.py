@@ -22,6 +22,7 @@ from sota_exp.data.open import open_data
 from sota_exp.data.streaming import StreamedImages
 from sota_exp.data.train_loader import load_crops
 from sota_exp.errors import ConfigError, RunFailed
+from sota_exp.runs.trust import is_foreign
 from sota_exp.stages.random import RandomStreams
 from sota_exp.training.session import build_train_crops
 from tests.data.test_streaming import losses, picture
@@ -179,6 +180,10 @@ def test_an_address_stays_as_it_is(tmp_path: Path) -> None:
     values = {"data": {"root": "s3://bucket/sets", "path": "table.csv"}}
     make_paths_absolute(values)
     assert values["data"] == {"root": "s3://bucket/sets", "path": str(Path.cwd() / "table.csv")}
+
+
+def test_archives_that_a_run_names_need_trust() -> None:
+    assert all(is_foreign(f"data.{key}", "s3://bucket/a.tar") for key in ("root", "train", "val", "test"))
 
 
 def test_other_labels_and_parts(root: Path, tmp_path: Path) -> None:
