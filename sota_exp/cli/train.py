@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from sota_exp.config import compose
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.rules import check_rules
+from sota_exp.config.rules.conditions import count_processes
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.report.terminal import make_console, shorten_path
 from sota_exp.runs.mlflow_store import resolve_uri
@@ -29,13 +30,8 @@ def train(config: DictConfig) -> float:
         for warning in check_rules(configuration):
             log.warning(warning)
         check_tracking(configuration)
-        if configuration.experiment.runtime.measure:
-            from sota_exp.training.autotune import choose_runtime
-
-            shared, overrides = compose.get_shared_directory(), compose.get_job_overrides()
-            configuration, message = choose_runtime(configuration, shared, overrides)
-            if message:
-                log.info(message)
+        if configuration.experiment.runtime.measure or count_processes() > 1:
+            configuration = settle_runtime(configuration)
         from sota_exp.runs.status import COMPLETE_STATUSES
         from sota_exp.tracking.console import ConsoleListener, build_result_panel
         from sota_exp.tracking.listeners import add_tracking
@@ -55,6 +51,20 @@ def train(config: DictConfig) -> float:
             "This run was finished before; nothing was done. For another run change seed or hydra.run.dir."
         )
     return float(result["metrics"]["val/accuracy"])
+
+
+def settle_runtime(configuration: Configuration) -> Configuration:
+    """The configuration with the fastest runtime settings, where it or torchrun asks for them; they are logged."""
+    from sota_exp.training.autotune import choose_runtime
+    from sota_exp.training.default_runtime import MIN_SECONDS_TO_MEASURE, ask_by_default
+
+    shared, overrides = compose.get_shared_directory(), compose.get_job_overrides()
+    asking = ask_by_default(configuration, overrides)
+    least = 0.0 if asking is configuration else MIN_SECONDS_TO_MEASURE
+    configuration, message = choose_runtime(asking, shared, overrides, least)
+    if message:
+        log.info(message)
+    return configuration
 
 
 def check_tracking(configuration: Configuration) -> None:

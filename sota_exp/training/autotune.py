@@ -26,6 +26,7 @@ from sota_exp.data.open import open_data
 from sota_exp.data.streaming import StreamedImages
 from sota_exp.errors import convert_errors, first_line
 from sota_exp.runs.atomic import write_recomputable_text
+from sota_exp.runs.files import RunFiles
 from sota_exp.stages.data import DataSet
 from sota_exp.training.device import count_usable_cpus, hand_back_gpu, set_up_process, synchronize_device
 from sota_exp.training.distributed import World, compute_on_main
@@ -88,12 +89,13 @@ class TimedTraining:
 
 
 def choose_runtime(
-    configuration: Configuration, directory: Path, overrides: Sequence[str] = ()
+    configuration: Configuration, directory: Path, overrides: Sequence[str] = (), least_seconds: float = 0.0
 ) -> tuple[Configuration, str]:
     """The configuration with the fastest runtime settings, and a line about the measurement, empty if there was none.
 
     directory: of the file with the result; if that file exists, nothing is measured. overrides: the overrides of the
     command; a field that one of them sets is not measured. Of several processes the main one measures for all.
+    least_seconds: of training, below which nothing is changed; above 0 a run that is there already keeps its settings.
 
     Raises:
         ConfigError: the data or the batch are not as they must be.
@@ -108,38 +110,45 @@ def choose_runtime(
         return unmeasured, ""
     world, settings = set_up_process(experiment)[0], {**runtime, "measure": fields}
     try:
-        answer = compute_on_main(lambda: read_or_measure(experiment, directory, settings, world.size), world)
+        answer = compute_on_main(
+            lambda: read_or_measure(experiment, directory, settings, world.size, least_seconds), world
+        )
     finally:
         hand_back_gpu()
     return configuration.with_values(runtime={**settings, **answer["runtime"]}), answer["why"]
 
 
 def read_or_measure(
-    experiment: Experiment, directory: Path, settings: dict[str, Any], num_processes: int
+    experiment: Experiment, directory: Path, settings: dict[str, Any], num_processes: int, least_seconds: float = 0.0
 ) -> dict[str, Any]:
     """The answer of `measure_runtime` for the part of a batch that one of `num_processes` has, from a file if there."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"runtime-{compute_digest(settings, length=8)}.json"
     with FileLock(f"{path}.lock"):
         if not path.is_file():
+            if least_seconds and RunFiles(directory=directory).config() is not None:
+                return {"runtime": {"measure": []}, "why": ""}
             part = replace(experiment, batch_size=max(1, experiment.batch_size // num_processes))
-            write_recomputable_text(
-                path, json.dumps(measure_runtime(part, settings["measure"], num_processes), indent=1) + "\n"
-            )
+            found = measure_runtime(part, settings["measure"], num_processes, least_seconds)
+            write_recomputable_text(path, json.dumps(found, indent=1) + "\n")
     answer: dict[str, Any] = json.loads(path.read_text())
     return answer
 
 
-def measure_runtime(experiment: Experiment, asked: Sequence[str], num_processes: int = 1) -> dict[str, Any]:
+def measure_runtime(
+    experiment: Experiment, asked: Sequence[str], num_processes: int = 1, least_seconds: float = 0.0
+) -> dict[str, Any]:
     """`runtime`: the fastest values of the fields `asked`; `why`: the measurement in one line.
 
-    experiment: its batch is that of one of `num_processes`.
+    experiment: its batch is that of one of `num_processes`. least_seconds: of a training that is worth a measurement.
     """
     _, device = set_up_process(experiment)
     with convert_errors():
         data = open_data(experiment)
         experiment = fit_batch_size(experiment, data, World())
     best, streams = replace(experiment.runtime, measure=[]), isinstance(data.images, StreamedImages)
+    if least_seconds and (seconds := time_training(experiment, data, best, device, num_processes)) < least_seconds:
+        return {"runtime": {"measure": []}, "why": f"runtime: not measured for a training of {seconds:.0f} s"}
     gains = []
     for name in MEASURED_FIELDS:
         for value in list_candidates(name, device, streams) if name in asked else ():
@@ -198,6 +207,21 @@ def format_setting(name: str, value: object) -> str:
     return f"{name}={json.dumps(value)}".replace('"', "")
 
 
+def count_steps(experiment: Experiment, data: DataSet, device: torch.device, num_processes: int) -> int:
+    """Steps of the training of `num_processes`, of one of which the experiment has the batch; at least one."""
+    return max(1, open_session(experiment, data, World(), device).total_steps // num_processes)
+
+
+def time_training(
+    experiment: Experiment, data: DataSet, runtime: RuntimeSettings, device: torch.device, num_processes: int
+) -> float:
+    """Seconds of a whole training, estimated from some steps; 0 where it is as short as these."""
+    known = start_timed_training(experiment, data, runtime, device)
+    is_longer = known.turn()
+    known.step_seconds.close()
+    return known.total(count_steps(experiment, data, device, num_processes)) if is_longer else 0.0
+
+
 def measure_speedup(
     experiment: Experiment,
     data: DataSet,
@@ -210,7 +234,7 @@ def measure_speedup(
     known = start_timed_training(experiment, data, one, device)
     if not known.turn():
         return 0.0
-    num_steps = max(1, open_session(experiment, data, World(), device).total_steps // num_processes)
+    num_steps = count_steps(experiment, data, device, num_processes)
     least = MIN_SECONDS_TO_COMPILE_ON_CPU if device.type == "cpu" else MIN_SECONDS_TO_COMPILE
     if other.compile and known.total(num_steps) < least:
         return 0.0

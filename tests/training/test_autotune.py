@@ -116,7 +116,7 @@ def test_of_processes_that_train_together_the_main_one_measures_its_part_of_a_ba
 ) -> None:
     told, batch_sizes = [], []
 
-    def measure(experiment: Experiment, asked: Sequence[str], num_processes: int) -> dict[str, Any]:
+    def measure(experiment: Experiment, asked: Sequence[str], num_processes: int, *_: object) -> dict[str, Any]:
         batch_sizes.append((experiment.batch_size, num_processes))
         return {"runtime": {"channels_last": False, "measure": []}, "why": "measured"}
 
