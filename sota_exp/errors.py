@@ -109,7 +109,8 @@ def error_to_failure(error: BaseException) -> RunFailed | Interrupted | None:
     if isinstance(error, RunFailed | Interrupted):
         return error
     if is_out_of_memory(error):
-        return RunFailed(f"out of memory: {text}; try a smaller batch_size or schedule/accumulation=micro_batches")
+        fix = "try a smaller batch_size, schedule/accumulation=micro_batches or runtime.checkpoint_activations=true"
+        return RunFailed(f"out of memory: {text}; {fix}")
     if isinstance(error, DamagedFile):
         return RunFailed(text)
     if isinstance(error, OSError):

@@ -53,6 +53,8 @@ OTHER_NAMES = {
     "fp16": "runtime.precision",
     "bf16": "runtime.precision",
     "mixed_precision": "runtime.precision",
+    "grad_checkpointing": "checkpoint_activations",
+    "gradient_checkpointing": "checkpoint_activations",
 }
 
 #: Names of keys in other programs → what has their effect here.

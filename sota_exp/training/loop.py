@@ -5,7 +5,7 @@ for record in fit(session, start_training(session)): ...      # to stop, stop it
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from sota_exp.config.experiment import Experiment
 from sota_exp.data.train_loader import TrainCrops, load_crops
 from sota_exp.models.memory_format import set_memory_format
+from sota_exp.models.recompute import keep_norm_statistics, recompute_activations
 from sota_exp.models.single_pixel_conv import use_matrix_products
 from sota_exp.stages.average import WeightAverage
 from sota_exp.stages.batch import Batch
@@ -181,6 +182,8 @@ def start_training(session: TrainingSession) -> TrainingState:
     experiment = session.experiment
     session.streams.seed_layers("start")
     model = set_memory_format(use_matrix_products(session.network()).to(session.device), session.memory_format)
+    if experiment.runtime.checkpoint_activations:
+        recompute_activations(model)
     groups = experiment.regularization.weight_decay(model, experiment.optimizer.weight_decay)
     optimizer = experiment.optimizer(experiment.model.tuning.groups(model, groups))
     schedule = experiment.schedule
@@ -205,12 +208,14 @@ def train_step(session: TrainingSession, state: TrainingState, batch: Batch) -> 
     session.streams.seed_layers(state.step)
     batch = session.pipeline(batch, state.step, progress)
     micros = list(session.experiment.schedule.accumulation(batch))
+    recomputes = session.experiment.runtime.checkpoint_activations
     for micro in micros:
         with keep_gradients_apart(state.wrapped_model, session.world, micro is not micros[-1]):
             with session.autocast():
                 logits = state.wrapped_model(micro.images.contiguous(memory_format=session.memory_format))
             loss = (session.loss(logits.float(), micro) * micro.weights).sum() / len(batch)
-            state.scaler.scale(loss).backward()
+            with keep_norm_statistics(state.model) if recomputes else nullcontext():
+                state.scaler.scale(loss).backward()
         state.count({"train/loss": loss.detach()})
     state.scaler.unscale_(state.optimizer)
     state.count(session.experiment.regularization.clip(state.parameters))

@@ -277,6 +277,13 @@ DEPTH = ("regularization/stochastic_depth=linear", "regularization.stochastic_de
 
 
 @pytest.mark.slow
+def test_compiled_blocks_compute_their_activations_again(one_block: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(small_nets.SMALL_NETWORKS, "resnet_xs", ((2,), 8))
+    words = (*HALF, *DEPTH, "runtime.checkpoint_activations=true")
+    assert losses("runtime.compile=true", *words) == pytest.approx(losses(*HALF, *DEPTH), rel=1e-3)
+
+
+@pytest.mark.slow
 def test_compiled_networks_drop_the_same_though_others_were_compiled_before(one_block: None) -> None:
     """The last one differs from the first in the other kind of hook alone, and draws twice in a step."""
     losses("runtime.compile=true")

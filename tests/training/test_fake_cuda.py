@@ -37,6 +37,7 @@ VARIANTS = {
     "128 px": (*OFF, "data.image_size=128", "data.min_side=130", "data.max_side=140", "recipe=torchvision"),
     "bf16": (*OFF, "recipe=torchvision", "runtime.precision=bf16"),
     "fp16": (*OFF, "recipe=torchvision", "runtime.precision=fp16", "regularization/clip=norm"),
+    "activations computed again": (*OFF, "recipe=torchvision", "runtime.checkpoint_activations=true"),
     "contiguous": (*OFF, "recipe=torchvision", "runtime.channels_last=false"),
     "an early average": (*OFF, "regularization/average=swa", "regularization.average.start=0"),
     "all at once": ON,

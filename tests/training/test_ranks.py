@@ -37,6 +37,7 @@ TRAININGS = {
         "regularization.clip.max_norm=0.1",
     ),
     "frozen": ("model/tuning=head_only",),
+    "activations computed again": ("runtime.checkpoint_activations=true",),
 }
 
 

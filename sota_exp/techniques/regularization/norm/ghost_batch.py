@@ -64,9 +64,9 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)
-        assert self.num_batches_tracked is not None, "a batch norm that keeps running statistics"
-        self.num_batches_tracked.add_(1)
         momentum = self.momentum
+        if self.num_batches_tracked is not None:  # None while activations are computed again
+            self.num_batches_tracked.add_(1)
         if momentum is None:  # the mean of all batches
             self.num_batches = int(self.num_batches_tracked) if self.num_batches is None else self.num_batches + 1
             momentum = 1 / self.num_batches
