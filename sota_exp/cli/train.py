@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 def main(arguments: list[str]) -> None:
     """Train the configuration that the overrides compose, or with -m one per combination of values."""
     compose.run_hydra(train, arguments, "train")
+    if count_processes() > 1:
+        from sota_exp.training.distributed import leave_process_group
+
+        leave_process_group()
 
 
 def train(config: DictConfig) -> float:

@@ -59,7 +59,7 @@ def recompute_activations(model: nn.Module) -> nn.Module:
 
 
 def find_repeated_blocks(model: nn.Module) -> list[nn.Module]:
-    """The outermost modules of classes that a network has several of, from the input to the output; no single layers."""
+    """The outermost modules of classes that a network has several of, in order; no single layers."""
     counts = Counter(type(module) for module in model.modules() if _is_block(module))
     blocks: list[nn.Module] = []
     inside: set[nn.Module] = set()

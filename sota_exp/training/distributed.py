@@ -16,7 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from sota_exp.config.rules.conditions import count_processes
-from sota_exp.errors import ConfigError, RunFailed
+from sota_exp.errors import ConfigError, RunFailed, error_to_failure, in_a_line
 from sota_exp.runs.environment import get_rank
 
 Value = TypeVar("Value")
@@ -61,6 +61,15 @@ def join_process_group(device: torch.device) -> World:
         if on_gpu:
             require_own_gpus(str(torch.cuda.get_device_properties(device).uuid))
     return world
+
+
+def leave_process_group() -> None:
+    """End the process group, if this process joined one: the opposite of `join_process_group`, once all is done well.
+
+    After a failure the others may not be there to end it with.
+    """
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def require_own_gpus(mine: str) -> None:
@@ -156,16 +165,18 @@ def compute_on_main(function: Callable[[], Value], world: World) -> Value:
     """What `function` returns on rank 0, on every process: other machines need not have the files that it reads.
 
     Raises:
-        ConfigError, RunFailed: `function` raised it on rank 0.
+        ConfigError, RunFailed: `function` raised it on rank 0; whatever else it raised there is a `RunFailed` elsewhere.
     """
-    failure: ConfigError | RunFailed | None = None
+    failure: Exception | None = None
     value: Value | None = None
+    said: tuple[bool, str] | None = None
     if world.is_main:
         try:
             value = function()
-        except (ConfigError, RunFailed) as error:
-            failure = error
-    value, said = broadcast_from_main((value, failure and (isinstance(failure, ConfigError), str(failure))), world)
+        except Exception as error:  # else the others would wait for an answer
+            known = error if isinstance(error, ConfigError) else error_to_failure(error)
+            failure, said = error, (isinstance(error, ConfigError), str(known or in_a_line(error)))
+    value, said = broadcast_from_main((value, said), world)
     if said is not None:
         raise failure or (ConfigError if said[0] else RunFailed)(said[1])
     return cast(Value, value)

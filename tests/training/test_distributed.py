@@ -18,7 +18,7 @@ from sota_exp.data.train_loader import load_crops
 from sota_exp.errors import ConfigError, Interrupted
 from sota_exp.runs.files import RunFiles
 from sota_exp.stages.evaluation import EvaluationView
-from sota_exp.training.distributed import World, gather_interleaved, join_process_group
+from sota_exp.training.distributed import World, gather_interleaved, join_process_group, leave_process_group
 from sota_exp.training.listener import Pruner
 from sota_exp.training.loop import EpochRecord, fit, start_training
 from sota_exp.training.run import run
@@ -138,7 +138,7 @@ def worker(rank: int, port: int, directory: str, arguments: tuple[str, ...]) -> 
         with compositions_share_their_work():
             work(world, directory, arguments)
     finally:
-        torch.distributed.destroy_process_group()
+        leave_process_group()
 
 
 def work(world: World, directory: str, arguments: tuple[str, ...]) -> None:
@@ -153,6 +153,7 @@ def work(world: World, directory: str, arguments: tuple[str, ...]) -> None:
         os.chdir(own)
         arguments = tuple(word for word in arguments if word != "machines")
         Path(f"status{world.rank}").write_text(str(run_command_line(["train", *arguments])))
+        Path(f"group{world.rank}").write_text(str(dist.is_initialized()))
     else:
         torch.save(measured(world), Path(directory) / f"rank{world.rank}.pt")
 
@@ -306,6 +307,8 @@ def test_a_whole_run_of_two_processes_counts_what_one_counts(tmp_path, monkeypat
     arguments = (*TINY, *OFF, *SLICED, "data.num_images=61", "hydra.run.dir=run")
     two_processes(tmp_path, *arguments)
     assert [(tmp_path / f"status{rank}").read_text() for rank in range(2)] == ["0", "0"]
+    assert [(tmp_path / f"group{rank}").read_text() for rank in range(2)] == ["False", "False"], "else NCCL warns"
+    assert not list((tmp_path / "run").glob("runtime-*")), "on CPUs nothing is measured by default"
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     _, alone = session_of(composed(*TINY, *OFF, *SLICED, "data.num_images=61").experiment)
     assert result["evaluated_images"] == {split: len(alone.labels(split)) for split in ("val", "test")}

@@ -9,9 +9,11 @@ import torch.distributed as dist
 from torch import nn
 from torch.multiprocessing import start_processes
 
+from sota_exp.errors import ConfigError
 from sota_exp.training.distributed import (
     World,
     average_totals,
+    compute_on_main,
     gather_interleaved,
     has_unused_parameters,
     join_process_group,
@@ -41,6 +43,28 @@ TRAININGS = {
 }
 
 
+#: What the first process may raise while the others wait for its answer, and what they say.
+ERRORS = {
+    "ConfigError": (ConfigError("seed=x: no number"), "ConfigError: seed=x: no number"),
+    "OSError": (OSError(28, "No space left on device"), "RunFailed: disk full: [Errno 28] No space left on device"),
+    "KeyError": (KeyError("a fault"), "RunFailed: KeyError: 'a fault'"),
+}
+
+
+def raised_on_main(error: Exception, world: World) -> str:
+    """What a process says where the first one raises the error."""
+
+    def fail() -> None:
+        assert world.is_main
+        raise error
+
+    try:
+        compute_on_main(fail, world)
+    except Exception as said:
+        return f"{type(said).__name__}: {said}"
+    return "no error"
+
+
 def measure(world: World) -> dict:
     """Of one process: losses and weights of each training, and gathered and averaged numbers."""
     trainings = {}
@@ -63,6 +87,7 @@ def measure(world: World) -> dict:
         "average": average_totals({"a": torch.tensor(1.0 + world.rank), "b": torch.tensor(2.0)}, world),
         "none": average_totals({}, world),
         "shared": shared,
+        "raised": {name: raised_on_main(error, world) for name, (error, _) in ERRORS.items()},
     }
 
 
@@ -122,6 +147,15 @@ def test_totals_are_means_over_the_processes(ranks):
 def test_two_processes_on_one_gpu_are_named(ranks):
     for size in NUM_PROCESSES[1:]:
         assert all("processes 0 and 1 of the run have the same GPU" in rank["shared"] for rank in ranks[size])
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_whatever_the_first_process_raises_ends_the_others_too(ranks, name):
+    """Else they would wait for its answer."""
+    error, said = ERRORS[name]
+    for size in NUM_PROCESSES:
+        main, *others = (rank["raised"][name] for rank in ranks[size])
+        assert main == f"{name}: {error}" and set(others) <= {said}
 
 
 class PartlyUsed(nn.Module):

@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim.swa_utils import update_bn
 
 from sota_exp.stages.average import Average, CopiedAverage, WeightAverage
 from sota_exp.stages.stage import Count, FractionBelowOne
@@ -35,6 +34,26 @@ def update_equal_average(averaged: list[Tensor], current: list[Tensor], num_upda
     differences = torch._foreach_sub(current, averaged)
     torch._foreach_div_(differences, num_updates + 1)
     torch._foreach_add_(averaged, differences)
+
+
+@torch.no_grad()
+def recompute_norm_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Set the statistics of batch norm to their means over batches of images, float [B, 3, S, S] each.
+
+    As PyTorch's `update_bn`, but the batches are counted here: there each layer reads its count from the device.
+    """
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    momenta, was_training = [norm.momentum for norm in norms], network.training
+    for norm in norms:
+        norm.reset_running_stats()
+    network.train()
+    for number, images in enumerate(batches, 1):
+        for norm in norms:
+            norm.momentum = 1 / number
+        network(images)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    network.train(was_training)
 
 
 class EqualAverage(CopiedAverage):
@@ -55,7 +74,7 @@ class EqualAverage(CopiedAverage):
         # Batch norms in eval mode are frozen, with the statistics loaded.
         are_moving = any(module.training for module in self.model.modules() if isinstance(module, _BatchNorm))
         if self.module is self.averaged.module and are_moving:
-            update_bn(batches, self.module)
+            recompute_norm_statistics(self.module, batches)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)

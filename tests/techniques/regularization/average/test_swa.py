@@ -1,12 +1,15 @@
+import copy
 from itertools import pairwise
 
 import pytest
 import torch
 from torch import nn
+from torch.optim.swa_utils import update_bn
 
 from sota_exp.stages.stage import InvalidValue
 from sota_exp.techniques.model.tuning.head_only import HeadOnlyTuning
-from sota_exp.techniques.regularization.average.swa import SWA
+from sota_exp.techniques.regularization.average.swa import SWA, recompute_norm_statistics
+from sota_exp.techniques.regularization.norm.ghost_batch import GhostBatchNorm2d
 
 
 def network():
@@ -106,3 +109,15 @@ def test_resumes_with_its_counter():
 def test_illegal_values_are_named(field, value):
     with pytest.raises(InvalidValue, match=field):
         SWA(**{"start": 0.5, "num_snapshots": 4, field: value})
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm2d, lambda num: GhostBatchNorm2d(nn.BatchNorm2d(num), 2)])
+def test_norm_statistics_are_those_of_pytorch_to_the_bit(norm):
+    torch.manual_seed(0)
+    ours = nn.Sequential(nn.Conv2d(3, 4, 3), norm(4), nn.ReLU(), nn.Conv2d(4, 4, 3), norm(4)).eval()
+    theirs, batches = copy.deepcopy(ours), [torch.rand(5, 3, 8, 8) for _ in range(7)]
+    recompute_norm_statistics(ours, iter(batches))
+    update_bn(batches, theirs)
+    assert not ours.training and ours[1].momentum == 0.1
+    for name, value in theirs.state_dict().items():
+        assert torch.equal(ours.state_dict()[name], value), name
