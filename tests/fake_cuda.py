@@ -5,7 +5,7 @@ tensors of both.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 from unittest import mock
 
@@ -119,6 +119,16 @@ def _pin(tensor: Tensor) -> Tensor:
     return tensor
 
 
+class _Stream:
+    """A stream of the device, on which nothing runs."""
+
+    def record_event(self) -> None:
+        pass
+
+    def wait_event(self, event: None) -> None:
+        pass
+
+
 #: One for all: what functions keep from call to call, such as constants on the device, belongs to a mode.
 MODE = FakeCuda()
 
@@ -132,6 +142,10 @@ def fake_cuda() -> Iterator[FakeCuda]:
         mock.patch.object(Tensor, "pin_memory", _pin),
         mock.patch("torch.cuda.amp.common.amp_definitely_not_available", return_value=False),
         mock.patch("torch.cuda.is_bf16_supported", return_value=True),
+        mock.patch("torch.cuda.Stream", return_value=_Stream()),
+        mock.patch("torch.cuda.stream", return_value=nullcontext()),
+        mock.patch("torch.cuda.current_stream", return_value=_Stream()),
+        mock.patch.object(Tensor, "record_stream", return_value=None),
     ):
         yield mode
 

@@ -26,6 +26,7 @@ from sota_exp.stages.loss import Loss
 from sota_exp.stages.random import RandomStreams
 from sota_exp.stages.supervision import EpochLabels
 from sota_exp.training.batch_pipeline import BatchPipeline
+from sota_exp.training.copy_ahead import copy_ahead
 from sota_exp.training.device import copy_to_device
 from sota_exp.training.distributed import (
     World,
@@ -87,7 +88,7 @@ class TrainingSession:
         labels = copy_to_device(supervised.labels[positions], self.device)
         targets = torch.zeros(len(labels), len(self.data.classes), device=self.device)
         return Batch(
-            images=crops.to(self.device, non_blocking=True),  # pinned by the loader
+            images=crops.to(self.device, non_blocking=True),  # nothing to do where `copy_ahead` did
             targets=targets.scatter_(1, labels[:, None], 1.0),
             weights=copy_to_device(supervised.weights[positions], self.device),
             sources=positions,
@@ -230,13 +231,13 @@ def fit(session: TrainingSession, state: TrainingState) -> Generator[StepRecord 
     """Train from `state.step` to the end; yields a `StepRecord` per step and an `EpochRecord` per epoch."""
     steps, num_workers = range(state.step, session.total_steps), session.experiment.runtime.workers
     with closing(load_crops(session.crops, steps, num_workers, session.device.type == "cuda")) as loader:
-        yield from _fit(session, state, loader)
+        yield from _fit(session, state, copy_ahead(loader, session.device))
 
 
 def _fit(
     session: TrainingSession, state: TrainingState, loader: Iterable[tuple[Tensor, Tensor]]
 ) -> Iterator[StepRecord | EpochRecord]:
-    """`fit` on the crops, uint8 [b, 3, S, S], and positions, int64 [b], of its steps."""
+    """`fit` on the crops of its steps, uint8 [b, 3, S, S] and on the device, and positions, int64 [b]."""
     began, entered = time.monotonic() - state.seconds, True
     for crops, positions in loader:
         epoch, place = divmod(state.step, session.steps_per_epoch)

@@ -15,9 +15,19 @@ from sota_exp.stages.batch import Batch, BatchTransform
 from sota_exp.stages.random import RandomNumbers
 from sota_exp.training import input_sizes
 from sota_exp.training import run as run_module
+from sota_exp.training.copy_ahead import CudaCopyStream
 from sota_exp.training.distributed import World
 from sota_exp.training.listener import Listener, RunRequest
-from sota_exp.training.loop import TrainingSession, TrainingState, begin_epoch, start_training, train_step
+from sota_exp.training.loop import (
+    StepRecord,
+    TrainingSession,
+    TrainingState,
+    begin_epoch,
+    fit,
+    start_training,
+    train_step,
+)
+from sota_exp.training.norm_batches import iterate_norm_batches
 from sota_exp.training.session import open_session
 from tests.experiments import OFF, ON, TINY, composed
 from tests.fake_cuda import CUDA, FakeCuda, Mixed, Waits, fake_cuda, pretend_backward
@@ -81,6 +91,14 @@ def train(mode: FakeCuda, session: TrainingSession, state: TrainingState) -> Non
             train_step(session, state, session.batch(crops, positions, state.epoch_labels, epoch=0))
 
 
+def finish_average(mode: FakeCuda, session: TrainingSession, state: TrainingState) -> None:
+    """Before validation norm statistics are computed again, from batches that are copied without a wait."""
+    mode.may_wait, mode.num_waits = True, 0
+    batches = list(iterate_norm_batches(session))
+    mode.may_wait = False
+    state.average.finish(batches)
+
+
 def score(mode: FakeCuda, session: TrainingSession, state: TrainingState) -> None:
     """All that is done with a network after an epoch and at the end: the device is waited for once a call."""
     evaluator, views = session.evaluator, session.experiment.evaluation.resolution.views()
@@ -128,6 +146,7 @@ def test_no_variant_mixes_or_waits(name: str) -> None:
     with fake_cuda() as mode:
         session, state = start(mode, *TINY, *VARIANTS[name])
         train(mode, session, state)
+        finish_average(mode, session, state)
         score(mode, session, state)
 
 
@@ -170,6 +189,28 @@ def test_a_careless_technique_is_found(name: str) -> None:
         pipeline = replace(session.pipeline, transforms=(*session.pipeline.transforms, careless))
         with pytest.raises(error):
             train(mode, replace(session, pipeline=pipeline), state)
+
+
+@pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true but no accelerator")
+def test_a_training_copies_its_batches_ahead_and_no_step_copies_images() -> None:
+    copied: list[torch.Size] = []
+
+    def copy(stream: CudaCopyStream, tensor: Tensor) -> tuple[Tensor, None]:
+        copied.append(tensor.shape)
+        return tensor.to(CUDA, non_blocking=True), None
+
+    with fake_cuda() as mode, mock.patch.object(CudaCopyStream, "copy", copy):
+        session, state = start(mode, *TINY, *OFF)
+        seen: list[torch.device] = []
+
+        def pipeline(batch: Batch, step: int, progress: float) -> Batch:
+            seen.append(batch.images.device)
+            return session.pipeline(batch, step, progress)
+
+        watched = replace(session, pipeline=pipeline)  # type: ignore[arg-type]
+        with mock.patch.object(Tensor, "backward", side_effect=lambda: pretend_backward(state.model)):
+            num_steps = sum(isinstance(record, StepRecord) for record in fit(watched, state))
+    assert seen == [CUDA] * num_steps and len(copied) == num_steps == session.total_steps
 
 
 def test_what_a_step_gets_is_copied_from_pinned_memory() -> None:
