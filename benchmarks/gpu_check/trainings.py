@@ -12,6 +12,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from benchmarks.gpu_check.lines import NEEDS_CUDA, OUT_OF_TIME, Line, Seen, Setting, judge, skip
 from sota_exp.data.open import open_data
 from sota_exp.data.train_loader import load_crops
+from sota_exp.training.copy_ahead import copy_ahead
 from sota_exp.training.device import set_numerics, synchronize_device
 from sota_exp.training.distributed import World
 from sota_exp.training.loop import TrainingSession, begin_epoch, fit, start_training, train_step
@@ -123,7 +124,7 @@ def watch_steps(words: Sequence[str], device: str) -> list[Any]:
     on_cuda = session.device.type == "cuda"
     watched = profile(activities=[ProfilerActivity.CPU, *[ProfilerActivity.CUDA] * on_cuda])
     with closing(load_crops(session.crops, range(2 * NUM_WATCHED), 0, on_cuda)) as loader:
-        for step, (crops, positions) in enumerate(loader):
+        for step, (crops, positions) in enumerate(copy_ahead(loader, session.device)):
             if step == NUM_WATCHED:
                 watched.start()
             batch = session.batch(crops, positions, state.epoch_labels, epoch=0)

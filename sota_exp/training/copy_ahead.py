@@ -1,7 +1,7 @@
 """Copies of the next batch to the GPU while it computes the current one."""
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -13,10 +13,10 @@ Crops = tuple[Tensor, Tensor]
 class CopyStream(Protocol):
     """A stream of copies beside the one that computes."""
 
-    def copy(self, tensor: Tensor) -> tuple[Tensor, object]:
+    def copy(self, tensor: Tensor) -> tuple[Tensor, Any]:
         """The tensor [...] on the device, and an event after its copy; the host does not wait."""
 
-    def hand_over(self, tensor: Tensor, event: object) -> None:
+    def hand_over(self, tensor: Tensor, event: Any) -> None:
         """Let the computing stream use a copy: it waits for the event, and the copy's memory waits for it."""
 
 
@@ -44,12 +44,13 @@ def copy_ahead(batches: Iterable[Crops], device: torch.device, stream: CopyStrea
     nothing is copied, nor are crops that are on the device already. What the loader raises is raised after the batches
     before it. stream: of the copies; by default a new one on CUDA, and none elsewhere.
     """
-    stream = CudaCopyStream(device) if stream is None and device.type == "cuda" else stream
+    if stream is None and device.type == "cuda":
+        stream = CudaCopyStream(device)
     if stream is None:
         yield from batches
         return
     source, failure = iter(batches), None
-    ahead: tuple[Tensor, object, Tensor] | None = None
+    ahead: tuple[Tensor, Any, Tensor] | None = None
     while failure is None:
         ready, ahead = ahead, None
         try:

@@ -65,11 +65,12 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
         if not self.training:
             return super().forward(x)
         momentum = self.momentum
-        if self.num_batches_tracked is not None:  # None while activations are computed again
-            self.num_batches_tracked.add_(1)
-        if momentum is None:  # the mean of all batches
-            self.num_batches = int(self.num_batches_tracked) if self.num_batches is None else self.num_batches + 1
-            momentum = 1 / self.num_batches
+        if (count := self.num_batches_tracked) is not None:  # None while activations are computed again
+            count.add_(1)
+            if momentum is None:  # the mean of all batches
+                self.num_batches = int(count) if self.num_batches is None else self.num_batches + 1
+                momentum = 1 / self.num_batches
+        assert momentum is not None, "a batch norm that keeps running statistics"
         sizes = compute_chunk_sizes(len(x), self.ghost_batch_size, x.shape[2] * x.shape[3])
         chunks = zip(x.split(sizes), compute_chunk_momenta(sizes, momentum), strict=True)
         mean, var, weight, bias = self.running_mean, self.running_var, self.weight, self.bias
