@@ -33,7 +33,8 @@ from sota_exp.training.device import get_device_name
 SECTIONS: dict[str, tuple[Callable[[Setting], Iterator[Line]], float]] = {
     "training": (commands.run_whole_training, 60),
     "losses": (trainings.compare_losses, 80),
-    "waits": (trainings.look_for_waits, 100),
+    "waits": (trainings.look_for_waits, 80),
+    "memory": (trainings.compare_memory, 25),
     "repeat": (trainings.repeat_to_the_bit, 80),
     "resnet50": (partial(commands.race, model="resnet50"), 90),
     "resnet18": (partial(commands.race, model="resnet18"), 60),

@@ -12,10 +12,12 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from benchmarks.gpu_check.lines import NEEDS_CUDA, OUT_OF_TIME, Line, Seen, Setting, judge, skip
 from sota_exp.data.open import open_data
 from sota_exp.data.train_loader import load_crops
+from sota_exp.preview.memory_plan import plan_memory
 from sota_exp.training.copy_ahead import copy_ahead
 from sota_exp.training.device import set_numerics, synchronize_device
 from sota_exp.training.distributed import World
-from sota_exp.training.loop import TrainingSession, begin_epoch, fit, start_training, train_step
+from sota_exp.training.loop import TrainingSession, TrainingState, begin_epoch, fit, start_training, train_step
+from sota_exp.training.memory import get_peak_memory, reset_peak_memory
 from sota_exp.training.session import open_session
 from tests.experiments import OFF, TINY, Trace, composed, traced
 from tests.test_contract import make_files
@@ -28,6 +30,9 @@ NUM_COMPARED, NUM_WATCHED = 2, 3
 #: Largest relative difference of a loss from that of the CPU in fp32, by the precision on the device: several times
 #: what another order of sums on a CPU gives (1.4e-4 at most in fp32, 3.8e-3 in bf16, 1.1e-3 in fp16).
 TOLERANCES = {"fp32": 1e-3, "tf32": 5e-3, "bf16": 2e-2, "fp16": 5e-3}
+
+#: The least and the most of a measured peak in times that of the plan: it has no workspaces and no rounding of blocks.
+PEAK_TO_PLAN = (0.85, 1.4)
 
 #: Layers that draw from the generator of the device, whose numbers are others than those of the CPU.
 DRAWN_ON_DEVICE = ("regularization/dropout", "regularization/stochastic_depth", "all at once")
@@ -149,3 +154,42 @@ def look_for_waits(setting: Setting) -> Iterator[Line]:
 
     expected = f"no {', '.join(WAITS)} in a step after the first {NUM_WATCHED}"
     yield from judge_each(setting, expected, look, on_cpu_too=False)
+
+
+def compare_memory(setting: Setting) -> Iterator[Line]:
+    """The peak of a step against the plan that `explain` shows: ResNet-50 at 176 px in bf16; on a CPU tiny."""
+    size, batch_size, arch = (176, 128, "resnet50") if setting.on_cuda else (32, 4, "resnet18")
+    tiny = [word for word in TINY if not word.startswith(("data.", "model.", "batch_size", "runtime.device"))]
+    words = (*tiny, *OFF, "model/arch=torchvision", f"model.arch.name={arch}", f"batch_size={batch_size}")
+    words += (f"data.image_size={size}", f"data.min_side={size}", f"data.max_side={size}", "data.num_classes=10")
+    words += (f"data.num_images={4 * batch_size}", "regularization/average=ema", "runtime.precision=bf16")
+    lowest, highest = PEAK_TO_PLAN
+    expected = f"{lowest} to {highest} × the plan"
+    for name, more in {
+        "a step": (),
+        "with activations computed again": ("runtime.checkpoint_activations=true",),
+    }.items():
+
+        def look(more: tuple[str, ...] = more) -> Seen:
+            session = start_session((*words, *more), setting.device)
+            state = start_training(session)
+            plan = plan_memory(session, state)
+            assert plan is not None
+            peak = measure_peak(session, state)
+            seen = f"{peak / plan.peak:.2f} × ({peak / 2**20:,.0f} and {plan.peak / 2**20:,.0f} MiB)"
+            return seen, lowest <= peak / plan.peak <= highest
+
+        yield judge(f"peak memory of {arch}, {size} px, {batch_size} images, {name}", expected, look, setting.on_cuda)
+
+
+def measure_peak(session: TrainingSession, state: TrainingState) -> int:
+    """Bytes at the peak of a few steps, after those in which cuDNN tries its kernels, some with large workspaces."""
+    with closing(fit(session, state)) as records:
+        for _ in records:
+            if state.step == 2:
+                synchronize_device(session.device)
+                reset_peak_memory(session.device)
+            elif state.step == 5:
+                break
+    synchronize_device(session.device)
+    return get_peak_memory(session.device)

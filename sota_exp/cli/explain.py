@@ -62,15 +62,19 @@ def _explain(configuration: Configuration, directory: Path, seconds: float) -> N
     check_rules(configuration)
     out.print(explained.describe_directory(shorten_path(directory)))
 
+    from sota_exp.preview.memory_plan import plan_memory
     from sota_exp.preview.plan_numbers import plan_training
     from sota_exp.preview.timing import estimate_cost, measure_cost
     from sota_exp.training.input_sizes import start_checked_training
+    from sota_exp.training.memory import get_total_memory
     from sota_exp.training.run import open_session_of
 
     session = open_session_of(configuration.experiment)
     state = start_checked_training(session)
     plan = plan_training(session, state)
-    out.print(explained.format_plan(plan, values | {"batch_size": session.experiment.batch_size}, str(session.device)))
+    values, device = values | {"batch_size": session.experiment.batch_size}, session.device
+    memory = explained.format_memory(plan_memory(session, state), get_total_memory(device))
+    out.print(explained.format_plan(plan, values, str(device), memory))
     if seconds:
         measured = measure_cost(session, state, seconds)
-        out.print(explained.format_training_cost(measured, estimate_cost(plan, measured), str(session.device)))
+        out.print(explained.format_training_cost(measured, estimate_cost(plan, measured), str(device)))

@@ -92,7 +92,8 @@ class RuntimeSettings(Settings):
     precision: fp32; on CUDA too tf32, which multiplies with ten bits; bf16 or fp16 by autocast, fp16 with a scaled
     loss. measure: the fields that a short measurement sets before the run; afterwards the list is empty.
     checkpoint_minutes: longest time between two checkpoints within an epoch. deterministic: only kernels of CUDA that
-    repeat to the bit; on a CPU all do. checkpoint_activations: blocks keep their inputs alone, and compute the rest again.
+    repeat to the bit; on a CPU all do. checkpoint_activations: blocks keep their inputs alone and compute the rest
+    again.
     """
 
     device: Annotated[

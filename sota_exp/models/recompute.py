@@ -9,7 +9,7 @@ https://docs.pytorch.org/docs/stable/checkpoint.html
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
@@ -41,11 +41,8 @@ def recompute_activations(model: nn.Module) -> nn.Module:
         ConfigError: the network has no blocks.
     """
     if isinstance(model, HasSwitch):
-        try:
+        with suppress(AssertionError):  # how timm says that a network has none
             model.set_grad_checkpointing()
-        except AssertionError:  # how timm says that a network has none
-            pass
-        else:
             return model
     blocks = find_repeated_blocks(model)
     if not blocks:
@@ -55,6 +52,17 @@ def recompute_activations(model: nn.Module) -> nn.Module:
         )
     for block in blocks:
         block.forward = partial(_call, block.forward)
+    return model
+
+
+def keep_activations(model: nn.Module) -> nn.Module:
+    """The opposite of `recompute_activations`, in place; nothing for a network that keeps them already."""
+    if isinstance(model, HasSwitch):
+        with suppress(AssertionError):
+            model.set_grad_checkpointing(False)
+    for module in model.modules():
+        if isinstance(forward := vars(module).get("forward"), partial) and forward.func is _call:
+            del module.forward
     return model
 
 

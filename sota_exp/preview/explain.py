@@ -21,6 +21,7 @@ from sota_exp.runs.contents import is_being_trained
 from sota_exp.runs.digests import read_object
 
 if TYPE_CHECKING:
+    from sota_exp.preview.memory_plan import MemoryPlan
     from sota_exp.preview.plan_numbers import TrainingPlan
     from sota_exp.preview.timing import CostEstimate, MeasuredCost
 
@@ -102,10 +103,10 @@ def describe_directory(directory: Path) -> RenderableType:
     return format_section("Place", f"{escape(str(directory))}: {state}")
 
 
-def format_plan(outline: "TrainingPlan", tree: dict[str, Any], device: str) -> RenderableType:
-    """Images, steps, network, and the learning rate over training."""
+def format_plan(outline: "TrainingPlan", tree: dict[str, Any], device: str, memory: str) -> RenderableType:
+    """Images, steps, network, memory on a GPU, and the learning rate over training."""
     facts = Table.grid(padding=(0, 2))
-    for name, text in build_plan_rows(outline, tree):
+    for name, text in [*build_plan_rows(outline, tree), ("on a GPU", memory)]:
         facts.add_row(f"[cyan]{name}[/]", text)
     lines = format_curve_with_axes(outline.curve, 7, f"epoch {outline.num_epochs:,}")
     curve = Text("\n".join(["", "learning rate", *lines]), no_wrap=True)
@@ -133,6 +134,25 @@ def build_plan_rows(outline: "TrainingPlan", tree: dict[str, Any]) -> list[tuple
         ("network", f"{trained}; {outline.flops_per_image / 1e9:.3f} GFLOPs per image"),
         ("peak lr", f"{max(outline.curve):.4g}; weight decay {tree['optimizer'].get('weight_decay', 0):g}"),
     ]
+
+
+def format_memory(memory: "MemoryPlan | None", gpu_memory: int | None) -> str:
+    """The peak of a step on a GPU and its parts; gpu_memory: bytes of the GPU that is there, if one is."""
+    if memory is None:
+        return "memory unknown: the network reads values, which only a real step has"
+    parts = {
+        "weights": memory.weights,
+        "gradients": memory.gradients,
+        "optimizer": memory.optimizer,
+        "average": memory.average,
+        "images": memory.images,
+        f"activations of {memory.num_images:,} images": memory.activations,
+    }
+    said = ", ".join(f"{name} {size / 2**20:,.0f}" for name, size in parts.items() if size)
+    fits = ""
+    if gpu_memory is not None:
+        fits = f"; {gpu_memory / 2**20:,.0f} are there, enough for about {memory.count_fitting(gpu_memory):,} images"
+    return f"about {memory.peak / 2**20:,.0f} MiB at the peak of a step ({said}){fits}"
 
 
 def format_training_cost(measured: "MeasuredCost", estimate: "CostEstimate", device: str) -> RenderableType:

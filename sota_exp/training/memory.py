@@ -59,3 +59,8 @@ def get_peak_memory(device: torch.device) -> int:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def get_total_memory(device: torch.device) -> int | None:
+    """Bytes of a GPU's memory; None for another device."""
+    return int(torch.cuda.get_device_properties(device).total_memory) if device.type == "cuda" else None

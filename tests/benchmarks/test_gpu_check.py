@@ -42,6 +42,19 @@ def test_on_the_cpu_trainings_agree_and_waits_need_cuda(section, cpu):
     assert (line.what, line.verdict) == ("optimizer=sgd", verdict) and seen in line.seen
 
 
+def test_the_peak_is_compared_with_the_plan_on_a_gpu_alone(cpu, monkeypatch):
+    """On a CPU the peak is that of the process: the line is made, and says what it needs."""
+    one, again = trainings.compare_memory(cpu)
+    assert one.verdict == again.verdict == NEEDS_CUDA and "× (" in one.seen and "again" in again.what
+    monkeypatch.setattr(trainings, "plan_memory", lambda *_: SimpleNamespace(peak=2**30))
+    monkeypatch.setattr(trainings, "start_session", lambda *_: None)
+    monkeypatch.setattr(trainings, "start_training", lambda *_: None)
+    for peak, verdict in ((0.5, NOT_AS_EXPECTED), (1.2, AS_EXPECTED), (2.0, NOT_AS_EXPECTED)):
+        monkeypatch.setattr(trainings, "measure_peak", lambda *_, peak=peak: int(peak * 2**30))
+        lines = [*trainings.compare_memory(replace(cpu, device="cuda:0"))]
+        assert [line.verdict for line in lines] == [verdict] * 2 and lines[0].what.startswith("peak memory of resnet50")
+
+
 def test_losses_and_bits_that_differ_are_not_as_expected(cpu, monkeypatch):
     count = iter(range(100))
 

@@ -37,6 +37,8 @@ def test_it_prints_techniques_plan_and_cost_and_leaves_no_files(capfd, elsewhere
         "nothing is there yet",
         "6 steps on cpu",
         "MiB at the peak",
+        "on a GPU about",
+        "activations of 16 images",
     ):
         assert words in output
     assert list(elsewhere.iterdir()) == []
