@@ -17,6 +17,7 @@ from torch.func import functional_call
 from torch.utils._pytree import tree_leaves
 
 from sota_exp.models.recompute import find_repeated_blocks, keep_activations
+from sota_exp.stages.batch import Batch
 from sota_exp.training.loop import TrainingSession, TrainingState
 from sota_exp.training.session import HALF_PRECISION
 
@@ -62,10 +63,11 @@ def plan_memory(session: TrainingSession, state: TrainingState) -> MemoryPlan | 
     """The memory of a step of a new training; None for a network that can't run on tensors without values."""
     experiment, size = session.experiment, session.crops.size
     batch = experiment.batch_size // session.world.size
-    micro = min(batch, getattr(experiment.schedule.accumulation, "micro_batch_size", batch))
-    num_images = -(-batch // -(-batch // micro))
+    rows = torch.empty(batch, 1, device="meta")
+    micros = experiment.schedule.accumulation(Batch(images=rows, targets=rows, weights=rows, sources=rows))
+    sizes = [len(micro) for micro in micros]
     try:
-        activations = count_activations(session, state.model, num_images)
+        activations = count_activations(session, state.model, max(sizes))
         optimizer = count_optimizer(session, state.model)
     except Exception:  # what a network or an optimizer reads of its values
         return None
@@ -78,8 +80,8 @@ def plan_memory(session: TrainingSession, state: TrainingState) -> MemoryPlan | 
         average=count_bytes(state.average.state_dict()),
         images=batch * 3 * size**2 * (2 * 1 + 4),  # bytes: crops of this step and the next, normalized images
         activations=activations,
-        num_images=num_images,
-        keeps_gradients=num_images < batch or session.world.size > 1,
+        num_images=max(sizes),
+        keeps_gradients=len(sizes) > 1 or session.world.size > 1,
     )
 
 

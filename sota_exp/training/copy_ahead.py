@@ -17,7 +17,7 @@ class CopyStream(Protocol):
         """The tensor [...] on the device, and an event after its copy; the host does not wait."""
 
     def hand_over(self, tensor: Tensor, event: Any) -> None:
-        """Let the computing stream use a copy: it waits for the event, and the copy's memory waits for it."""
+        """Let the computing stream use a copy [...]: it waits for the event, and the copy's memory waits for it."""
 
 
 class CudaCopyStream:
@@ -41,8 +41,11 @@ def copy_ahead(batches: Iterable[Crops], device: torch.device, stream: CopyStrea
     """The batches with their crops on the device, copied one batch ahead of the step.
 
     On CUDA the copy of a batch is queued before the one before it is yielded, so it runs beside that step. Elsewhere
-    nothing is copied, nor are crops that are on the device already. What the loader raises is raised after the batches
-    before it. stream: of the copies; by default a new one on CUDA, and none elsewhere.
+    nothing is copied, nor are crops that are on the device already. stream: of the copies; by default a new one on
+    CUDA, and none elsewhere.
+
+    Raises:
+        Exception: of the loader or the copy, after the batches before it.
     """
     if stream is None and device.type == "cuda":
         stream = CudaCopyStream(device)

@@ -165,7 +165,7 @@ def compute_on_main(function: Callable[[], Value], world: World) -> Value:
     """What `function` returns on rank 0, on every process: other machines need not have the files that it reads.
 
     Raises:
-        ConfigError, RunFailed: `function` raised it on rank 0. Whatever else it raised there is a `RunFailed` on others.
+        ConfigError, RunFailed: `function` raised it on rank 0. All else that it raised is a `RunFailed` elsewhere.
     """
     failure: Exception | None = None
     value: Value | None = None
