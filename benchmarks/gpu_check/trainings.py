@@ -162,7 +162,7 @@ def compare_memory(setting: Setting) -> Iterator[Line]:
     tiny = [word for word in TINY if not word.startswith(("data.", "model.", "batch_size", "runtime.device"))]
     words = (*tiny, *OFF, "model/arch=torchvision", f"model.arch.name={arch}", f"batch_size={batch_size}")
     words += (f"data.image_size={size}", f"data.min_side={size}", f"data.max_side={size}", "data.num_classes=10")
-    words += (f"data.num_images={4 * batch_size}", "regularization/average=ema", "runtime.precision=bf16")
+    words += (f"data.num_images={8 * batch_size}", "regularization/average=ema", "runtime.precision=bf16")
     lowest, highest = PEAK_TO_PLAN
     expected = f"{lowest} to {highest} × the plan"
     for name, more in {
