@@ -2,8 +2,9 @@
 
 import argparse
 import socket
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sota_exp.config.data_paths import describe_no_folder, expand_home, is_folder
 from sota_exp.config.printable import make_printable
@@ -21,8 +22,19 @@ from sota_exp.runs.sent_position import SentPosition, read_origin
 from sota_exp.runs.trust import require_plain_files, require_trust
 from sota_exp.tracking.sync import is_tracked
 
+if TYPE_CHECKING:
+    from sota_exp.tracking.mlflow_upload import MLflowUpload
+
 #: Timeout in seconds and retries of one request: long, because no training waits.
 TIMEOUT_SECONDS, RETRIES = 30, 2
+
+
+@dataclass(kw_only=True)
+class Stores:
+    """The open connections by URI and experiment, and the MLflow ids of all runs that are sent."""
+
+    ids: list[str]
+    open: dict[tuple[str, str], "MLflowUpload"] = field(default_factory=dict)
 
 
 def main(arguments: list[str]) -> None:
@@ -52,7 +64,8 @@ def main(arguments: list[str]) -> None:
     if not wanted:
         say(f"no run to send below {', '.join(map(str, given)) or ' and '.join(RUN_ROOTS)}")
         return
-    failed = [run for run in wanted if not send_run(run, options)]
+    stores = Stores(ids=[number for run in wanted if (number := SentPosition.read(run).run_id)])
+    failed = {run for run in wanted if not send_run(run, options, stores)}
     positions = [SentPosition.read(run) for run in wanted if run not in failed]
     for parent, position in {item.origin["parent"]: item for item in positions if item.origin.get("parent")}.items():
         update_parent_page(Path(parent), position)
@@ -65,8 +78,11 @@ def say(line: str) -> None:
     print(make_printable(line))
 
 
-def send_run(directory: Path, options: argparse.Namespace) -> bool:
-    """Send one run and print a line about it; False if it failed. An error does not affect the other runs."""
+def send_run(directory: Path, options: argparse.Namespace, stores: Stores) -> bool:
+    """Send one run and print a line about it; False if it failed. An error does not affect the other runs.
+
+    stores: those that are open, to which this adds.
+    """
     try:
         require_plain_files(directory)
         position = choose_position(directory, options)
@@ -75,7 +91,7 @@ def send_run(directory: Path, options: argparse.Namespace) -> bool:
             return False
         is_named = str(directory) in map(str, map(Path, options.directories))
         with mlflow_environment(position.uri, TIMEOUT_SECONDS, RETRIES):
-            say(f"{directory}: {_send_run(directory, position, is_named)}")
+            say(f"{directory}: {_send_run(directory, position, is_named, stores)}")
     except (ConfigError, RunFailed) as error:
         say(f"{directory}: {mask_passwords(first_line(error))}")
         return False
@@ -85,7 +101,7 @@ def send_run(directory: Path, options: argparse.Namespace) -> bool:
     return True
 
 
-def _send_run(directory: Path, position: SentPosition, is_named: bool) -> str:
+def _send_run(directory: Path, position: SentPosition, is_named: bool, stores: Stores) -> str:
     """Send one run and return a message. A run of another host counts as ended if its directory was given."""
     from sota_exp.runs.contents import RunContent
     from sota_exp.runs.lock import find_owner
@@ -98,9 +114,14 @@ def _send_run(directory: Path, position: SentPosition, is_named: bool) -> str:
         return "is still training, and sends its files itself"
     if content.status == "running":
         return f"is training on {host}, and sends its files itself; if it was killed: sota-exp sync {directory}"
-    upload = MLflowUpload.open(position)
-    position.write(directory)  # Only now: a store that cannot be opened is not remembered.
+    place = position.uri, position.experiment
+    if (upload := stores.open.pop(place, None)) is None:
+        upload = MLflowUpload.open(position)
+        upload.look_up(stores.ids)
+    if position != SentPosition.read(directory):
+        position.write(directory)  # Only now: a store that cannot be opened is not remembered.
     num = upload.send(content)
+    stores.open[place] = upload  # One that failed is opened anew for the next run.
     return f"sent, {num:,} things were missing" if num else "nothing was missing"
 
 

@@ -1,9 +1,11 @@
 """The user's directories of YAML files: those of `--config-dir` and `hydra.searchpath`, and those that runs had."""
 
+import functools
 import re
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from hydra._internal.utils import get_args_parser
@@ -53,13 +55,20 @@ def build_search_path_override(arguments: list[str], runs: Sequence[Path] = ()) 
 
 def read_config_directories(run: Path) -> list[Path]:
     """The directories of the user from which a run was composed, as Hydra wrote them; those that still exist."""
+    path = run / ".hydra" / "hydra.yaml"
     try:
-        written = load_yaml((run / ".hydra" / "hydra.yaml").read_text())
+        written = _load_cached_yaml(path, path.stat().st_mtime_ns)
         sources = written["hydra"]["runtime"]["config_sources"]
         places = [Path(source["path"]) for source in sources if source["provider"] not in OTHER_PROVIDERS]
     except (OSError, ValueError, yaml.YAMLError, RecursionError, KeyError, TypeError):
         return []  # A run of another launcher, or without Hydra's files.
     return [place for place in places if place.is_absolute() and place.is_dir()]
+
+
+@functools.lru_cache(maxsize=1)
+def _load_cached_yaml(path: Path, changed_ns: int) -> Any:
+    """Cached while the file is unchanged: what MLflow shows of a run names its command twice."""
+    return load_yaml(path.read_text())
 
 
 def require_global_files(choices: Mapping[str, str], directories: Sequence[Path]) -> None:

@@ -17,8 +17,9 @@ from sota_exp.runs.status import COMPLETE_STATUSES
 
 def read_tracking_values(directory: Path) -> dict[str, Any]:
     """The values of the run's group `tracking`; {} if there are none or the file cannot be read."""
+    path = directory / "config.yaml"
     try:
-        tracking = read_run_config(directory / "config.yaml").get("tracking")
+        tracking = _read_cached_config(path, path.stat().st_mtime_ns).get("tracking")
     except (OSError, ValueError):
         return {}
     return tracking if isinstance(tracking, dict) else {}
@@ -127,7 +128,7 @@ def _is_from_earlier_start(directory: Path, result: dict[str, Any], start: dict[
 
 @functools.lru_cache(maxsize=1)
 def _read_cached_config(path: Path, changed_ns: int) -> Any:
-    """Cached while the file is unchanged: tracking reads it every epoch, and parsing YAML is slow."""
+    """Cached while the file is unchanged: tracking reads it every epoch, `sync` twice, and parsing YAML is slow."""
     return read_run_config(path)
 
 

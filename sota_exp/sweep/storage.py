@@ -19,7 +19,7 @@ from filelock import FileLock
 from optuna.exceptions import StorageInternalError
 from optuna.pruners import BasePruner
 from optuna.samplers import RandomSampler
-from optuna.storages import RDBStorage
+from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from sota_exp.config.credentials import hide_credentials, reveal_credentials
@@ -136,14 +136,19 @@ class StudyStorage:
                     f"hydra.sweeper.storage={self.url} needs psycopg: pip install 'sota-exp[postgres]'"
                 ) from error
 
+    @cached_property
+    def _cached(self) -> BaseStorage:
+        """The connection with the trials that have ended, each of which is read once."""
+        return optuna.storages.get_storage(self.storage)
+
     def study(self, directions: list[Direction] | None = None, pruner: BasePruner | None = None) -> optuna.Study:
         """Load the study; if `directions` are given, create it where it is missing."""
         sampler, pruner = RandomSampler(), pruner or optuna.pruners.NopPruner()
         if directions is None:
-            return optuna.load_study(study_name=self.name, storage=self.storage, sampler=sampler, pruner=pruner)
+            return optuna.load_study(study_name=self.name, storage=self._cached, sampler=sampler, pruner=pruner)
         return optuna.create_study(
             study_name=self.name,
-            storage=self.storage,
+            storage=self._cached,
             directions=directions,
             sampler=sampler,
             pruner=pruner,

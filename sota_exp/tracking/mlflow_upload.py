@@ -5,8 +5,8 @@ process, by the next one after a resume, or by `sota-exp sync`.
 """
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from filelock import FileLock
@@ -27,6 +27,9 @@ from sota_exp.tracking.mlflow_views import EXPERIMENT_KIND_TAG, write_views
 #: MLflow's limits for one request.
 MOST_METRICS, MOST_PARAMS = 1000, 100
 
+#: Runs that are read with one request.
+MOST_RUNS = 200
+
 
 class FileNotStored(Exception):
     """A file of a run is refused by the store of artifacts, which may be full; what was sent before is there."""
@@ -41,15 +44,19 @@ class FileNotStored(Exception):
 class MLflowUpload:
     """A connection to one experiment, and what is known of the run in the store.
 
-    experiment: its id. known_points: (key, step) of the points in the store, None if not read yet. lines: how many
-    lines of `metrics.jsonl` are among them. on_accepted: called whenever the store accepted something.
+    experiment: its id. run_id: of the run that was sent last. known_points: (key, step) of its points in the store,
+    None if not read yet. lines: how many lines of `metrics.jsonl` are among them. seen: runs by id, as they were a while
+    ago. parents: directory of a sweep or study → id of its run. on_accepted: called whenever the store accepted something.
     """
 
     client: MlflowClient
     uri: str
     experiment: str
+    run_id: str = ""
     known_points: set[tuple[str, int]] | None = None
     lines: int = 0
+    seen: dict[str, Run] = field(default_factory=dict)
+    parents: dict[str, str] = field(default_factory=dict)
     on_accepted: Callable[[], None] = lambda: None
 
     @classmethod
@@ -66,8 +73,9 @@ class MLflowUpload:
         """Send what the store does not have; returns the number of things sent."""
         directory = content.directory
         with FileLock(directory / ".tracking.lock", timeout=60):
-            position = SentPosition.read(directory)
-            run = self._run(content, position)
+            before = position = SentPosition.read(directory)
+            done = get_file_stamp(directory / "result.json") or "killed"
+            run = self._find_sent(content, position, done) or self._run(content, position)
             run_id = run.info.run_id
             if position.run_id != run_id or position.key != content.start["id"]:
                 position = replace(position, run_id=run_id, key=content.start["id"], artifacts={})
@@ -81,12 +89,42 @@ class MLflowUpload:
             ended = content.status != "running"
             if position.log_model and content.result.get("metrics") and (directory / "model.json").is_file():
                 num += self._model(content, run)
-            done = get_file_stamp(directory / "result.json") or "killed"
-            replace(position, sent=done if ended else "", problem=None).write(directory)
+            position = replace(position, sent=done if ended else "", problem=None)
+            if position != before:
+                position.write(directory)
         return num + sent
+
+    def look_up(self, ids: Sequence[str]) -> None:
+        """Read runs by their ids, hundreds with a request."""
+        for part in chunk_list(list(ids), MOST_RUNS):
+            named = ", ".join(f"'{number}'" for number in part)
+            found = self.client.search_runs([self.experiment], f"attributes.run_id IN ({named})", max_results=MOST_RUNS)
+            self.seen |= {run.info.run_id: run for run in found}
+
+    def _find_sent(self, content: RunContent, position: SentPosition, done: str) -> Run | None:
+        """The run if it was sent once in full, and the store still has its status and the last value of each metric.
+
+        Then it still has all points: to read every history takes a request per metric.
+        """
+        if position.sent != done or position.key != content.start["id"] or not position.run_id:
+            return None
+        run = self.seen.get(position.run_id) or self._run(content, position)
+        points = build_points(content)
+        last = {point.key: point.value for point in points}
+        if run.info.status != content.mlflow_status or not last.items() <= run.data.metrics.items():
+            return None
+        self.run_id, self.lines = run.info.run_id, len(content.epochs)
+        self.known_points = {(point.key, point.step) for point in points}
+        return run
 
     def _run(self, content: RunContent, position: SentPosition) -> Run:
         """The MLflow run of this start, found by its id or its tag, or created."""
+        run = self._find(content, position) or self._create(content)
+        if run.info.run_id != self.run_id:
+            self.run_id, self.known_points, self.lines = run.info.run_id, None, 0
+        return run
+
+    def _find(self, content: RunContent, position: SentPosition) -> Run | None:
         if position.key == content.start["id"] and position.run_id:
             try:
                 found = self.client.get_run(position.run_id)
@@ -95,15 +133,16 @@ class MLflowUpload:
             except MlflowException as error:
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise
-        self.known_points, self.lines = None, 0
         same = self.client.search_runs([self.experiment], f"tags.run_id = '{content.start['id']}'", max_results=1)
-        if same:
-            return same[0]
+        return next(iter(same), None)
+
+    def _create(self, content: RunContent) -> Run:
         tags = build_tags(content)
         if parent := content.origin.get("parent"):
             kind = content.origin.get("kind", "run")
-            tags["mlflow.parentRunId"] = open_parent_run(self.client, self.experiment, Path(parent), kind)
-        self.known_points = set()
+            if parent not in self.parents:
+                self.parents[parent] = open_parent_run(self.client, self.experiment, Path(parent), kind)
+            tags["mlflow.parentRunId"] = self.parents[parent]
         return self.client.create_run(self.experiment, content.started_ms, tags, content.mlflow_name)
 
     def _values(self, content: RunContent, run: Run) -> int:

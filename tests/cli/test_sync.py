@@ -43,7 +43,7 @@ def test_a_silent_run_of_another_host_is_sent_when_it_is_named(
     monkeypatch.chdir(tmp_path)
     write_run(tmp_path / "outputs" / "run", status=None, host="elsewhere")
     sent: list[str] = []
-    upload = SimpleNamespace(send=lambda content: sent.append(content.mlflow_status) or 1)
+    upload = SimpleNamespace(look_up=lambda ids: None, send=lambda content: sent.append(content.mlflow_status) or 1)
     monkeypatch.setattr("sota_exp.tracking.mlflow_upload.MLflowUpload.open", lambda position: upload)
     sync.main(["outputs"])
     assert "is training on elsewhere" in capsys.readouterr().out and not sent

@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from optuna.exceptions import StorageInternalError
 from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.trial import Trial, TrialState
+from PIL import Image
 
 from sota_exp.cli.main import run_command_line
 from sota_exp.report.sweep import figures
@@ -204,6 +205,17 @@ def test_time_and_patience_end_it_early(capsys):
     assert found["trials"]["complete"] == 1 and "time budget" in found["stopped"]
     _, found = sweep(50, "hydra.sweeper.patience=3")
     assert found["trials"]["complete"] == 4 and "no new best in 3 trials" in found["stopped"]
+
+
+def test_a_figure_of_many_trials_stays_a_figure(tmp_path, with_figures):
+    """A legend with a line for each trial made that of a thousand 23,427 pixels high."""
+    study = optuna.create_study(storage=f"sqlite:///{tmp_path / 'study.db'}")
+    for number in range(60):
+        trial = optuna.trial.create_trial(value=number, intermediate_values={1: number, 2: number})
+        study.add_trial(trial)
+    figures.draw_sweep_figures(study, {"objective": ["val/x"], "importances": {}}, tmp_path / "figures")
+    with Image.open(tmp_path / "figures" / "intermediate_values.png") as drawn:
+        assert max(drawn.size) < 1000
 
 
 def test_several_objectives_give_a_front(with_figures):

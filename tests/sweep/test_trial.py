@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import optuna
 import pytest
+from optuna.storages import RDBStorage
 
 from sota_exp.errors import ConfigError
 from sota_exp.runs.digests import write_checked_text
@@ -54,6 +55,23 @@ def test_a_brief_travels_as_a_job_variable_whatever_is_in_it(identity):
     assert name == f"++hydra.job.env_set.{BRIEF_VARIABLE}"
     assert JobBrief.from_environment({BRIEF_VARIABLE: text.strip("'")}) == brief
     assert JobBrief.from_environment({}) is None
+
+
+def test_the_jobs_of_a_process_read_each_ended_trial_once(identity, monkeypatch):
+    """A job that opened the study anew read all its trials: with a thousand in it that took longer than a small training."""
+    first = JobTrial.open(identity)
+    for _ in range(3):
+        first.study.add_trial(optuna.trial.create_trial(value=0.5))
+    assert len(first.study.get_trials(deepcopy=False)) == 4
+    built, build = [], RDBStorage._build_frozen_trial_from_trial_model
+    monkeypatch.setattr(
+        RDBStorage,
+        "_build_frozen_trial_from_trial_model",
+        lambda self, trial: [built.append(trial.number), build(self, trial)][1],
+    )
+    second = JobTrial.open(identity)
+    assert len(second.study.get_trials(deepcopy=False)) == 4 and {*built} == {identity.number}
+    assert second.is_owned and second.trial.number == identity.number
 
 
 @pytest.mark.parametrize("cost, feasible", [(90.0, True), (100.0, True), (101.0, False)])

@@ -4,16 +4,19 @@ import errno
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
+import yaml
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelStatus, Metric, Run
 from mlflow.exceptions import MlflowException
 
 from sota_exp.cli import sync
+from sota_exp.config import formats, search_path
 from sota_exp.runs.contents import RunContent
 from sota_exp.runs.mlflow_store import build_mlflow_environment
 from sota_exp.runs.sent_position import SentPosition, read_origin
@@ -114,6 +117,28 @@ def test_twice_changes_nothing(store: Store, tmp_path: Path) -> None:
     before = the_run(client, directory).to_dictionary()
     assert send(directory, uri) == 0
     assert the_run(client, directory).to_dictionary() == before
+
+
+def test_what_was_sent_in_full_takes_one_look(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not a request per metric; but a store that was put back to an earlier time is completed."""
+    _client, uri = store
+    directory = write_run(tmp_path / "run", num_epochs=2, status=None)
+    send(directory, uri)
+    shutil.copy(tmp_path / "mlflow.db", tmp_path / "earlier.db")
+    write_run(directory)
+    send(directory, uri)
+    reading, position = MlflowClient.get_metric_history, SentPosition.read(directory)
+    asked: list[str] = []
+    monkeypatch.setattr(
+        MlflowClient, "get_metric_history", lambda self, run, key: [asked.append(key), reading(self, run, key)][1]
+    )
+    content = RunContent.read(directory, position.origin)
+    assert MLflowUpload.open(position).send(content) == 0 and asked == []
+    earlier = f"sqlite:///{tmp_path / 'earlier.db'}"
+    replace(position, uri=earlier).write(directory)
+    assert MLflowUpload.open(SentPosition.read(directory)).send(content) > 0 and asked
+    there = MlflowClient(earlier)
+    assert history(there, the_run(there, directory)) == expected(directory)
 
 
 def test_epoch_by_epoch_is_the_same_as_at_once(store: Store, tmp_path: Path) -> None:
@@ -300,6 +325,25 @@ def test_sync_sends_tracked_runs_once(store: Store, tmp_path: Path, capsys: pyte
     capsys.readouterr()
     sync.main([])
     assert "nothing was missing" in capsys.readouterr().out
+
+
+def test_sync_of_many_runs_opens_a_store_once_and_reads_a_file_once(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, _uri = store
+    runs = [write_run(tmp_path / "outputs" / name) for name in ("a", "b", "c")]
+    for directory in runs:
+        (directory / ".hydra").mkdir()
+        (directory / ".hydra" / "hydra.yaml").write_text("hydra: {}")
+    sync.main(["outputs"])
+    opened, parsed, asked, opening, getting = [], [], [], MLflowUpload.open, MlflowClient.get_run
+    monkeypatch.setattr(MlflowClient, "get_run", lambda self, run: [asked.append(run), getting(self, run)][1])
+    monkeypatch.setattr(MLflowUpload, "open", lambda position: [opened.append(position), opening(position)][1])
+    for module in (formats, search_path):
+        monkeypatch.setattr(module, "load_yaml", lambda text, *given: [parsed.append(text), yaml.safe_load(text)][1])
+    sync.main(["outputs"])
+    assert len(opened) == 1 and len(parsed) == 2 * len(runs) and asked == [], "one request for all runs"
+    assert all(history(client, the_run(client, directory)) == expected(directory) for directory in runs)
 
 
 def test_sync_sends_evaluations_of_any_part(store: Store, tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """Runs grouped by configuration, and the choices and values in which groups differ."""
 
 import string
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sota_exp.config.fingerprint import DATA_LOCATION_KEYS
@@ -33,17 +35,16 @@ class SeedGroup:
 
 def group_runs(runs: Sequence[SavedRun], each: bool) -> list[SeedGroup]:
     """One group for complete runs that differ only in their seed; a second run of a seed begins another group."""
-    found: dict[str, list[SavedRun]] = {}
-    for run in dict.fromkeys(run.directory.resolve() for run in runs):
-        one = next(item for item in runs if item.directory.resolve() == run)
-        key = (
-            compute_digest([one.is_evaluation, _identify_images(one), _read_config_without_seed(one)])
-            if one.is_complete and not each
-            else str(run)
-        )
-        while any(other.seed == one.seed for other in found.get(key, [])):
-            key += "+"
-        found.setdefault(key, []).append(one)
+    unique: dict[Path, SavedRun] = {}
+    for run in runs:
+        unique.setdefault(run.directory.resolve(), run)
+    found: dict[tuple[str, int], list[SavedRun]] = {}
+    num_equal: Counter[tuple[str, int]] = Counter()
+    for path, run in unique.items():
+        parts = [run.is_evaluation, _identify_images(run), _read_config_without_seed(run)]
+        key = compute_digest(parts) if run.is_complete and not each else str(path)
+        found.setdefault((key, num_equal[key, run.seed]), []).append(run)
+        num_equal[key, run.seed] += 1
     return [
         SeedGroup(name=index_to_letters(index), runs=tuple(sorted(members, key=lambda run: run.seed)))
         for index, members in enumerate(found.values())

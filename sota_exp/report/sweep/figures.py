@@ -13,6 +13,9 @@ from sota_exp.report.drawing.chart import BLUE, GREEN, ORANGE, PERCENT_LABELS, c
 from sota_exp.report.drawing.matplotlib_canvas import save_figure
 from sota_exp.report.numbers import format_percent
 
+#: Most trials in a legend, which are the colours that Optuna has.
+MOST_IN_LEGEND = 20
+
 #: Most parameters in one figure.
 MAX_PARAMETERS = 8
 
@@ -51,7 +54,7 @@ def choose_drawings(
     drawings: dict[str, Callable[[], object]] = {"timeline": lambda: plots.plot_timeline(study)}
     drawings["history"] = lambda: draw_history(study, of_first)
     if any(trial.intermediate_values for trial in study.get_trials(deepcopy=False)):
-        drawings["intermediate_values"] = lambda: plots.plot_intermediate_values(study)
+        drawings["intermediate_values"] = lambda: draw_reports(study)
     if parameters:
         drawings["slice"] = lambda: plots.plot_slice(study, parameters, **of_first)
         drawings["parallel_coordinates"] = lambda: plots.plot_parallel_coordinate(study, parameters, **of_first)
@@ -84,6 +87,15 @@ def draw_history(study: optuna.Study, of_first: Mapping[str, Any]) -> None:
         if trial.user_attrs.get("default"):
             axes.axhline(trial.values[0], linestyle=":", label="the recipe's own values")
     axes.legend()
+
+
+def draw_reports(study: optuna.Study) -> None:
+    """The values of each trial by epoch; a legend where its colours differ, as one of 1,000 trials has 20,000 pixels."""
+    from optuna.visualization.matplotlib import plot_intermediate_values
+
+    legend = plot_intermediate_values(study).get_legend()
+    if legend is not None and len(legend.get_texts()) > MOST_IN_LEGEND:
+        legend.remove()
 
 
 def draw_front(study: optuna.Study, objectives: list[str]) -> None:

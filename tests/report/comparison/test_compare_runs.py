@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sota_exp.report.comparison.compare_runs import RunComparison, compare_runs
-from sota_exp.report.comparison.groups import index_to_letters
+from sota_exp.report.comparison.groups import group_runs, index_to_letters
 from sota_exp.report.comparison.page import describe_pair
 from sota_exp.runs.find import SavedRun
 from sota_exp.statistics.paired import bonett_price_interval, mcnemar_test, paired_t_interval
@@ -40,6 +40,20 @@ def test_letters(index: int, name: str) -> None:
 def test_seeds_of_one_configuration_are_one_group_in_the_order_of_seeds(grid: RunComparison) -> None:
     assert [(group.name, group.seeds) for group in grid.groups] == [("A", [0, 1, 2]), ("B", [0, 1, 2])]
     assert grid.choices == {"augmentation/mix": ["mixup", None]}
+
+
+def test_a_second_run_of_a_seed_begins_another_group_and_a_run_given_twice_is_one(tmp_path: Path) -> None:
+    found = [make(tmp_path / name, seed) for name, seed in (("a", 0), ("b", 0), ("c", 1), ("d", 0), ("e", 1))]
+    groups = compare_runs(runs(*found, *found)).groups
+    named = [(group.seeds, [run.directory.name for run in group.runs]) for group in groups]
+    assert named == [([0, 1], ["a", "c"]), ([0, 1], ["b", "e"]), ([0], ["d"])]
+
+
+def test_grouping_looks_at_each_run_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not each run at all others: a thousand took 45 s."""
+    found, looks, resolve = runs(*(make(tmp_path / str(seed), seed) for seed in range(30))), [], Path.resolve
+    monkeypatch.setattr(Path, "resolve", lambda path, strict=False: [looks.append(path), resolve(path, strict)][1])
+    assert len(group_runs(found, each=False)) == 1 and len(looks) == 30
 
 
 def test_a_value_that_only_one_has_is_told_by_its_choice(grid: RunComparison) -> None:
