@@ -115,13 +115,12 @@ def _send_run(directory: Path, position: SentPosition, is_named: bool, stores: S
     if content.status == "running":
         return f"is training on {host}, and sends its files itself; if it was killed: sota-exp sync {directory}"
     place = position.uri, position.experiment
-    if (upload := stores.open.pop(place, None)) is None:
-        upload = MLflowUpload.open(position)
-        upload.look_up(stores.ids)
+    if place not in stores.open:
+        stores.open[place] = MLflowUpload.open(position)
+        stores.open[place].look_up(stores.ids)
     if position != SentPosition.read(directory):
         position.write(directory)  # Only now: a store that cannot be opened is not remembered.
-    num = upload.send(content)
-    stores.open[place] = upload  # One that failed is opened anew for the next run.
+    num = stores.open[place].send(content)
     return f"sent, {num:,} things were missing" if num else "nothing was missing"
 
 
