@@ -90,7 +90,7 @@ def draw_history(study: optuna.Study, of_first: Mapping[str, Any]) -> None:
 
 
 def draw_reports(study: optuna.Study) -> None:
-    """The values of each trial by epoch; a legend where its colours differ, as one of 1,000 trials has 20,000 pixels."""
+    """The values of each trial by epoch; a legend where its colours differ: one of 1,000 trials has 20,000 pixels."""
     from optuna.visualization.matplotlib import plot_intermediate_values
 
     legend = plot_intermediate_values(study).get_legend()
