@@ -14,6 +14,9 @@ from hydra.plugins.launcher import Launcher
 
 from sota_exp.config.job_returns import make_lost_return
 
+#: Seconds that cancelled runs have for their checkpoints.
+CANCEL_SECONDS = 30.0
+
 
 def launch_with_ray(launcher: Launcher, jobs: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
     """What each job returned; all are cancelled if this is interrupted."""
@@ -41,5 +44,6 @@ def launch_with_ray(launcher: Launcher, jobs: Sequence[Sequence[str]], initial_j
     except BaseException:
         for run in submitted:
             ray.cancel(run)
-        ray.wait(submitted, num_returns=len(submitted), timeout=30)
+        if submitted:  # What trains saves itself first.
+            ray.wait(submitted, num_returns=len(submitted), timeout=CANCEL_SECONDS)
         raise

@@ -21,7 +21,7 @@ from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 
 from sota_exp.config.job_returns import make_lost_return
-from sota_exp.errors import RunLost
+from sota_exp.errors import ConfigError, Interrupted, RunLost, in_a_line
 
 #: Seconds between two looks at a job, and between two questions to SLURM.
 LOOK_SECONDS, QUEUE_SECONDS = 0.5, 5.0
@@ -135,7 +135,11 @@ class SubmittedRun:
 def launch_with_submitit(
     launcher: Launcher, jobs: Sequence[Sequence[str]], initial_job_idx: int
 ) -> Sequence[JobReturn]:
-    """What each job returned; all are cancelled if this is interrupted."""
+    """What each job returned; all are cancelled if this is interrupted.
+
+    Raises:
+        ConfigError: no job could be submitted.
+    """
     import submitit
 
     submitted: list[SubmittedRun] = []
@@ -172,8 +176,11 @@ def launch_with_submitit(
         with patch.object(submitit, "AutoExecutor", Executor):
             returned: Sequence[JobReturn] = launcher.launch(jobs, initial_job_idx=initial_job_idx)
             return returned
-    except BaseException:
+    except BaseException as error:
         cancel_all(submitted)
+        is_fault = isinstance(error, Exception) and not isinstance(error, Interrupted)
+        if is_fault and not submitted:  # sbatch is missing, or refuses the partition.
+            raise ConfigError(f"hydra.launcher: {in_a_line(error)}") from error
         raise
 
 
