@@ -5,6 +5,7 @@ While other processes train the runs, one line per run that has ended.
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +27,16 @@ class MultirunTable(MultirunWatcher):
     def begin(self, directory: Path, num_runs: int) -> None:
         self.directory, self.began, self.told = directory, time.monotonic(), 0
         self.times = {path: path.stat().st_mtime_ns for path in directory.glob("*/result.json")}
-        complete = sum(read_json(path)["status"] in COMPLETE_STATUSES for path in self.times)
+        complete = sum(read_result(path).get("status") in COMPLETE_STATUSES for path in self.times)
         self.num_runs = max(num_runs - complete, 0)
 
     def look(self) -> None:
         for path in self.directory.glob("*/result.json"):
             changed = path.stat().st_mtime_ns
             if self.times.get(path) != changed:
-                result = read_json(path)
+                result = read_result(path)
                 self.times[path] = changed
-                if result["status"] != "interrupted":
+                if result.get("status", "interrupted") != "interrupted":
                     self.told += 1
                     self.print_line(path.parent.name, result)
 
@@ -59,6 +60,13 @@ class MultirunTable(MultirunWatcher):
         runs = read_runs(directory)
         if runs and not (directory / "sweep.json").exists():
             make_console().print(build_multirun_table(directory, runs))
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """The content of a `result.json`; {} of one that is damaged."""
+    with suppress(OSError, ValueError):
+        return read_json(path) or {}
+    return {}
 
 
 def read_runs(directory: Path) -> list[dict[str, Any]]:

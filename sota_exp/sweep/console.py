@@ -5,7 +5,7 @@ trial that has ended, and how long the rest will take.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -69,8 +69,10 @@ class TrialLines:
         self.sweep, self.began, self.num_before = sweep, time.monotonic(), count_ended(sweep.get_trials())
         self.open: dict[int, ClaimedTrial] = {}
 
-    def begin(self, batch: Sequence[ClaimedTrial]) -> None:
+    def begin(self, batch: Sequence[ClaimedTrial]) -> Callable[[], None]:
+        """Returns the function that prints those of the batch that have ended."""
         self.open = {claim.number: claim for claim in batch}
+        return self.look
 
     def look(self) -> None:
         """Print the trials that have ended since the last look."""

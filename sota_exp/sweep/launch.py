@@ -38,7 +38,7 @@ class BatchLauncher:
     composed: set[tuple[str, ...]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.lines = TrialLines(self.sweep)
+        self.lines = None if is_sequential(self.sweep.launcher) else TrialLines(self.sweep)
 
     def launch(self, batch: Sequence[ClaimedTrial]) -> None:
         """Run a batch while sending heartbeats for it, then end every trial that its job did not end.
@@ -50,19 +50,19 @@ class BatchLauncher:
         self.num_launched += len(batch)
         ready = [claim for claim in batch if self._can_compose(claim)]
         returns: Sequence[JobReturn] = []
-        self.lines.begin(ready)
+        look = self.lines.begin(ready) if self.lines is not None else None
         try:
             if ready:
                 with send_heartbeats(self.sweep.study, [claim.trial_id for claim in ready]):
                     jobs = [job_overrides(self.sweep, claim) for claim in ready]
-                    returns = launch_jobs(self.sweep.launcher, jobs, ready[0].number, self.lines.look)
+                    returns = launch_jobs(self.sweep.launcher, jobs, ready[0].number, look)
         except (KeyboardInterrupt, Interrupted):
             release_trials(self.sweep, ready)
             raise
         for claim, job in zip(ready, returns, strict=False):
             end_trial(self.sweep, claim, job)
-        if not is_sequential(self.sweep.launcher):
-            self.lines.look()
+        if look is not None:
+            look()
         errors = [get_error(job) for job in returns]
         if missing := next((error for error in errors if isinstance(error, NotMeasured)), None):
             raise missing

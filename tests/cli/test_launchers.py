@@ -37,20 +37,24 @@ def launch(place: Path, *arguments: str) -> tuple[int, str, list[int]]:
     """Exit status and output of a command whose first training process is killed; runs that had ended at each line."""
     command = [sys.executable, "-m", "sota_exp", *arguments, *JOBLIB]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
-
-    def kill() -> None:
-        while process.poll() is None and not kill_one(place):
-            time.sleep(0.02)
-
-    threading.Thread(target=kill, daemon=True).start()
-    assert process.stdout is not None
     said, ended = [], []
-    for line in process.stdout:
-        said.append(line)
-        if line.rstrip().endswith(" left"):
-            ended.append(len(list(place.rglob("result.json"))))
-    return process.wait(), "".join(said), ended
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as process:
+
+        def kill() -> None:
+            while process.poll() is None and not kill_one(place):
+                time.sleep(0.02)
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        assert process.stdout is not None
+        for line in process.stdout:
+            said.append(line)
+            if line.rstrip().endswith(" left"):
+                ended.append(len(list(place.rglob("result.json"))))
+        killer.join()
+    return process.returncode, "".join(said), ended
 
 
 def read_metrics(place: Path) -> dict[str, dict[str, float]]:
