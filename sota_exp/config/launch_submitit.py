@@ -53,7 +53,8 @@ class ResumableRun:
             returned: JobReturn = self.launcher(*arguments)
             return returned
         except KeyboardInterrupt as stop:
-            number = int(getattr(stop.__cause__, "signal_number", signal.SIGINT))
+            cause = stop.__cause__
+            number = cause.signal_number if isinstance(cause, Interrupted) else int(signal.SIGINT)
             if number in WARNINGS:
                 from submitit import JobEnvironment
 
