@@ -30,6 +30,10 @@ class RunFailed(Exception):
     """The run failed for a known reason (diverged, out of memory, unreadable data, disk full): exit status 1."""
 
 
+class RunLost(RunFailed):
+    """The process that trained the run died; launched again, the run goes on from its checkpoint."""
+
+
 class DamagedFile(ValueError):
     """A file of a run is not as the run wrote it."""
 

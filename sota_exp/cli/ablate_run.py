@@ -7,8 +7,10 @@ from typing import Any
 from omegaconf import DictConfig
 
 from sota_exp.config import compose
+from sota_exp.config.launch import is_followed_by_another_process
 from sota_exp.config.rules import check_rules
 from sota_exp.errors import in_a_line
+from sota_exp.runs.lock import wait_for_owner
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.hydra_sweeper import StudySweeper
 from sota_exp.study.results import PlannedStudy
@@ -27,6 +29,8 @@ def train_arm_run(config: DictConfig) -> float:
 
     files = compose.build_hydra_files(config)
     request = RunRequest(configuration=configuration, directory=shorten_path(directory), hydra_files=files)
+    if is_followed_by_another_process():
+        wait_for_owner(directory)
     result = run(request, add_tracking(Listener(), say=log.debug))
     return float(result["metrics"]["val/accuracy"])
 

@@ -38,7 +38,7 @@ def require_one_process(command: str) -> None:
     if count_processes() > 1:
         raise ConfigError(
             f"{command} starts its own jobs: run it without torchrun; for several at once choose a hydra/launcher "
-            "(joblib, submitit_slurm)"
+            "(joblib, slurm, ray)"
         )
 
 

@@ -8,10 +8,12 @@ from omegaconf import DictConfig
 
 from sota_exp.config import compose
 from sota_exp.config.configuration import Configuration
+from sota_exp.config.launch import is_followed_by_another_process
 from sota_exp.config.rules import check_rules
 from sota_exp.config.rules.conditions import count_processes
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.report.terminal import make_console, shorten_path
+from sota_exp.runs.lock import wait_for_owner
 from sota_exp.runs.mlflow_store import resolve_uri
 
 log = logging.getLogger(__name__)
@@ -39,11 +41,14 @@ def train(config: DictConfig) -> float:
         from sota_exp.runs.status import COMPLETE_STATUSES
         from sota_exp.tracking.console import ConsoleListener, build_result_panel
         from sota_exp.tracking.listeners import add_tracking
-        from sota_exp.training.listener import RunRequest
+        from sota_exp.training.listener import Listener, RunRequest
         from sota_exp.training.run import run
 
         files = compose.build_hydra_files(config)
         request = RunRequest(configuration=configuration, directory=shorten_path(directory), hydra_files=files)
+        if is_followed_by_another_process():
+            wait_for_owner(directory)
+            return float(run(request, add_tracking(Listener(), say=log.debug))["metrics"]["val/accuracy"])
         listener = ConsoleListener()
         result = run(request, add_tracking(listener))
     except (ConfigError, RunFailed):

@@ -154,12 +154,22 @@ def format_options_with_key(slot: str, key: str) -> str:
     return f" It is a key of {slot}={'|'.join(having)}: choose one of them too."
 
 
+#: Option of hydra/launcher → the extra of this package with its plug-in.
+LAUNCHER_EXTRAS = {
+    "joblib": "joblib",
+    **dict.fromkeys(("slurm", "submitit_slurm", "submitit_local"), "slurm"),
+    **dict.fromkeys(("ray", "ray_aws"), "ray"),
+}
+
+
 def format_meant_option(group: str, option: str) -> str:
     """A sentence on what `group=option` probably means; empty if nothing is known."""
     if (group, option) in OTHER_OPTIONS:
         return f" Did you mean {group}={OTHER_OPTIONS[group, option]}?"
     if group == "data" and os.path.isdir(option):
         return f" A folder of images: data=image_folder data.root={option}"
+    if group == "hydra/launcher" and option in LAUNCHER_EXTRAS:
+        return f" Its plug-in is not installed: pip install 'sota-exp[{LAUNCHER_EXTRAS[option]}]'"
     if elsewhere := find_option_elsewhere(group, option):
         return f" Did you mean {elsewhere}?"
     if group in ("model", "model/arch"):

@@ -142,6 +142,10 @@ def _explain_no_default(found: re.Match[str], arguments: list[str]) -> str:
     return f"{file}.yaml: override /{slot}: no such group.{format_suggestion(slot, list_config_groups())}"
 
 
+def _explain_no_launcher(found: re.Match[str], arguments: list[str]) -> str:
+    return f"hydra/launcher={found[1]}:{format_meant_option('hydra/launcher', found[1])}"
+
+
 def _explain_no_config_directory(found: re.Match[str], arguments: list[str]) -> str:
     problem = find_path_problem(Path(found[1]), is_folder=True) or f"{found[1]} is no folder"
     return f"--config-dir: {problem}; give the folder of your YAML files: --config-dir=DIR"
@@ -158,6 +162,7 @@ ERROR_EXPLANATIONS: dict[str, Callable[[re.Match[str], list[str]], str]] = {
     r"Could not find '([^']+)'\s*\n+\s*Available options in '([^']+)':\n((?:\t.*\n?)+)": _explain_no_option,
     r"Could not (?:override|delete)(?: from config)?[:.]? '([^']+)'": _explain_no_key_or_group,
     r"In '([^']+)': Invalid Defaults List override[\s\S]*No earlier Group Default for '([^']+)'": _explain_no_default,
+    r"In 'hydra/launcher/(\w+)': Could not load": _explain_no_launcher,
     r"Interpolation key '([^']+)' not found": _explain_no_reference,
     r"Error when parsing index: \d+, string: (.+?) out of \[": _explain_not_an_override,
     r"Config group override must be a string|argument of type '\w+' is not iterable": _explain_no_name,

@@ -1,6 +1,7 @@
 """Hydra's sweeper for `-m`, which composes and checks the runs of all combinations before the first one starts."""
 
 import secrets
+from abc import abstractmethod
 from itertools import count
 from pathlib import Path
 
@@ -8,12 +9,27 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn
+from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from sota_exp.config.configuration import Configuration, resolve_configuration
+from sota_exp.config.job_returns import get_error
+from sota_exp.config.launch import MAX_LOSSES, launch_jobs
 from sota_exp.config.recipe_values import extract_run
 from sota_exp.config.rules import check_rules
-from sota_exp.errors import ConfigError
+from sota_exp.errors import ConfigError, RunLost
+
+
+class MultirunWatcher(Callback):
+    """A callback of Hydra that also follows runs of `-m` while other processes train them."""
+
+    @abstractmethod
+    def begin(self, directory: Path, num_runs: int) -> None:
+        """Called before the first launch. num_runs: of all launches."""
+
+    @abstractmethod
+    def look(self) -> None:
+        """Called every second while runs train in other processes."""
 
 
 class CheckedSweeper(BasicSweeper):
@@ -24,18 +40,41 @@ class CheckedSweeper(BasicSweeper):
 
         Raises:
             ConfigError: a run is not legal.
+            RunLost: a run was lost `MAX_LOSSES` times.
         """
         assert self.config is not None and self.launcher is not None and self.hydra_context is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
         batches = self.split_arguments(overrides, self.max_batch_size)
         save_command(self.config, Path(self.config.hydra.sweep.dir))
+        for watcher in self._find_watchers():
+            watcher.begin(Path(self.config.hydra.sweep.dir), sum(map(len, batches)))
         returned: list[list[JobReturn]] = []
         for batch in batches:
-            returned.append(list(self.launcher.launch(batch, initial_job_idx=sum(map(len, returned)))))
+            returned.append(self._launch(batch, sum(map(len, returned))))
             for job in returned[-1]:
                 _ = job.return_value  # It raises the error of the job.
         return returned
+
+    def _launch(self, batch: list[list[str]], first_index: int) -> list[JobReturn]:
+        """What the runs returned; those that were lost are launched again, with those of their launch.
+
+        Runs that have ended return at once, and keep their numbers so.
+        """
+        assert self.launcher is not None
+        for _ in range(MAX_LOSSES):
+            returned = launch_jobs(self.launcher, batch, first_index, self._look)
+            if not any(isinstance(get_error(job), RunLost) for job in returned):
+                break
+        return returned
+
+    def _find_watchers(self) -> list[MultirunWatcher]:
+        assert self.hydra_context is not None
+        return [each for each in self.hydra_context.callbacks.callbacks if isinstance(each, MultirunWatcher)]
+
+    def _look(self) -> None:
+        for watcher in self._find_watchers():
+            watcher.look()
 
     def split_arguments(  # type: ignore[override]
         self, overrides: list[Override], max_batch_size: int | None

@@ -7,6 +7,7 @@ it is older than `STALE`. Imports neither torch nor mlflow.
 
 import getpass
 import json
+import logging
 import os
 import socket
 import threading
@@ -21,6 +22,8 @@ from filelock import FileLock, Timeout
 
 from sota_exp.errors import ConfigError
 from sota_exp.runs.atomic import remove_drafts, write_recomputable_text
+
+log = logging.getLogger(__name__)
 
 #: Seconds between two renewals of the owner's file, and its age from which another host takes the directory over.
 HEARTBEAT, STALE = 15.0, 120.0
@@ -83,6 +86,14 @@ def describe_owner(directory: Path) -> str:
     owner = read_owner(directory / "owner.json")
     who = f" by process {owner['pid']} of {owner['user']} on {owner['host']}" if owner else ""
     return f"hydra.run.dir={directory} is in use{who}: wait until it has ended, or choose another directory"
+
+
+def wait_for_owner(directory: Path) -> None:
+    """Wait until no other process works in the directory; an earlier command may have left one to its launcher."""
+    if find_owner(directory):
+        log.warning("%s; waiting", describe_owner(directory).partition(":")[0])
+    while find_owner(directory):
+        time.sleep(1.0)
 
 
 def find_owner(directory: Path) -> dict[str, Any]:

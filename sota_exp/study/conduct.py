@@ -54,10 +54,13 @@ def run_study(sweeper: StudySweeper, arguments: list[str]) -> JsonObject | None:
         return None
     save_command(sweeper.whole, sweeper.directory)  # MLflow's note reads it there.
     batch_size = 1 if sweeper.is_sequential else None
-    ablation = StudyScheduler(study=study, files=files, launch=sweeper.launch, batch_size=batch_size)
-    progress = terminal.ProgressPrinter(study, files, ablation.find_missing_runs())
+    progress = terminal.ProgressPrinter(study, files)
+    ablation = StudyScheduler(
+        study=study, files=files, launch=sweeper.launch, batch_size=batch_size, on_job=progress.print_ended_run
+    )
+    progress.begin(ablation.find_missing_runs())
     try:
-        found = ablation.run(progress.print_ended_run)
+        found = ablation.run()
     except (Interrupted, KeyboardInterrupt):  # A launcher raises the latter when it ends all jobs of a multirun.
         sweeper.show(study, files, "KILLED")
         raise

@@ -14,6 +14,7 @@ from typing import Any
 from sota_exp.config.formats import require_current_format
 from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.runs.digests import check_digest, read_json, write_checked
+from sota_exp.runs.lock import find_owner
 from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.study.arms import ComposedArm, ComposedArms
 
@@ -63,6 +64,17 @@ class StudyFiles:
         if found["status"] in COMPLETE_STATUSES:
             self._results[path] = found
         return found
+
+    def get_result_time(self, place: str) -> int | None:
+        """When `result.json` was written, in nanoseconds since 1970; None without one."""
+        try:
+            return (self.directory / place / "result.json").stat().st_mtime_ns
+        except OSError:
+            return None
+
+    def count_running(self) -> int:
+        """How many runs are being trained now."""
+        return sum(bool(find_owner(file.parent)) for file in self.directory.glob("runs/*/*/owner.json"))
 
     def is_finished(self, place: str) -> bool:
         found = self.result(place)

@@ -6,7 +6,7 @@
 import json
 import logging
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +21,17 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sota_exp.config.configuration import Configuration, resolve_configuration
 from sota_exp.config.hydra_errors import format_hydra_error
+from sota_exp.config.job_returns import get_error
+from sota_exp.config.launch import is_sequential, launch_jobs
 from sota_exp.config.recipe_values import extract_run, get_search_directories, list_preset_keys, list_presets
 from sota_exp.config.values import format_override_value, get_override_key
-from sota_exp.errors import ConfigError, Interrupted, RunFailed, first_line, in_a_line
+from sota_exp.errors import ConfigError, Interrupted, RunFailed
 from sota_exp.runs.sent_position import ORIGIN_VARIABLE
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.results import PlannedStudy
-from sota_exp.study.scheduler import ArmRun, RunsLost
+from sota_exp.study.scheduler import ArmRun
 
 log = logging.getLogger(__name__)
-
-#: Hydra's default launcher, which trains in this process, one run after the other.
-SEQUENTIAL_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
 
 class StudySweeper(Sweeper):
@@ -58,7 +57,7 @@ class StudySweeper(Sweeper):
 
     @property
     def is_sequential(self) -> bool:
-        return str(self.whole.hydra.launcher._target_) == SEQUENTIAL_LAUNCHER
+        return is_sequential(self.launcher)
 
     def compose(self, overrides: Sequence[str]) -> Configuration:
         """The configuration of a job with these overrides.
@@ -94,27 +93,23 @@ class StudySweeper(Sweeper):
         assert isinstance(node, dict)
         return {str(key): value for key, value in node.items()}
 
-    def launch(self, jobs: Sequence[ArmRun]) -> list[str | None]:
-        """Train the jobs; per job None, or the reason why it failed.
+    def launch(self, jobs: Sequence[ArmRun], look: Callable[[], object]) -> list[Exception | None]:
+        """Train the jobs; per job None, or why it failed. look: called every second while other processes train.
 
         Raises:
+            ConfigError: the launcher cannot do what it is told.
             Interrupted: a signal ended one.
-            RunsLost: a worker of the launcher died.
         """
         logger = logging.getLogger("hydra")
         level = logger.level
         logger.setLevel(logging.WARNING)  # Launchers log every job; the study prints its own line.
         try:
-            returned = self.launcher.launch([self._list_overrides(job) for job in jobs], initial_job_idx=self.launched)
-        except Exception as error:
-            if self.is_sequential or isinstance(error, ConfigError | Interrupted):
-                raise
-            log.warning("the launcher lost a worker (%s): what is not finished is launched again", in_a_line(error))
-            raise RunsLost(f"its launcher lost it each time: {in_a_line(error)}") from error
+            overrides = [self._list_overrides(job) for job in jobs]
+            returned = launch_jobs(self.launcher, overrides, self.launched, look)
         finally:
             logger.setLevel(level)
         self.launched += len(jobs)
-        return [_find_reason(each) for each in returned]
+        return [_find_error(each) for each in returned]
 
     def _list_overrides(self, job: ArmRun) -> list[str]:
         seed = f"seed={job.seed + job.arm.arm.seed_offset}"
@@ -132,11 +127,11 @@ class StudySweeper(Sweeper):
         return [*overrides, f"hydra.sweep.subdir={place}", f"++hydra.job.env_set.{ORIGIN_VARIABLE}={text}"]
 
 
-def _find_reason(returned: JobReturn) -> str | None:
-    """Why a job failed, in one line."""
+def _find_error(returned: JobReturn) -> Exception | None:
+    """Why a job failed."""
     if returned.status is JobStatus.COMPLETED:
         return None
-    error = returned._return_value
+    error = get_error(returned)
     if isinstance(error, Interrupted):
         raise error
-    return first_line(error) if isinstance(error, ConfigError | RunFailed) else in_a_line(error)
+    return error if isinstance(error, Exception) else RunFailed(str(error))

@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from sota_exp.config.launch import MAX_LOSSES
+from sota_exp.errors import ConfigError, RunFailed, RunLost, first_line, in_a_line
 from sota_exp.study.arms import ComposedArm
 from sota_exp.study.files import StudyFiles, find_trainings
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
@@ -17,13 +19,6 @@ from sota_exp.study.verdicts import find_wanted_seeds, run_arm_tests
 
 #: Least seconds between two writes of `study.json`; it is also written at the end.
 MIN_WRITE_SECONDS = 20.0
-
-#: How often a run may be lost with its launcher's workers before it counts as failed.
-MAX_LOSSES = 3
-
-
-class RunsLost(Exception):
-    """The launcher lost a worker, and does not say which of its runs; they go on where they were launched again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,59 +34,72 @@ class ArmRun:
         return f"{self.arm.name}, seed {self.seed + self.arm.arm.seed_offset}"
 
 
+#: Trains jobs and calls the function every second meanwhile; returns per job None, or why it failed.
+Launch = Callable[[Sequence[ArmRun], Callable[[], None]], Sequence[Exception | None]]
+
+
 @dataclass(kw_only=True)
 class StudyScheduler:
     """A study that runs in its directory.
 
-    launch: trains the jobs; returns per job None, or the reason why it failed. batch_size: jobs per launch, None for
-    all. failures: place → why a run of this process failed without writing a result. written_at: when `study.json` was
-    written, in seconds of `time.monotonic`. num_losses: place → how often its launcher lost it.
+    batch_size: jobs per launch, None for all. on_job: called after each run, with the reason if it failed, and how many
+    runs are left as far as is known: a look may want more of them. failures: place → why a run of this command failed.
+    written_at: when `study.json` was written, in seconds of `time.monotonic`. num_losses: place → how often the
+    launcher lost the run.
     """
 
     study: PlannedStudy
     files: StudyFiles
-    launch: Callable[[Sequence[ArmRun]], Sequence[str | None]]
+    launch: Launch
     batch_size: int | None
+    on_job: Callable[[ArmRun, str | None, int], None]
     failures: dict[str, str] = field(default_factory=dict)
     written_at: float = 0.0
     num_losses: Counter[str] = field(default_factory=Counter)
 
-    def run(self, on_job: Callable[[ArmRun, str | None, int], None]) -> JsonObject:
+    def run(self) -> JsonObject:
         """Train the missing runs; returns the content of `study.json`, which is written even after a signal.
-
-        on_job: called after each run, with the reason if it failed, and how many runs are left as far as is known: a
-        look may want more of them.
 
         Raises:
             ConfigError: the first result has no value of the study's metric.
         """
         try:
             while jobs := list(filter(self._is_ready, missing := self.find_missing_runs())):
-                batch = jobs[: self.batch_size]
-                for num_done, (job, reason) in enumerate(zip(batch, self._launch(batch), strict=True), 1):
-                    if not self.files.is_finished(job.place):
-                        if 0 < self.num_losses[job.place] < MAX_LOSSES:
-                            continue
-                        self.failures[job.place] = reason or "it ended without a result"
-                    on_job(job, self.failures.get(job.place), len(missing) - num_done)
-                if time.monotonic() - self.written_at > MIN_WRITE_SECONDS:
-                    self.write()
+                self._run_batch(jobs[: self.batch_size], len(missing))
         finally:
             found = self.write()
         return found
 
-    def _launch(self, batch: Sequence[ArmRun]) -> Sequence[str | None]:
-        """`launch`; runs that were lost are counted."""
-        try:
-            reasons = self.launch(batch)
-        except RunsLost as error:
-            lost = [job.place for job in batch if not self.files.is_finished(job.place)]
-            self.num_losses.update(lost)
-            reasons = [str(error)] * len(batch)
-        else:
-            for job in batch:
-                del self.num_losses[job.place]
-        return reasons
+    def _run_batch(self, batch: Sequence[ArmRun], num_missing: int) -> None:
+        """Launch a batch; each run is told when its result is there, be the others still running or not."""
+        before = {job.place: self.files.get_result_time(job.place) for job in batch}
+        open_jobs = list(batch)
+
+        def tell(job: ArmRun, reason: str | None) -> None:
+            open_jobs.remove(job)
+            if reason is not None:
+                self.failures[job.place] = reason
+            self.on_job(job, reason, num_missing - len(batch) + len(open_jobs))
+            if time.monotonic() - self.written_at > MIN_WRITE_SECONDS:
+                self.write()
+
+        def look() -> None:
+            for job in list(open_jobs):
+                if self.files.is_finished(job.place):
+                    tell(job, None)
+                elif self.files.get_result_time(job.place) != before[job.place]:
+                    found = self.files.result(job.place) or {}
+                    if found.get("status") == "failed":
+                        tell(job, str(found["reason"]))
+
+        for job, error in zip(batch, self.launch(batch, look), strict=True):
+            if job not in open_jobs:
+                continue
+            self.num_losses[job.place] += isinstance(error, RunLost)
+            if self.files.is_finished(job.place):
+                tell(job, None)
+            elif not isinstance(error, RunLost) or self.num_losses[job.place] == MAX_LOSSES:
+                tell(job, _describe(error))
 
     def write(self) -> JsonObject:
         """Write `study.json` from the files of the runs, and return its content."""
@@ -140,3 +148,10 @@ class StudyScheduler:
             self.files.copy_training(source, job.place)
             return True
         return self._is_over(source)
+
+
+def _describe(error: Exception | None) -> str:
+    """Why a run has no result, in one line."""
+    if error is None:
+        return "it ended without a result"
+    return first_line(error) if isinstance(error, ConfigError | RunFailed) else in_a_line(error)

@@ -60,19 +60,24 @@ def format_study_heading(study: PlannedStudy, files: StudyFiles) -> Iterable[Ren
 
 
 class ProgressPrinter:
-    """One line per finished run, with its score and the time that the rest will take. missing: as far as known."""
+    """One line per finished run, with its score and the time that the rest will take."""
 
-    def __init__(self, study: PlannedStudy, files: StudyFiles, missing: Sequence[ArmRun]) -> None:
+    def __init__(self, study: PlannedStudy, files: StudyFiles) -> None:
         self.study, self.files, self.out = study, files, make_console()
-        self.done, self.began = 0, time.monotonic()
-        later = " until the next look" if study.seeds[-1] not in {job.seed for job in missing} else ""
-        begin = f"{len(missing)} runs to train{later}" if missing else "every run is finished; nothing is trained"
-        self.out.print(f"  {begin}", style="dim")
+        self.done = 0
+
+    def begin(self, missing: Sequence[ArmRun]) -> None:
+        """Print how many runs are missing, as far as known, and start the clock."""
+        self.began = time.monotonic()
+        later = " until the next look" if self.study.seeds[-1] not in {job.seed for job in missing} else ""
+        text = f"{len(missing)} runs to train{later}" if missing else "every run is finished; nothing is trained"
+        self.out.print(f"  {text}", style="dim")
 
     def print_ended_run(self, job: ArmRun, failure: str | None, num_left: int) -> None:
         self.done += 1
         num_runs = self.done + num_left
-        left = estimate_remaining(time.monotonic() - self.began, self.done, num_runs)
+        done = self.done + self.files.count_running() / 2  # runs of other processes: half done on average
+        left = estimate_remaining(time.monotonic() - self.began, min(done, num_runs), num_runs)
         if failure is not None:
             outcome = f"[red]failed[/]: {escape(failure)}"
         else:

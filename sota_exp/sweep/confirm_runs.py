@@ -6,15 +6,18 @@ Several copies of the command share them: each run has a lock file.
 import contextlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from sota_exp.errors import Interrupted
-from sota_exp.report.terminal import make_console
+from sota_exp.config.job_returns import get_error
+from sota_exp.config.launch import MAX_LOSSES, launch_jobs
+from sota_exp.errors import Interrupted, RunLost
+from sota_exp.report.terminal import escape, make_console
 from sota_exp.runs.files import RunFiles
 from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.sweep.confirm import DEFAULT_ARM, ConfirmedArm, choose_winner, summarize_confirmation
@@ -40,6 +43,7 @@ class Confirmation:
     choice_seeds: list[int]
     objective: str
     direction: str
+    num_losses: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     @classmethod
     def of(cls, sweep: Sweep, summary: dict[str, Any]) -> "Confirmation | None":
@@ -121,10 +125,20 @@ class Confirmation:
 
     def _launch(self, taken: Sequence[tuple[str, int]], failures: dict[tuple[str, int], str]) -> None:
         jobs = [self._list_job_overrides(name, seed) for name, seed in taken]
-        for key, job in zip(taken, self.sweep.launcher.launch(jobs, initial_job_idx=0), strict=True):
-            error = vars(job)["_return_value"]
+        open_runs = list(taken)
+
+        def look() -> None:
+            for name, seed in [key for key in open_runs if self._read_result(*key) is not None]:
+                open_runs.remove((name, seed))
+                make_console().print(f"confirm {escape(name.replace('-', ' '))}, seed {seed}: [green]complete[/]")
+
+        for key, job in zip(taken, launch_jobs(self.sweep.launcher, jobs, 0, look), strict=True):
+            error = get_error(job)
             if isinstance(error, Interrupted):
                 raise error
+            self.num_losses[key] += isinstance(error, RunLost)
+            if isinstance(error, RunLost) and self.num_losses[key] < MAX_LOSSES:
+                continue
             if self._read_result(*key) is None:
                 failures[key] = str(error)
                 log.warning("confirmation: %s with seed %d failed: %s", *key, error)

@@ -10,15 +10,14 @@ from statistics import fmean
 from typing import Any
 
 from omegaconf import DictConfig
-from optuna.trial import TrialState
 
 from sota_exp.config import compose
 from sota_exp.config.build import build
 from sota_exp.config.configuration import Configuration
+from sota_exp.config.launch import is_followed_by_another_process
 from sota_exp.config.rules import check_rules
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, in_a_line
-from sota_exp.report.numbers import format_duration
-from sota_exp.report.terminal import escape, make_console, shorten_path
+from sota_exp.report.terminal import make_console, shorten_path
 from sota_exp.runs.digests import read_json_lines
 from sota_exp.runs.environment import changed_environment
 from sota_exp.runs.files import RunFiles
@@ -27,12 +26,11 @@ from sota_exp.runs.sent_position import ORIGIN_VARIABLE
 from sota_exp.runs.start_json import write_start
 from sota_exp.stages.tracking import Tracking
 from sota_exp.statistics.units import get_metric_format
-from sota_exp.sweep.console import JobConsole
-from sota_exp.sweep.ownership import REASON
+from sota_exp.sweep.console import JobConsole, format_outcome
 from sota_exp.sweep.settings import TRIAL_COSTS
 from sota_exp.sweep.trial import JobBrief, JobTrial, NotMeasured, TrialIdentity, run_seeds, send_heartbeats
 from sota_exp.tracking.listeners import add_tracking
-from sota_exp.training.listener import Pruner, RunRequest
+from sota_exp.training.listener import Listener, Pruner, RunRequest
 from sota_exp.training.run import run
 
 log = logging.getLogger(__name__)
@@ -84,8 +82,9 @@ class TrialJob:
         request = RunRequest(
             configuration=configuration, directory=shorten_path(directory), hydra_files=self.hydra_files
         )
+        console = Listener() if is_followed_by_another_process() else JobConsole(title)
         with set_origin(self.brief.origin | {"name": title}):
-            return run(request, add_tracking(JobConsole(title), say=log.debug), pruner)
+            return run(request, add_tracking(console, say=log.debug), pruner)
 
 
 def run_sweep_job(config: DictConfig, brief: JobBrief) -> float | None:
@@ -129,7 +128,8 @@ def run_trial(job: TrialJob, identity: TrialIdentity) -> None:
         except Exception as error:
             log.exception("trial %d: unexpected error", identity.number)
             own.fail(in_a_line(error))
-    make_console().print(format_outcome(own), soft_wrap=True)
+    if not is_followed_by_another_process():
+        make_console().print(f"  {format_outcome(own.frozen, identity.objectives)}", soft_wrap=True)
 
 
 def _run_trial(job: TrialJob, own: JobTrial) -> dict[str, Any]:
@@ -235,18 +235,3 @@ def write_failed_run(job: TrialJob, files: RunFiles, reason: str) -> None:
 def set_origin(origin: dict[str, Any]) -> contextlib.AbstractContextManager[None]:
     """Context in which a tracker reads from the environment to which trial or confirmation a run belongs."""
     return changed_environment({ORIGIN_VARIABLE: json.dumps(origin)})
-
-
-def format_outcome(own: JobTrial) -> str:
-    """One line for the terminal: how the trial ended."""
-    trial = own.frozen
-    color, facts = {"complete": "green", "pruned": "yellow", "fail": "red"}, []
-    if trial.state == TrialState.COMPLETE:
-        measured = zip(own.identity.objectives, trial.values, strict=True)
-        facts += [f"{name} {get_metric_format(name).format_with_unit(value)}" for name, value in measured]
-    if REASON in trial.user_attrs:
-        facts.append(escape(trial.user_attrs[REASON]))
-    if "seconds" in trial.user_attrs:
-        facts.append(format_duration(trial.user_attrs["seconds"]))
-    state = trial.state.name.lower()
-    return f"  [{color.get(state, 'dim')}]{state}[/] {', '.join(facts)}"

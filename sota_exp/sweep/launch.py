@@ -10,8 +10,11 @@ from typing import Any
 from hydra.core.utils import JobReturn, JobStatus
 from optuna.trial import TrialState
 
-from sota_exp.errors import ConfigError, Interrupted, RunFailed, in_a_line
+from sota_exp.config.job_returns import get_error
+from sota_exp.config.launch import is_sequential, launch_jobs
+from sota_exp.errors import ConfigError, Interrupted, RunFailed, RunLost, in_a_line
 from sota_exp.sweep import ownership
+from sota_exp.sweep.console import TrialLines
 from sota_exp.sweep.space import parse_number
 from sota_exp.sweep.storage import retry_while_disconnected
 from sota_exp.sweep.sweep import Sweep
@@ -34,6 +37,9 @@ class BatchLauncher:
     reasons: list[str] = field(default_factory=list)
     composed: set[tuple[str, ...]] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        self.lines = None if is_sequential(self.sweep.launcher) else TrialLines(self.sweep)
+
     def launch(self, batch: Sequence[ClaimedTrial]) -> None:
         """Run a batch while sending heartbeats for it, then end every trial that its job did not end.
 
@@ -44,20 +50,20 @@ class BatchLauncher:
         self.num_launched += len(batch)
         ready = [claim for claim in batch if self._can_compose(claim)]
         returns: Sequence[JobReturn] = []
+        look = self.lines.begin(ready) if self.lines is not None else None
         try:
             if ready:
                 with send_heartbeats(self.sweep.study, [claim.trial_id for claim in ready]):
                     jobs = [job_overrides(self.sweep, claim) for claim in ready]
-                    returns = self.sweep.launcher.launch(jobs, initial_job_idx=ready[0].number)
+                    returns = launch_jobs(self.sweep.launcher, jobs, ready[0].number, look)
         except (KeyboardInterrupt, Interrupted):
             release_trials(self.sweep, ready)
             raise
-        except Exception as error:  # A worker died; the launcher does not report which one.
-            log.warning("the launcher lost trials %s: %s", [claim.number for claim in ready], in_a_line(error))
-            release_trials(self.sweep, ready)
         for claim, job in zip(ready, returns, strict=False):
             end_trial(self.sweep, claim, job)
-        errors = [vars(job)["_return_value"] for job in returns]
+        if look is not None:
+            look()
+        errors = [get_error(job) for job in returns]
         if missing := next((error for error in errors if isinstance(error, NotMeasured)), None):
             raise missing
         self._count_failures(batch)
@@ -118,9 +124,12 @@ def end_trial(sweep: Sweep, claim: ClaimedTrial, job: JobReturn) -> None:
     if job.status == JobStatus.COMPLETED:
         _record_values(sweep, claim.number, job.return_value)
         return
-    error = vars(job)["_return_value"]
-    if isinstance(error, Interrupted):
+    error = get_error(job)
+    if isinstance(error, Interrupted | RunLost):
         release_trials(sweep, [claim])
+    if isinstance(error, RunLost):
+        return
+    if isinstance(error, Interrupted):
         raise error
     fail_trial(sweep, claim.number, in_a_line(error) if isinstance(error, BaseException) else "its job failed")
 

@@ -1,0 +1,1 @@
+"""Shows that a launcher changes no number: `python -m benchmarks.launchers joblib`."""
