@@ -124,7 +124,11 @@ def run_command_line(arguments: list[str]) -> int:
 
 @contextmanager
 def noted_interrupts() -> Iterator[list[int]]:
-    """While entered, SIGINT is listed and raises `KeyboardInterrupt`, which code in C may turn into any error."""
+    """While entered, SIGINT is listed and raises `KeyboardInterrupt`, which code in C may turn into any error.
+
+    Raises:
+        KeyboardInterrupt: at SIGINT.
+    """
     found: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
