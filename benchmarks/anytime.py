@@ -144,7 +144,7 @@ PLANNED_LOOKS = (8, 10, 12)
 #: Rule → seeds until each arm of differences [families, seeds, arms] is decided.
 RULES: Mapping[str, Callable[[Floats], Floats]] = {
     "any time": look_at_any_time,
-    "any time, arms leave when they look good": lambda differences: look_at_any_time(differences, leaves_at=5.0),
+    "any time, arms leave at p = 0.05 of their own": lambda differences: look_at_any_time(differences, leaves_at=20.0),
     "any time, all arms go on": look_on_and_on,
     "fixed, 8 seeds": lambda differences: test_at_looks(differences, {8: ALPHA}),
     "planned, 8, 10, 12 seeds": lambda differences: test_at_looks(

@@ -28,7 +28,7 @@ from sota_exp.statistics.paired import NO_SPREAD, Estimate, has_spread
 #: effects of one to three standard deviations; with 1, six equal signs would not decide an arm.
 PRIOR_VARIANCE = 2.0
 
-#: The logarithm of evidence is cut here before it is added, far beyond all thresholds.
+#: The logarithm of evidence is cut at ± this before it is added, so that no float overflows or is zero.
 MAX_LOG_EVIDENCE = 600.0
 
 #: Steps of halving until an end of a confidence sequence is as exact as a float.
@@ -59,7 +59,7 @@ def combine_log_evidence(log_evidence: ArrayLike) -> NDArray[np.float64]:
 
     The least mean of a set is that of the arm and the arms with the smallest evidence.
     """
-    found = np.minimum(np.asarray(log_evidence, np.float64), MAX_LOG_EVIDENCE)
+    found = np.clip(np.asarray(log_evidence, np.float64), -MAX_LOG_EVIDENCE, MAX_LOG_EVIDENCE)
     order = found.argsort(-1)
     ordered = np.exp(np.take_along_axis(found, order, -1))
     least, total = ordered.copy(), np.zeros(ordered.shape[:-1])

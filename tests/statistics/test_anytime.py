@@ -85,6 +85,11 @@ def test_the_evidence_over_arms_is_the_least_mean_of_all_sets(num_arms: int) -> 
         assert (found >= evidence / num_arms - 1e-12).all()  # It decides whatever Bonferroni's rule decides.
 
 
+def test_evidence_beyond_all_floats_is_still_a_number() -> None:
+    found = np.exp(combine_log_evidence(np.array([2000.0, -2000.0, 5.0])))
+    assert np.isfinite(found).all() and (found > 0).all() and found[0] > found[2] > 20 > found[1]
+
+
 def test_many_arms_with_effects_need_less_evidence_each() -> None:
     """Bonferroni's rule needs 240 of each of twelve arms; as Holm's, the closed test needs no more of all together."""
     assert np.exp(combine_log_evidence(np.log(np.full(12, 20.0)))) == pytest.approx(20.0)
