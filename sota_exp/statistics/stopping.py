@@ -63,7 +63,7 @@ def _find_first(is_decided: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 @functools.cache
 def find_detectable_anytime_effect(num_seeds: int, num_arms: int, level: float = 0.95) -> float | None:
-    """The smallest effect that looks at any time decide within these seeds with `DEFAULT_POWER`; None: too few seeds."""
+    """The smallest effect that looks at any time decide within these seeds with `DEFAULT_POWER`; None: too few."""
     if find_smallest_p_value(num_seeds) > 1 - level:
         return None
 

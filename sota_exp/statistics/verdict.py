@@ -48,8 +48,8 @@ def judge_difference(
     if detectable is None:
         return Verdict(
             word="too few seeds",
-            sentence=f"Too few seeds for a verdict: with {num}, no effect{whose}, however large, can be distinguished from "
-            f"chance ({size}).",
+            sentence=f"Too few seeds for a verdict: with {num}, no effect{whose}, however large, can be distinguished "
+            f"from chance ({size}).",
         )
     power = f"; {num} seeds would have shown {unit.size(detectable)} in four of five studies" if interval else ""
     return Verdict(

@@ -1,4 +1,4 @@
-"""Looks at any time in `study.json`: the evidence of each arm, what would decide it, and what each kind of looks costs."""
+"""Looks at any time in `study.json`: the evidence of each arm, what would decide it, the cost of each kind of looks."""
 
 from dataclasses import asdict
 from typing import Any

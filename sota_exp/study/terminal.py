@@ -28,6 +28,7 @@ from sota_exp.study.scheduler import ArmRun
 from sota_exp.study.settings import ANYTIME
 from sota_exp.study.study_json import build_power_table
 from sota_exp.study.study_json_anytime import build_costs_of_looks
+from sota_exp.study.terminal_looks import describe_looks, format_costs_of_looks
 
 #: Style of each verdict.
 VERDICT_STYLES = {
@@ -52,10 +53,8 @@ def format_study_heading(study: PlannedStudy, files: StudyFiles) -> Iterable[Ren
     yield Text.from_markup(
         f"[bold]{escape(study.settings.title)}[/]: {study.recipe} on {escape(study.data)}, by {study.settings.metric}"
     )
-    yield Text(
-        f"  {len(ready)} arms × {'up to ' * looks_anytime}{len(study.seeds)} seeds{shares}; in {os.path.relpath(files.directory)}",
-        style="dim",
-    )
+    seeds = f"{'up to ' * looks_anytime}{len(study.seeds)} seeds"
+    yield Text(f"  {len(ready)} arms × {seeds}{shares}; in {os.path.relpath(files.directory)}", style="dim")
     for note in study.blueprint.notes:
         yield Text(f"  {note}", style="dim")
     for name, reason in study.arms.refused:
@@ -221,19 +220,6 @@ def _format_closing(found: JsonObject) -> list[str]:
     return lines
 
 
-def describe_looks(found: JsonObject, looks: JsonObject) -> str:
-    """The looks so far; of looks at any time also how to go on."""
-    if "planned" in looks:
-        decided = ", ".join(looks["decided"]) or "none"
-        return f"looks done: {looks['done'] or 'none'} of {looks['planned']} seeds; decided: {decided}"
-    decided = ", ".join(f"{name} after {num} seeds" for name, num in looks["decided"].items()) or "none"
-    more = {arm["name"]: arm["further_seeds"] for arm in found["arms"] if arm.get("further_seeds")}
-    words = ", ".join(f"{name} about {num}" for name, num in more.items())
-    num_seeds = max((arm["n"] + more[arm["name"]] for arm in found["arms"] if arm["name"] in more), default=0)
-    further = f" Further seeds, if effects are as they seem: {words}; study.seeds={num_seeds} goes on." if more else ""
-    return f"Verdicts and intervals hold whenever you stop and look. Decided: {decided}.{further}"
-
-
 def format_study_plan(study: PlannedStudy, files: StudyFiles, estimates: dict[str, Any]) -> RenderableType:
     """The plan: arms, seeds, cost and statistical power. estimates: arm → seconds of a run, or why they are unknown."""
     table = Table("arm", "compared with", "changes", "per run", "finished", box=None, pad_edge=False)
@@ -258,26 +244,6 @@ def format_study_plan(study: PlannedStudy, files: StudyFiles, estimates: dict[st
     notes = describe_power(power, len(study.seeds), unit)
     costs = format_costs_of_looks(build_costs_of_looks(study, power), study.settings.planned_looks, unit)
     return Group(*format_warning(describe_chance_level(study, runs)), *lines, *map(Text, notes), *costs)
-
-
-def format_costs_of_looks(plan: JsonObject, planned: list[int] | None, unit: MetricFormat) -> list[RenderableType]:
-    """A table of the seeds that each kind of looks takes, under its heading; nothing for a design."""
-    if not plan:
-        return []
-    words = {
-        "fixed": "fixed: study.seeds alone",
-        "planned": f"planned: study.looks=[{','.join(map(str, planned))}]" if planned else "planned: study.looks=[…]",
-        "anytime": "any time: study.looks=anytime",
-    }
-    table = Table("looks", "seeds at most", "with the effect", "without any", "shown in", box=None, pad_edge=False)
-    for cost in plan["looks"]:
-        means = [f"{cost[name]:.1f}" for name in ("with_effect", "without")]
-        table.add_row(escape(words[cost["kind"]]), str(cost["most"]), *means, f"{100 * cost['power']:.0f} % of studies")
-    heading = (
-        f"Seeds per arm to show {unit.size(plan['effect'])}, the smallest effect of interest "
-        "(study.smallest_effect), and their mean number where arms leave as soon as they are decided:"
-    )
-    return ["", Text(heading), table]
 
 
 def describe_power(power: JsonObject, num_seeds: int, unit: MetricFormat) -> list[str]:

@@ -21,7 +21,9 @@ LIMIT = 0.05 + 2 * math.sqrt(0.05 * 0.95 / NUM_FAMILIES)
 FAMILIES = {"1 arm": np.zeros(1), "12 arms": np.zeros(12), "with effects": np.array([1.5] * 4 + [0.0] * 4)}
 
 
-@pytest.mark.parametrize("rule", ["any time", "any time, arms leave at p = 0.05 of their own", "any time, all arms go on"])
+@pytest.mark.parametrize(
+    "rule", ["any time", "any time, arms leave at p = 0.05 of their own", "any time, all arms go on"]
+)
 @pytest.mark.parametrize("law", COVERED_LAWS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_at_most_one_family_of_twenty_is_ever_wrong(rule: str, law: str, family: str) -> None:
