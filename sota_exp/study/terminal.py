@@ -261,7 +261,7 @@ def describe_power(power: JsonObject, num_seeds: int, unit: MetricFormat) -> lis
             f"By seeds per cell: {', '.join(f'{size} with {seeds}' for seeds, size in found.items())}.",
         ]
     smallest = power["detectable"][str(num_seeds)]
-    least = "" if "most_seeds" in power else ": at least 6 seeds are needed"
+    least = " (of one arm alone)" if "most_seeds" in power else ": at least 6 seeds are needed"
     detected = unit.size(smallest) if smallest is not None else f"none, however large{least}"
     most = power.get("most_seeds", MAX_SEEDS)
     needed = ", ".join(
