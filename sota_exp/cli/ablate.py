@@ -14,9 +14,10 @@ resumes an interrupted study.
   sota-exp ablate study=ladder --plan                         arms, time, and the smallest detectable effect
 
 study.seeds=16 or study.seeds=[0,1,2]: more seeds later extend the study. study.only=[…]: these techniques, in this
-order. study.looks=[8,12,16]: more seeds only while the verdict is open. study.budget=epochs|steps|flops|seconds: equal
-for all arms. hydra.sweep.dir sets the directory; hydra/launcher=joblib trains several runs at once. The result is
-study.json.
+order. study.looks=[8,12,16]: more seeds only while the verdict is open. study.looks=anytime: verdicts that hold
+whenever you stop: repeat the command with more seeds until it is decided. study.budget=epochs|steps|flops|seconds:
+equal for all arms. hydra.sweep.dir sets the directory; hydra/launcher=joblib trains several runs at once. The result
+is study.json.
 """
 
 from sota_exp import CONF
@@ -69,7 +70,7 @@ def build_directory_override(study: str, overrides: list[str]) -> str:
     if given:
         return given[-1]
     values = dict(item.partition("=")[::2] for item in overrides)
-    ignored = ("hydra", "study.seeds", "study.looks", "study.only", "runtime", "tracking")
+    ignored = ("hydra", "study.seeds", "study.looks", "study.smallest_effect", "study.only", "runtime", "tracking")
     hashed = sorted(item for item in overrides if "=" in item and not item.lstrip("+").startswith(ignored))
     words = [study, values.get("recipe", ""), values.get("data", ""), compute_digest(hashed, length=8)]
     return f"hydra.sweep.dir=multirun/{'-'.join(word for word in words if word)}"

@@ -1,4 +1,4 @@
-"""Pure functions on arrays: paired differences, sign-flip test, effects, interim looks, power, verdicts.
+"""Pure functions on arrays: paired differences, sign flips, effects, looks, evidence at any time, power, verdicts.
 
 Imports no other room.
 """

@@ -30,7 +30,8 @@ class InterimResult:
 
     done: number of seeds of each completed look at which an arm was still undecided. decided: arm → number of seeds at
     its decision. p_values, p_adjusted: of every arm that was tested, the latter to be compared with 1 − level. seeds:
-    arm → number of seeds of its last test.
+    arm → number of seeds of its last test. evidence: of looks at any time, arm → its evidence over all arms after each
+    seed (`combine_log_evidence`).
     """
 
     done: list[int] = field(default_factory=list)
@@ -38,6 +39,7 @@ class InterimResult:
     p_values: dict[str, float] = field(default_factory=dict)
     p_adjusted: dict[str, float] = field(default_factory=dict)
     seeds: dict[str, int] = field(default_factory=dict)
+    evidence: dict[str, list[float]] = field(default_factory=dict)
 
 
 def run_interim_analyses(

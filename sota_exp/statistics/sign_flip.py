@@ -6,6 +6,7 @@ distribution that controls the family-wise error.
 Source: Westfall and Young 1993, "Resampling-Based Multiple Testing"; Romano and Wolf 2005, Econometrica 73.
 """
 
+import functools
 import itertools
 from dataclasses import dataclass
 
@@ -29,8 +30,12 @@ class SignFlipResult:
     p_adjusted: tuple[float, ...]
 
 
+@functools.lru_cache(maxsize=8)
 def draw_sign_flips(num_seeds: int) -> NDArray[np.float64]:
-    """Sign flips, ±1 [F, num_seeds], the first all +1: all of them up to a global sign, or a seeded random sample."""
+    """Sign flips, ±1 [F, num_seeds], the first all +1: all of them up to a global sign, or a seeded random sample.
+
+    It is made once and shared: do not write into it.
+    """
     if num_seeds <= MAX_EXACT_SEEDS:
         rest = np.array(list(itertools.product((1.0, -1.0), repeat=num_seeds - 1)), np.float64)
         return np.column_stack([np.ones(len(rest)), rest.reshape(len(rest), num_seeds - 1)])

@@ -2,10 +2,15 @@
 
 from dataclasses import dataclass
 
+from sota_exp.statistics.stopping import MAX_FURTHER_SEEDS
 from sota_exp.statistics.units import SHARE_FORMAT, MetricFormat, format_level
 
 #: Why differences that are equal have no interval.
 NO_INTERVAL = "no interval: it is the same at every seed, so the noise is unknown"
+
+#: Why so few differences have no interval that holds whenever one looks.
+TOO_FEW_FOR_INTERVAL = "no interval: so few seeds exclude no difference, however large"
+NO_ANYTIME_INTERVAL = f"{TOO_FEW_FOR_INTERVAL}, or it is the same at every seed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,21 +32,24 @@ def judge_difference(
     level: float,
     higher_is_better: bool = True,
     unit: MetricFormat = SHARE_FORMAT,
+    no_interval: str = NO_INTERVAL,
+    whose: str = "",
 ) -> Verdict:
     """The verdict by the adjusted p-value: significant where it is at most 1 − level.
 
     detectable: the smallest effect these seeds can detect; None: too few seeds for any. num: number of seeds.
-    interval: None where the difference is the same at every seed; `detectable` is then worth nothing.
+    interval: None where the difference is the same at every seed, or for another reason that `no_interval` gives;
+    `detectable` is then worth nothing. whose: what effects `detectable` is about, such as " of one arm alone".
     """
-    size = f"{unit.format_difference_with_unit(difference)}, {describe_interval(interval, level, unit)}"
+    size = f"{unit.format_difference_with_unit(difference)}, {describe_interval(interval, level, unit, no_interval)}"
     if p_adjusted <= 1 - level and difference != 0:
         helps = (difference > 0) == higher_is_better
         return Verdict(word="helps" if helps else "hurts", sentence=f"{'Helps' if helps else 'Hurts'}: {size}.")
     if detectable is None:
         return Verdict(
             word="too few seeds",
-            sentence=f"Too few seeds for a verdict: with {num}, no effect, however large, can be distinguished from "
-            f"chance ({size}).",
+            sentence=f"Too few seeds for a verdict: with {num}, no effect{whose}, however large, can be distinguished "
+            f"from chance ({size}).",
         )
     power = f"; {num} seeds would have shown {unit.size(detectable)} in four of five studies" if interval else ""
     return Verdict(
@@ -49,9 +57,19 @@ def judge_difference(
     )
 
 
-def describe_interval(interval: tuple[float, float] | None, level: float, unit: MetricFormat) -> str:
+def describe_interval(
+    interval: tuple[float, float] | None, level: float, unit: MetricFormat, no_interval: str = NO_INTERVAL
+) -> str:
     """`95 % interval +0.12 to +0.70`, or why there is none."""
-    return f"{format_level(level)} interval {unit.span(*interval)}" if interval else NO_INTERVAL
+    return f"{format_level(level)} interval {unit.span(*interval)}" if interval else no_interval
+
+
+def describe_further_seeds(further: int | None) -> str:
+    """What would decide an open arm under looks at any time, by `estimate_further_seeds`."""
+    if further is None:
+        return f"If the effect is as small as it seems, {MAX_FURTHER_SEEDS} further seeds would hardly decide it."
+    num = f"{further} further seeds" if further > 1 else "one further seed"
+    return f"If effect and spread are as they seem, {num} would decide it half of the time."
 
 
 def describe_error_rate(level: float) -> str:
@@ -63,6 +81,18 @@ def describe_error_rate(level: float) -> str:
         "at a level of 95 %, with 13 arms and ten seeds, 8 % of studies in which every second arm is skewed have a "
         "wrong verdict, 19 % if these scatter three times as much, 40 % if their tails are heavy too, and more than 5 "
         "% if runs of one collapse; more arms or seeds raise these shares."
+    )
+
+
+def describe_anytime_error_rate(level: float) -> str:
+    """What looks at any time promise at this level, and where the promise ends."""
+    return (
+        f"If no technique changes anything, at most {100 * (1 - level):.3g} % of studies ever have even one wrong "
+        "verdict, whatever their number of arms, however many seeds are added and for whatever reason one stops. Arms "
+        "with the same mean but another distribution are not covered: simulated at a level of 95 %, with 13 arms and "
+        "up to 60 seeds, 4 % of studies in which every second arm is skewed have a wrong verdict, 14 % if these "
+        "scatter three times as much, 39 % if their tails are heavy too, and most if runs of every second arm "
+        "collapse; more arms or seeds raise these shares."
     )
 
 

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from sota_exp.runs.arrays import open_arrays
 from sota_exp.runs.scored_images import describe_cut, get_image_digest
+from sota_exp.statistics.power import find_detectable_difference
 from sota_exp.statistics.sign_flip import find_smallest_p_value
+from sota_exp.statistics.stopping import find_detectable_anytime_effect
 from sota_exp.study.arms import ComposedArm, ComposedArms
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.plan import BASELINE_ARM, StudyDesign
@@ -70,6 +72,16 @@ class PlannedStudy:
     def get_test_level(self, num_seeds: int) -> float:
         """Confidence level of a test on `num_seeds` seeds, in (0, 1): that of its look or its share of the error."""
         return 1 - (1 - self.settings.get_test_level(num_seeds)) / self.num_families
+
+    def find_detectable(self, sd: float, num_pairs: int, last_look: int) -> float | None:
+        """The smallest difference that `num_pairs` show in four of five studies; None: too few for any.
+
+        sd: of the differences. last_look: the number of seeds at the last look, or of the study.
+        """
+        if not self.settings.has_anytime_looks:
+            return find_detectable_difference(sd, num_pairs, self.num_tests, self.get_test_level(last_look))
+        effect = find_detectable_anytime_effect(num_pairs, self.num_tests, self.settings.level)
+        return None if effect is None else effect * sd
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,9 @@ STUDY_KINDS = ("ladder", "leave_one_out", "add_one_in", "pairs", "one_slot", "sc
 DIRECTIONS = ("maximize", "minimize")
 BUDGETS = ("epochs", "steps", "flops", "seconds")
 
+#: The value of `looks` for verdicts that hold whenever one looks.
+ANYTIME = "anytime"
+
 
 @dataclass(frozen=True, kw_only=True)
 class StudySettings:
@@ -29,7 +32,8 @@ class StudySettings:
     metric: str
     direction: str | None
     level: float
-    looks: list[int] | None
+    looks: Any
+    smallest_effect: float | None
     only: list[str] | None
     every_slot: bool
     slot: str | None
@@ -48,11 +52,25 @@ class StudySettings:
         require(_are_seeds(self.seeds), "seeds", self.seeds, "a count of at least 1, or a list of different seeds ≥ 0")
         require(2 <= self.num_arms <= 100, "num_arms", self.num_arms, "a count in [2, 100]")
         require(self.forbidden in ("refuse", "replace"), "forbidden", self.forbidden, "refuse, replace")
+        positive = self.smallest_effect is None or self.smallest_effect > 0
+        require(positive, "smallest_effect", self.smallest_effect, "null, or a positive difference of the metric")
         if self.looks is not None:
-            self._require_deciding_looks(self.looks)
+            self._require_looks()
+        if self.planned_looks is not None:
+            self._require_deciding_looks(self.planned_looks)
         if self.kind == "null":
             are_apart = not isinstance(self.seeds, list) or max(self.seeds) < 1000
             require(are_apart, "seeds", self.seeds, "seeds below 1000 in a null study, whose arms are 1000 seeds apart")
+
+    @property
+    def has_anytime_looks(self) -> bool:
+        """Whether the verdicts hold whenever one looks."""
+        return bool(self.looks == ANYTIME)
+
+    @property
+    def planned_looks(self) -> list[int] | None:
+        """The numbers of seeds of looks that are planned."""
+        return None if self.looks is None or self.has_anytime_looks else [int(num) for num in self.looks]
 
     @property
     def higher_is_better(self) -> bool:
@@ -93,12 +111,17 @@ class StudySettings:
                 f"study.metric={self.metric}: the first run has not measured it; {format_legal(self.metric, legal)}"
             )
 
-    def _require_deciding_looks(self, looks: list[int]) -> None:
-        rising = all(one < other for one, other in zip([1, *looks], looks, strict=False))
-        require(bool(looks) and rising, "looks", looks, "numbers of seeds, each larger than the one before")
+    def _require_looks(self) -> None:
+        counts = self.looks if isinstance(self.looks, list) else []
+        are_counts = bool(counts) and all(type(num) is int for num in counts)
+        rising = are_counts and all(one < other for one, other in zip([1, *counts], counts, strict=False))
+        legal = f"null, {ANYTIME}, or a list of numbers of seeds, each larger than the one before, such as [8, 12, 16]"
+        require(rising or self.has_anytime_looks, "looks", self.looks, legal)
         is_tested_once = self.interactions or self.kind in ("pairs", "screening")
         legal = f"null for kind {self.kind}, whose effects are tested once, at the end"
-        require(not is_tested_once, "looks", looks, legal)
+        require(not is_tested_once, "looks", self.looks, legal)
+
+    def _require_deciding_looks(self, looks: list[int]) -> None:
         legal = (
             "more seeds at the last look, so that it can decide: the smallest p-value of n seeds is 2 / 2^n, "
             f"and all looks together spend {1 - self.level:.2g}"
@@ -111,15 +134,17 @@ class StudySettings:
 
     def get_test_level(self, num_seeds: int) -> float:
         """Confidence level of the test on `num_seeds` seeds, in (0, 1): with looks, 1 − what that look spends."""
-        if self.looks is None:
+        looks = self.planned_looks
+        if looks is None:
             return self.level
-        return 1 - compute_look_levels(self.looks, self.level)[self.looks.index(num_seeds)]
+        return 1 - compute_look_levels(looks, self.level)[looks.index(num_seeds)]
 
     def list_seeds(self, first: int) -> list[int]:
         """The seeds of every arm: the listed ones, or from `first` as many as the last look has, or as `seeds` says."""
         if isinstance(self.seeds, list):
             return [int(seed) for seed in self.seeds]
-        return list(range(first, first + (self.looks[-1] if self.looks else int(self.seeds))))
+        looks = self.planned_looks
+        return list(range(first, first + (looks[-1] if looks else int(self.seeds))))
 
     def get_chosen_techniques(self) -> list[Technique]:
         """The techniques of `only` in its order, or all of them.

@@ -11,12 +11,13 @@ from sota_exp.statistics.paired import has_spread
 from sota_exp.statistics.power import (
     DEFAULT_POWER,
     assume_difference_sd,
-    find_detectable_difference,
     find_detectable_main_effect,
     find_num_seeds,
 )
+from sota_exp.statistics.stopping import MAX_SIMULATED_SEEDS, find_num_anytime_seeds
 from sota_exp.study.chance import describe_chance_level
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
+from sota_exp.study.study_json_anytime import build_anytime_looks, build_costs_of_looks
 from sota_exp.study.study_json_arms import build_arm_entry
 from sota_exp.study.study_json_effects import build_effect_entry, build_pair_interactions, estimate_screening_effects
 from sota_exp.study.verdicts import find_wanted_seeds, run_arm_tests
@@ -32,6 +33,9 @@ def build_study_json(study: PlannedStudy, runs: StudyRuns) -> JsonObject:
     arms = [build_arm_entry(study, runs, test, arm) for arm in study.arms.ready]
     design_effects, effect_notes = estimate_screening_effects(study, runs)
     missing = _list_missing(study, runs, test)
+    plan = build_power_table(study, runs)
+    if settings.has_anytime_looks:
+        plan |= build_costs_of_looks(study, plan)
     return {
         "format": FILE_FORMAT,
         "kind": settings.kind,
@@ -59,7 +63,7 @@ def build_study_json(study: PlannedStudy, runs: StudyRuns) -> JsonObject:
             *build_pair_interactions(study, runs, test),
         ],
         "looks": _looks_to_json(study, test),
-        "plan": build_power_table(study, runs),
+        "plan": plan,
         "notes": [*study.blueprint.notes, *([study.budget_note] if study.budget_note else []), *effect_notes],
         "status": "partial" if missing else "complete",
         "missing": missing,
@@ -78,9 +82,9 @@ def _list_missing(study: PlannedStudy, runs: StudyRuns, test: InterimResult) -> 
 
 
 def _looks_to_json(study: PlannedStudy, test: InterimResult) -> JsonObject | None:
-    looks = study.settings.looks
+    looks = study.settings.planned_looks
     if looks is None:
-        return None
+        return build_anytime_looks(study, test) if study.settings.has_anytime_looks else None
     planned = compute_look_levels(looks, study.settings.level)
     return {
         "planned": looks,
@@ -120,8 +124,14 @@ def build_power_table(study: PlannedStudy, runs: StudyRuns, expected_num_test: i
         }
         return power | {"num_tests": num, "detectable_effect": effects}
     seeds, tests = sorted({*POWER_TABLE_SEEDS, len(study.seeds)}), study.num_tests
+    power |= {"most_seeds": MAX_SIMULATED_SEEDS} if study.settings.has_anytime_looks else {}
     return power | {
         "num_tests": tests,
-        "detectable": {str(num): find_detectable_difference(sd, num, tests, level) for num in seeds},
-        "seeds_needed": {str(effect): find_num_seeds(effect, sd, tests, level) for effect in POWER_TABLE_EFFECTS},
+        "detectable": {str(num): study.find_detectable(sd, num, len(study.seeds)) for num in seeds},
+        "seeds_needed": {
+            str(effect): find_num_anytime_seeds(effect / sd, tests, level)
+            if study.settings.has_anytime_looks
+            else find_num_seeds(effect, sd, tests, level)
+            for effect in POWER_TABLE_EFFECTS
+        },
     }

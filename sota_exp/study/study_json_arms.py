@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from sota_exp.statistics.anytime import compute_confidence_sequence
 from sota_exp.statistics.interim import InterimResult
-from sota_exp.statistics.paired import bonett_price_interval, compute_mean_and_sd, paired_t_interval
-from sota_exp.statistics.power import find_detectable_difference
+from sota_exp.statistics.paired import bonett_price_interval, compute_mean_and_sd, has_spread, paired_t_interval
 from sota_exp.statistics.units import SHARE_FORMAT, get_metric_format, is_share_of_images
 from sota_exp.statistics.verdict import (
     CELL_VERDICT,
+    NO_INTERVAL,
     REFERENCE_VERDICT,
+    TOO_FEW_FOR_INTERVAL,
     Verdict,
     judge_difference,
     verdict_for_failed_runs,
@@ -21,6 +23,7 @@ from sota_exp.statistics.verdict import (
 )
 from sota_exp.study.arms import ComposedArm
 from sota_exp.study.results import JsonObject, NumberReader, PlannedStudy, StudyRuns
+from sota_exp.study.study_json_anytime import add_evidence
 
 #: FLOPs of a training step over those of its forward pass: the backward pass costs twice as much as the forward pass.
 STEP_TO_FORWARD_FLOPS = 3
@@ -37,6 +40,8 @@ def build_arm_entry(study: PlannedStudy, runs: StudyRuns, test: InterimResult, a
         if len(differences) > 1
         else _no_comparison_to_json(runs, arm, len(differences))
     )
+    if study.settings.has_anytime_looks and is_compared:
+        comparison = add_evidence(comparison, study, test, arm.name, list(differences.values()))
     gain = compute_mean(differences.values()) if is_share_of_images(study.settings.metric) else None
     return {
         "name": arm.name,
@@ -90,16 +95,24 @@ def _comparison_to_json(
     """The paired comparison of an arm with its reference, over the seeds that both have."""
     settings, paired, level = study.settings, list(differences), study.settings.level
     better, unit = settings.higher_is_better, get_metric_format(settings.metric)
-    found = paired_t_interval([0.0] * len(paired), list(differences.values()), level, unit.highest)
+    values = list(differences.values())
+    if settings.has_anytime_looks:
+        found = compute_confidence_sequence(values, level, unit.highest)
+    else:
+        found = paired_t_interval([0.0] * len(paired), values, level, unit.highest)
     interval = (found.low, found.high) if found else None
-    mean, sd = compute_mean_and_sd(list(differences.values()))
-    test_level = study.get_test_level(test.seeds.get(arm.name, len(study.seeds)))
-    smallest = find_detectable_difference(sd or 0.0, len(paired), study.num_tests, test_level)
+    mean, sd = compute_mean_and_sd(values)
+    smallest = study.find_detectable(sd or 0.0, len(paired), test.seeds.get(arm.name, len(study.seeds)))
     p_adjusted = test.p_adjusted.get(arm.name)
     if p_adjusted is None:
         outcome = Verdict(word="too few seeds", sentence="Too few seeds: the first look is not complete.")
     else:
-        outcome = judge_difference(mean, interval, p_adjusted, smallest, len(paired), level, better, unit)
+        reason = TOO_FEW_FOR_INTERVAL if has_spread(values) else NO_INTERVAL
+        # Where all arms have effects, they need less evidence each than `smallest` assumes.
+        whose = " of one arm alone" if settings.has_anytime_looks else ""
+        outcome = judge_difference(
+            mean, interval, p_adjusted, smallest, len(paired), level, better, unit, reason, whose
+        )
     return {
         "difference": mean,
         "interval": list(interval) if interval else None,

@@ -13,13 +13,22 @@ from rich.text import Text
 from sota_exp.config.values import join_first
 from sota_exp.report.numbers import estimate_remaining, format_count, format_duration
 from sota_exp.report.terminal import escape, make_console
+from sota_exp.statistics.power import MAX_SEEDS
 from sota_exp.statistics.units import UNKNOWN, MetricFormat, format_level, format_p_value, get_metric_format
-from sota_exp.statistics.verdict import NO_INTERVAL, describe_error_rate
+from sota_exp.statistics.verdict import (
+    NO_ANYTIME_INTERVAL,
+    NO_INTERVAL,
+    describe_anytime_error_rate,
+    describe_error_rate,
+)
 from sota_exp.study.chance import describe_chance_level
 from sota_exp.study.files import StudyFiles, find_trainings
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 from sota_exp.study.scheduler import ArmRun
+from sota_exp.study.settings import ANYTIME
 from sota_exp.study.study_json import build_power_table
+from sota_exp.study.study_json_anytime import build_costs_of_looks
+from sota_exp.study.terminal_looks import describe_looks, format_costs_of_looks
 
 #: Style of each verdict.
 VERDICT_STYLES = {
@@ -39,13 +48,13 @@ def format_study_heading(study: PlannedStudy, files: StudyFiles) -> Iterable[Ren
     """The study in a few lines: arms, seeds, refused arms, rules that fire."""
     ready, num_trainings = study.arms.ready, len(find_trainings(study.arms))
     shared = len(ready) - num_trainings
+    looks_anytime = study.settings.has_anytime_looks
     shares = f", {shared} of them share the training of another arm" if shared else ""
     yield Text.from_markup(
         f"[bold]{escape(study.settings.title)}[/]: {study.recipe} on {escape(study.data)}, by {study.settings.metric}"
     )
-    yield Text(
-        f"  {len(ready)} arms × {len(study.seeds)} seeds{shares}; in {os.path.relpath(files.directory)}", style="dim"
-    )
+    seeds = f"{'up to ' * looks_anytime}{len(study.seeds)} seeds"
+    yield Text(f"  {len(ready)} arms × {seeds}{shares}; in {os.path.relpath(files.directory)}", style="dim")
     for note in study.blueprint.notes:
         yield Text(f"  {note}", style="dim")
     for name, reason in study.arms.refused:
@@ -196,10 +205,11 @@ def draw_interval_bar(low: float, middle: float, high: float, reach: float, widt
 
 def _format_closing(found: JsonObject) -> list[str]:
     """What this number of seeds could detect, aliases, the looks, refused arms, and missing runs."""
-    lines = [describe_error_rate(found["level"])]
+    is_anytime = (found["looks"] or {}).get("kind") == ANYTIME
+    lines = [(describe_anytime_error_rate if is_anytime else describe_error_rate)(found["level"])]
     rows = [row for key in ("arms", "effects", "interactions") for row in found[key]]
     if any(_get_difference(row) is not None and row["interval"] is None for row in rows):
-        lines.insert(0, f"{UNKNOWN}: {NO_INTERVAL}.")
+        lines.insert(0, f"{UNKNOWN}: {NO_ANYTIME_INTERVAL if is_anytime else NO_INTERVAL}.")
     if any(row["interval"] is not None for row in rows):
         lines.insert(0, "p adj. is corrected for all verdicts of the study together; intervals are not corrected.")
     lines += describe_power(found["plan"], len(found["seeds"]), get_metric_format(found["metric"]))
@@ -207,8 +217,7 @@ def _format_closing(found: JsonObject) -> list[str]:
         if effect["aliases"]:
             lines.append(f"{effect['label']} is aliased with {join_first(effect['aliases'], 2)}")
     if looks := found["looks"]:
-        decided = ", ".join(looks["decided"]) or "none"
-        lines.append(f"looks done: {looks['done'] or 'none'} of {looks['planned']} seeds; decided: {decided}")
+        lines.append(describe_looks(found, looks))
     lines += [f"refused {item['name']}: {item['reason']}" for item in found["refused"]]
     if missing := found["missing"]:
         first = missing[0]
@@ -236,8 +245,10 @@ def format_study_plan(study: PlannedStudy, files: StudyFiles, estimates: dict[st
         )
     runs = StudyRuns.read(study, files, {})
     power = build_power_table(study, runs, estimates.get("num_test"))
-    notes = describe_power(power, len(study.seeds), get_metric_format(study.settings.metric))
-    return Group(*format_warning(describe_chance_level(study, runs)), *lines, *map(Text, notes))
+    unit = get_metric_format(study.settings.metric)
+    notes = describe_power(power, len(study.seeds), unit)
+    costs = format_costs_of_looks(build_costs_of_looks(study, power), study.settings.planned_looks, unit)
+    return Group(*format_warning(describe_chance_level(study, runs)), *lines, *map(Text, notes), *costs)
 
 
 def describe_power(power: JsonObject, num_seeds: int, unit: MetricFormat) -> list[str]:
@@ -255,9 +266,11 @@ def describe_power(power: JsonObject, num_seeds: int, unit: MetricFormat) -> lis
             f"By seeds per cell: {', '.join(f'{size} with {seeds}' for seeds, size in found.items())}.",
         ]
     smallest = power["detectable"][str(num_seeds)]
-    detected = unit.size(smallest) if smallest is not None else "none, however large: at least 6 seeds are needed"
+    least = " (of one arm alone)" if "most_seeds" in power else ": at least 6 seeds are needed"
+    detected = unit.size(smallest) if smallest is not None else f"none, however large{least}"
+    most = power.get("most_seeds", MAX_SEEDS)
     needed = ", ".join(
-        f"{seeds or 'over 5,000'} for {unit.factor * float(effect):g}"
+        f"{seeds or f'over {most:,}'} for {unit.factor * float(effect):g}"
         for effect, seeds in power["seeds_needed"].items()
     )
     return [

@@ -1,21 +1,26 @@
 """The joint test of a study, once or look by look, and the seeds that each arm still needs."""
 
+import itertools
+
+from sota_exp.statistics.anytime import run_anytime_test
 from sota_exp.statistics.interim import InterimResult, build_difference_matrix, run_interim_analyses
-from sota_exp.statistics.sign_flip import sign_flip_test
+from sota_exp.statistics.sign_flip import find_smallest_p_value, sign_flip_test
 from sota_exp.study.plan import BASELINE_ARM
 from sota_exp.study.results import PlannedStudy, StudyRuns
 
 
 def run_arm_tests(study: PlannedStudy, runs: StudyRuns) -> InterimResult:
-    """The joint sign-flip test of all arms and interactions of pairs, once or look by look.
+    """The joint test of all arms and interactions of pairs, once or look by look: sign flips, or evidence at any time.
 
     `done` and `decided` are of looks alone. An interaction has the name that `PlannedStudy.interactions` gives it.
     """
     settings = study.settings
     found = {arm.name: runs.differences(arm, study.seeds) for arm in study.compared}
-    if settings.looks is not None:
+    if settings.has_anytime_looks:
+        return run_anytime_test(found, find_settled_seeds(study, runs), study.seeds, settings.level)
+    if settings.planned_looks is not None:
         settled = find_settled_seeds(study, runs)
-        return run_interim_analyses(found, settled, study.seeds, settings.looks, settings.level)
+        return run_interim_analyses(found, settled, study.seeds, settings.planned_looks, settings.level)
     found |= compute_pair_interactions(study, runs)
     names = [name for name, differences in found.items() if len(differences) > 1]
     joint = sign_flip_test(build_difference_matrix(found, names, study.seeds))
@@ -49,7 +54,9 @@ def find_settled_seeds(study: PlannedStudy, runs: StudyRuns) -> dict[str, frozen
 
 def find_wanted_seeds(study: PlannedStudy, test: InterimResult) -> dict[str, set[int]]:
     """Arm → the seeds that it needs: all, or with looks those up to the next look of its undecided comparisons."""
-    looks = study.settings.looks
+    looks = study.settings.planned_looks
+    if study.settings.has_anytime_looks:
+        looks = _list_next_seeds(study, test)
     if looks is None:
         return {arm.name: set(study.seeds) for arm in study.arms.ready}
     following = next((num for num in looks if num not in test.done), looks[-1])
@@ -59,3 +66,13 @@ def find_wanted_seeds(study: PlannedStudy, test: InterimResult) -> dict[str, set
         for name in (arm.name, str(arm.arm.reference)):
             wanted[name] |= set(study.seeds[:num])
     return wanted
+
+
+def _list_next_seeds(study: PlannedStudy, test: InterimResult) -> list[int]:
+    """Looks at any time as planned ones: the fewest seeds that can decide, then a quarter more than are done.
+
+    So a launcher that trains several runs at once gets some, and an arm that is decided gets few in vain.
+    """
+    first = next(num for num in itertools.count(1) if find_smallest_p_value(num) <= 1 - study.settings.level)
+    num_done = test.done[-1] if test.done else 0
+    return [first, max(first, num_done + max(1, num_done // 4))]

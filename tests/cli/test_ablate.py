@@ -112,6 +112,7 @@ def test_mistakes_are_one_line_and_leave_nothing(
     [
         (["data=fake"], ["study.seeds=16", "data=fake"], True),
         (["data=fake", "batch_size=8"], ["batch_size=8", "data=fake", "study.looks=[8,12]"], True),
+        (["data=fake"], ["data=fake", "study.looks=anytime", "study.smallest_effect=0.01", "study.seeds=12"], True),
         (["data=fake"], ["data=fake", "batch_size=8"], False),
     ],
 )

@@ -24,6 +24,7 @@ STANDARD: dict[str, Any] = {
     "direction": None,
     "level": 0.95,
     "looks": None,
+    "smallest_effect": None,
     "only": None,
     "every_slot": False,
     "slot": None,

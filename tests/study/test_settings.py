@@ -15,7 +15,14 @@ def settings(**changes: Any) -> StudySettings:
 
 
 @pytest.mark.parametrize(
-    ("seeds", "looks", "expected"), [(3, None, [5, 6, 7]), ([4, 1], None, [4, 1]), (3, [2, 8], [*range(5, 13)])]
+    ("seeds", "looks", "expected"),
+    [
+        (3, None, [5, 6, 7]),
+        ([4, 1], None, [4, 1]),
+        (3, [2, 8], [*range(5, 13)]),
+        (3, "anytime", [5, 6, 7]),
+        ([4, 1], "anytime", [4, 1]),
+    ],
 )
 def test_seeds_are_a_count_a_list_or_those_of_the_last_look(seeds: Any, looks: Any, expected: list[int]) -> None:
     assert settings(seeds=seeds, looks=looks).list_seeds(5) == expected
@@ -32,6 +39,12 @@ def test_seeds_are_a_count_a_list_or_those_of_the_last_look(seeds: Any, looks: A
         ({"metric": "accuracy"}, "study.metric=accuracy is not legal: val/accuracy"),
         ({"level": 95}, "study.level=95"),
         ({"looks": [8, 8]}, "study.looks"),
+        ({"looks": "always"}, r"study.looks=always is not legal: null, anytime, or a list of numbers of seeds"),
+        ({"looks": ["a", 8]}, r"study.looks=\['a', 8\] is not legal: null, anytime, or a list"),
+        ({"looks": [8.5, 12]}, "study.looks"),
+        ({"looks": 8}, "study.looks=8 is not legal: null, anytime, or a list"),
+        ({"looks": "anytime", "kind": "pairs"}, "study.looks=anytime is not legal: null for kind pairs"),
+        ({"smallest_effect": 0}, "study.smallest_effect=0.0 is not legal: null, or a positive difference"),
         ({"kind": "null", "seeds": [1, 2000]}, "below 1000"),
         ({"seed": 3}, "study.seed: no such key"),
     ],
@@ -86,3 +99,9 @@ def test_the_level_of_a_test_with_looks_is_that_of_its_look() -> None:
     assert settings().get_test_level(8) == 0.95
     looked = settings(looks=[8, 12, 16])
     assert [looked.get_test_level(num) for num in (8, 12, 16)] == pytest.approx([0.975, 0.9875, 0.9875])
+
+
+def test_looks_at_any_time_have_the_level_of_the_study() -> None:
+    found = settings(looks="anytime", seeds=3)
+    assert found.has_anytime_looks and found.planned_looks is None and found.get_test_level(3) == 0.95
+    assert not settings(looks=[8, 12]).has_anytime_looks and settings(looks=[8, 12]).planned_looks == [8, 12]

@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from sota_exp.report.study.page import write_study_report
+from sota_exp.statistics.anytime import compute_confidence_sequence
 from sota_exp.statistics.paired import bonett_price_interval
 from sota_exp.statistics.power import find_detectable_difference
 from sota_exp.statistics.sign_flip import sign_flip_test
@@ -272,3 +274,70 @@ def test_arms_beside_a_design_have_half_of_the_error_and_effects_the_rest_or_all
     few, many = (study(arms, blueprint, kind="screening", seeds=seeds) for seeds in (6, 7))
     assert (few.get_test_level(6), many.get_test_level(7)) == pytest.approx((0.975, 0.975))
     assert (few.num_families_of_effects, many.num_families_of_effects) == (1, 2)
+
+
+def test_with_looks_at_any_time_arms_leave_when_decided_and_more_seeds_go_on(files: StudyFiles) -> None:
+    """b is decided before the last seed; c goes on, and the repeated command with more seeds decides it."""
+    made = study([arm("a"), arm("b", "a"), arm("c", "a")], looks="anytime", seeds=8)
+    gains = {"b": 1.0, "c": 0.2}
+    write_all(made, files, gains)
+    found = build_study_json(made, StudyRuns.read(made, files, {}))
+    rows = {row["name"]: row for row in found["arms"]}
+    num = found["looks"]["decided"]["b"]
+    assert found["looks"] == {"kind": "anytime", "threshold": 20.0, "done": [8], "decided": {"b": num}} and num < 8
+    assert rows["b"]["verdict"] == "helps" and rows["b"]["n"] == num == len(rows["b"]["evidence"])
+    assert rows["b"]["evidence"][-1] >= 20 > rows["b"]["evidence"][-2] and rows["b"]["further_seeds"] is None
+    assert rows["b"]["interval"][0] > 0 and rows["b"]["p_adjusted"] == pytest.approx(1 / rows["b"]["evidence"][-1])
+    assert rows["c"]["n"] == 8 and rows["c"]["verdict"] in ("too few seeds", "cannot be distinguished")
+    assert rows["c"]["further_seeds"] and f"{rows['c']['further_seeds']} further seeds" in rows["c"]["verdict_words"]
+    assert "evidence" not in rows["a"] and found["status"] == "complete" and not found["missing"]
+    longer = study([arm("a"), arm("b", "a"), arm("c", "a")], looks="anytime", seeds=40)
+    write_all(longer, files, gains)
+    later = build_study_json(longer, StudyRuns.read(longer, files, {}))
+    again = {row["name"]: row for row in later["arms"]}
+    assert again["c"]["verdict"] == "helps" and num < again["c"]["n"] < 40
+    assert later["looks"]["decided"]["b"] == num and again["b"]["p_adjusted"] == rows["b"]["p_adjusted"]
+    assert again["c"]["evidence"][:8] == rows["c"]["evidence"] and again["b"]["difference"] == rows["b"]["difference"]
+
+
+def test_the_interval_of_looks_at_any_time_is_the_confidence_sequence(files: StudyFiles) -> None:
+    made, plain = (study(chain("a", "b"), looks=looks, seeds=7) for looks in ("anytime", None))
+    write_all(made, files)
+    found, fixed = (build_study_json(each, StudyRuns.read(each, files, {})) for each in (made, plain))
+    own = compute_confidence_sequence(row_differences(found), largest=1.0)
+    assert own is not None and found["arms"][1]["interval"] == [own.low, own.high]
+    low, high = fixed["arms"][1]["interval"]
+    assert own.low < low < high < own.high  # The price of looking whenever one likes.
+
+
+@pytest.mark.parametrize(("num", "words"), [(2, "no effect of one arm alone"), (5, "so few seeds exclude no")])
+def test_with_few_seeds_looks_at_any_time_say_that_they_are_too_few(files: StudyFiles, num: int, words: str) -> None:
+    made = study(chain("a", "b"), looks="anytime", seeds=num)
+    write_all(made, files, {"b": 2.0})
+    row = build_study_json(made, StudyRuns.read(made, files, {}))["arms"][1]
+    assert row["verdict"] == "too few seeds" and words in row["verdict_words"] and row["interval"] is None
+
+
+@pytest.mark.parametrize("looks", [None, [8, 12]])
+def test_without_looks_at_any_time_nothing_of_them_is_in_the_file(files: StudyFiles, looks: Any) -> None:
+    made = study(chain("a", "b"), looks=looks, seeds=6)
+    found = build_study_json(made, StudyRuns.read(made, files, {}))
+    assert not {"evidence", "further_seeds"} & {key for row in found["arms"] for key in row}
+    assert set(found["plan"]) == {"sd_assumed", "sd_source", "num_tests", "detectable", "seeds_needed"}
+
+
+def test_the_plan_of_looks_at_any_time_has_the_cost_of_each_kind(files: StudyFiles) -> None:
+    made = study(chain("a", "b", "c"), looks="anytime", smallest_effect=0.01)
+    plan = build_study_json(made, StudyRuns.read(made, files, {}))["plan"]
+    assert plan["effect"] == 0.01 and [cost["kind"] for cost in plan["looks"]] == ["fixed", "planned", "anytime"]
+    assert plan["detectable"]["6"] is None and plan["detectable"]["8"] > plan["detectable"]["12"]
+    assert plan["seeds_needed"]["0.001"] is None and plan["seeds_needed"]["0.01"] == plan["looks"][2]["most"]
+
+
+def test_a_failed_seed_is_passed_over_by_looks_at_any_time(files: StudyFiles) -> None:
+    made = study(chain("a", "b"), looks="anytime", seeds=10)
+    write_all(made, files, {"b": 2.0})
+    place = files.directory / files.place(made.arms.ready[1], 1)
+    (place / "result.json").write_text(json.dumps({"status": "failed", "reason": "diverged: the loss is nan"}))
+    found = build_study_json(made, StudyRuns.read(made, StudyFiles(directory=files.directory), {}))
+    assert found["looks"]["decided"] == {"b": 7} and found["arms"][1]["n"] == 6

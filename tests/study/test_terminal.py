@@ -10,7 +10,7 @@ from sota_exp.study import terminal
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.results import StudyRuns
 from sota_exp.study.study_json import build_study_json
-from tests.study.studies import chain, study, write_all
+from tests.study.studies import arm, chain, study, write_all
 
 
 def printed(*parts: object, width: int = 120) -> str:
@@ -72,3 +72,30 @@ def test_a_plan_says_what_these_seeds_can_show(tmp_path: Path) -> None:
     assert "2 arms × 4 seeds" in text and "1 min 1 s" in text and "0/4" in text and "too large" in text
     words = " ".join(text.split())
     assert "at least 6 seeds are needed" in words and "a fifth of 2,000 test images" in words
+
+
+def test_a_plan_has_the_seeds_of_each_kind_of_looks(tmp_path: Path) -> None:
+    """Also of a study without looks, and with the smallest effect that its user asks for."""
+    files = StudyFiles(directory=tmp_path)
+    words = " ".join(printed(terminal.format_study_plan(study(chain("a", "b"), seeds=8), files, {})).split())
+    assert "the smallest effect of interest (study.smallest_effect)" in words
+    assert "fixed: study.seeds alone 8" in words and "any time: study.looks=anytime" in words
+    made = study(chain("a", "b"), looks=[8, 12], smallest_effect=0.01)
+    words = " ".join(printed(terminal.format_study_plan(made, files, {})).split())
+    assert "Seeds per arm to show 1.00 points" in words and "planned: study.looks=[8,12] 12" in words
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_result_of_looks_at_any_time_says_what_it_promises_and_how_to_go_on(tmp_path: Path, width: int) -> None:
+    made = study([arm("a"), arm("b", "a"), arm("c", "a")], looks="anytime", seeds=8)
+    files = StudyFiles(directory=tmp_path)
+    write_all(made, files, {"b": 1.0, "c": 0.25})
+    found = build_study_json(made, StudyRuns.read(made, files, {}))
+    words = " ".join(printed(terminal.format_study_result(found), width=width).split())
+    assert "at most 5 % of studies ever have even one wrong verdict" in words
+    (num,) = found["looks"]["decided"].values()
+    further = found["arms"][2]["further_seeds"]
+    assert f"Decided: b after {num} seeds." in words
+    assert f"c about {further}; study.seeds={8 + further} goes on." in words
+    heading = printed(*terminal.format_study_heading(made, files))
+    assert "3 arms × up to 8 seeds" in heading

@@ -11,7 +11,12 @@ from sota_exp.report.study.read import read_study
 from sota_exp.report.study.runs import find_unreadable_files, read_configuration
 from sota_exp.report.study.terms import get_metric_name, get_noun, list_names
 from sota_exp.statistics.units import format_level, get_metric_format
-from sota_exp.statistics.verdict import NO_INTERVAL, describe_error_rate
+from sota_exp.statistics.verdict import (
+    NO_ANYTIME_INTERVAL,
+    NO_INTERVAL,
+    describe_anytime_error_rate,
+    describe_error_rate,
+)
 
 log = logging.getLogger(__name__)
 
@@ -21,18 +26,20 @@ MOST_WHOLE = 3
 
 def write_study_report(directory: Path) -> WrittenReport:
     """Write the report of the study in a directory, by the template `study.md.jinja`."""
-    from sota_exp.report.study import effect_figures, run_figures
+    from sota_exp.report.study import effect_figures, evidence_figure, run_figures
 
     study = read_study(directory)
     unreadable = [f"{problem}; what it says is left out" for problem in find_unreadable_files(study)]
     for words in unreadable:
         log.warning(words)
+    is_anytime = study.looks is not None and study.looks.kind == "anytime"
     whole = [arm for arm in study.arms if arm.reference is None][:MOST_WHOLE]
     return write_report(
         directory,
         "study/study.md.jinja",
         study=study,
         effect_figures=effect_figures,
+        evidence_figure=evidence_figure,
         run_figures=run_figures,
         tables=tables,
         facts=build_study_facts(study),
@@ -44,8 +51,10 @@ def write_study_report(directory: Path) -> WrittenReport:
         has_differences=any(arm.difference is not None for arm in study.compared),
         has_intervals=any(arm.interval for arm in study.compared),
         has_class_intervals=any(each.interval for arm in study.compared for each in arm.classes.values()),
-        promise=describe_error_rate(study.level),
-        no_interval=NO_INTERVAL,
+        promise=(describe_anytime_error_rate if is_anytime else describe_error_rate)(study.level),
+        is_anytime=is_anytime,
+        to_go_on=max((arm.n + arm.further_seeds for arm in study.compared if arm.further_seeds), default=0),
+        no_interval=NO_ANYTIME_INTERVAL if is_anytime else NO_INTERVAL,
         metric=get_metric_name(study),
         list_names=list_names,
         num_cells=sum(arm.name.startswith("cell_") for arm in study.arms),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sota_exp.statistics.stopping import LooksCost
 from sota_exp.statistics.units import SHARE_FORMAT, get_metric_format
 
 
@@ -60,7 +61,10 @@ class ArmCost:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyArm(Difference):
-    """A variant of the recipe: its runs by seed, its results and its difference from its reference."""
+    """A variant of the recipe: its runs by seed, its results and its difference from its reference.
+
+    evidence: after each seed, of looks at any time; further_seeds: the median that would decide it.
+    """
 
     name: str
     label: str
@@ -76,6 +80,8 @@ class StudyArm(Difference):
     values: Mapping[int, float] = field(default_factory=dict)
     p_adjusted: float | None = None
     detectable: float | None = None
+    evidence: tuple[float, ...] = ()
+    further_seeds: int | None = None
     verdict: str = "reference"
     verdict_words: str = ""
     examples: ImageNoise | None = None
@@ -110,8 +116,13 @@ class DesignEffect:
 
 @dataclass(frozen=True, kw_only=True)
 class InterimLooks:
-    """Interim looks: numbers of seeds, planned and done; alpha spent at each; by arm, the seeds at its decision."""
+    """Interim looks: numbers of seeds, planned and done; alpha spent at each; by arm, the seeds at its decision.
 
+    kind: planned or anytime. threshold: of looks at any time, the evidence that decides an arm.
+    """
+
+    kind: str = "planned"
+    threshold: float | None = None
     planned: tuple[int, ...] = ()
     done: tuple[int, ...] = ()
     alpha_spent: tuple[float, ...] = ()
@@ -120,11 +131,16 @@ class InterimLooks:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Seeds needed by size of an effect, and the assumed standard deviation of paired differences."""
+    """Seeds needed by size of an effect, and the assumed standard deviation of paired differences.
+
+    effect, looks: the smallest effect of interest, and the seeds that each kind of looks takes to show it.
+    """
 
     seeds_needed: Mapping[float, int] = field(default_factory=dict)
     sd_assumed: float | None = None
     sd_source: str = ""
+    effect: float | None = None
+    looks: tuple[LooksCost, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,6 +34,9 @@ Columns = dict[str, Callable[[Any], str]]
 #: Signs of verdicts, for those who see no colours; ○ for others.
 SIGNS = {"helps": "▲ ", "hurts": "▼ ", "failed": "✕ ", "reference": ""}
 
+#: Kinds of looks in words.
+LOOKS = {"fixed": "none, fixed seeds", "planned": "planned", "anytime": "at any time"}
+
 #: Most classes in the table of changes; with more, those that change most.
 MOST_CLASSES = 24
 
@@ -114,6 +117,18 @@ def build_cost_table(study: StudyResult) -> Table:
 
 def format_rate(value: float | None) -> str:
     return UNKNOWN if value is None else format_signed(value, 1 if abs(value) < 100 else 0)
+
+
+def build_looks_table(study: StudyResult) -> Table:
+    """Seeds per arm that each kind of looks takes to show the smallest effect of interest."""
+    columns: Columns = {
+        "Looks": lambda cost: LOOKS[cost.kind],
+        "Seeds at most": lambda cost: f"{cost.most:,}",
+        "Mean with the effect": lambda cost: f"{cost.with_effect:.1f}",
+        "Mean without any": lambda cost: f"{cost.without:.1f}",
+        "Shown in": lambda cost: f"{100 * cost.power:.0f} % of studies",
+    }
+    return Table.of(study.plan.looks, columns, ["Looks"])
 
 
 def build_calibration_table(study: StudyResult) -> Table:

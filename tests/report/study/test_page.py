@@ -285,6 +285,41 @@ def test_failures_refusals_rules_looks_and_plans_are_told(tmp_path: Path) -> Non
         assert words in page.text
 
 
+@pytest.mark.usefixtures("charts_only_made")
+def test_looks_at_any_time_show_the_evidence_and_what_decides(tmp_path: Path) -> None:
+    def change(tree: dict[str, Any]) -> None:
+        tree["arms"][1] |= {"evidence": [1.0, 3.0, 25.0], "verdict": "helps", "further_seeds": None}
+        tree["arms"][2] |= {"evidence": [1.0, 0.8, 1.5], "further_seeds": 9, "verdict": "cannot be distinguished"}
+        tree["looks"] = {"kind": "anytime", "threshold": 20.0, "done": [3], "decided": {"lr_optimizations": 3}}
+        cost = {"kind": "anytime", "most": 18, "with_effect": 12.1, "without": 17.9, "power": 0.81}
+        fixed = {"kind": "fixed", "most": 11, "with_effect": 11, "without": 11, "power": 0.8}
+        tree["plan"] |= {"effect": 0.01, "looks": [fixed, cost]}
+
+    page = page_of(changed(write_study(tmp_path, FEW, range(3), num_test=60), change))
+    for words in (
+        "reaches 20 in at most 5 % of studies, however long they last",
+        "Looks at any time: 3 seeds so far. Decided: lr_optimizations after 3. To go on, repeat the command with "
+        "study.seeds=12.",
+        "Seeds per arm to show 1.00 points with each kind of looks",
+        "An interval is a confidence sequence over these differences",
+        "Seeds may be added for whatever reason",
+        "at most 5 % of studies ever have even one wrong verdict",
+    ):
+        assert words in page.text
+    assert "Student interval over these" not in page.text and "Seeds are decided beforehand" not in page.text
+    (table,) = [table for table in page.tables if "Seeds at most" in table.heads]
+    assert table.rows == [
+        ["none, fixed seeds", "11", "11.0", "11.0", "80 % of studies"],
+        ["at any time", "18", "12.1", "17.9", "81 % of studies"],
+    ]
+    assert (tmp_path / "figures" / "evidence.svg").exists()
+
+
+@pytest.mark.usefixtures("charts_only_made")
+def test_without_looks_at_any_time_a_page_has_no_evidence(usual: Page, tmp_path: Path) -> None:
+    assert "evidence" not in usual.text.lower() and "confidence sequence" not in usual.text
+
+
 def screened(tree: dict[str, Any]) -> None:
     """Change the tree to that of a screening design: cells without reference, effects of factors."""
     for arm in tree["arms"]:
