@@ -1,4 +1,4 @@
-"""A data set of image files listed in a CSV file with the columns path and label, and optionally split."""
+"""A data set of image files listed in a CSV file with the columns path and label, and optionally split and group."""
 
 import csv
 import logging
@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from sota_exp.config.data_paths import expand_home, find_path_problem
 from sota_exp.config.values import join_first
@@ -15,6 +17,9 @@ from sota_exp.data.listing import ImageFile, Listing, ListingWriter
 from sota_exp.data.listing_state import read_state
 from sota_exp.data.shared_listing import share_listing
 from sota_exp.stages.stage import InvalidValue, added_field
+
+#: The column that says which images belong together, such as those of one patient.
+GROUP = "group"
 
 #: Number of wrong lines that an error lists, and of columns that a message names.
 MAX_LISTED = 3
@@ -53,8 +58,12 @@ def read_rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
             raise InvalidValue("path", table, f"CSV in UTF-8; after line {reader.line_num}: {error}") from error
 
 
-def check_split_column(table: Path, rows: Sequence[Mapping[str, str]], column: str | None) -> None:
+def check_split_column(
+    table: Path, rows: Sequence[Mapping[str, str]], column: str | None, reads_groups: bool = False
+) -> None:
     """Check that the column of the splits is known. column: its name in lower case; None: none. What is unread is told.
+
+    reads_groups: whether the column `group` is read.
 
     Raises:
         InvalidValue: there is no such column, or only others that may be meant.
@@ -70,18 +79,30 @@ def check_split_column(table: Path, rows: Sequence[Mapping[str, str]], column: s
         use = f"data.split_column={name}" if says_split[name] else "a column split with train, val or test in it"
         legal = f"a column split, but {name} ({join_first(columns[name], MAX_LISTED)}) may be meant"
         raise InvalidValue("path", table, f"{legal}: {use} splits by it, data.split_column=null does not")
-    if others:
+    if others := [name for name in others if not (name == GROUP and reads_groups)]:
         log.info("%s: columns that are not read: %s", table, join_first(others, MAX_LISTED))
 
 
-def find_rows(table: Path, root: Path, column: str | None = "split") -> Listing:
+def read_groups(table: Path) -> np.ndarray | None:
+    """The number of the group of every image, int64 [N], from the column `group`; None without such a column.
+
+    An image without a group is one of its own.
+    """
+    rows = [row.get(GROUP) for _, row in read_rows(table)]
+    if None in rows:
+        return None
+    numbers: dict[str | int | None, int] = {}
+    return np.array([numbers.setdefault(name or row, len(numbers)) for row, name in enumerate(rows)])
+
+
+def find_rows(table: Path, root: Path, column: str | None = "split", reads_groups: bool = False) -> Listing:
     """The images that a CSV file lists, its paths below `root`: relative to it, or absolute. column: of the splits.
 
     Raises:
         InvalidValue: a line is wrong; the message lists the first such lines. See also `read_rows`.
     """
     rows = list(read_rows(table))
-    check_split_column(table, [row for _, row in rows], column)
+    check_split_column(table, [row for _, row in rows], column, reads_groups)
     found: dict[Path, tuple[int, ImageFile]] = {}
     lines: dict[str, tuple[int, str, int | None]] = {}  # real path → line, label, split
     wrong: list[str] = []
@@ -141,6 +162,7 @@ class CsvTable(FileSource):
     def list_files(self) -> FileList:
         table = expand_home(self.path)
         root = expand_home(self.root) if self.root else table.parent
-        column = self.split_column and self.split_column.lower()
+        column, reads_groups = self.split_column and self.split_column.lower(), self.split.keeps_groups
         request = ["csv", str(table.absolute()), str(root.absolute()), column]
-        return FileList(root, share_listing(self.cache, request, lambda: find_rows(table, root, column)), "path")
+        found = share_listing(self.cache, request, lambda: find_rows(table, root, column, reads_groups))
+        return FileList(root, found, "path", groups=read_groups(table) if reads_groups else None)

@@ -48,7 +48,7 @@ from sota_exp.data.store_writer import (
 )
 from sota_exp.data.streaming import estimate_decoded_bytes, open_streamed_data_set
 from sota_exp.errors import RunFailed
-from sota_exp.stages.data import DataSet, DataSource
+from sota_exp.stages.data import DataSet, DataSource, Holdout
 from sota_exp.stages.stage import InvalidValue, Legal, NonNegative, Pixels, added_field, one_of
 
 log = logging.getLogger(__name__)
@@ -161,12 +161,16 @@ def decode_samples(
 
 
 class FileList(NamedTuple):
-    """The image files below `root` in order; `field` of the source led there; names: class in the files → to show."""
+    """The image files below `root` in order; `field` of the source led there; names: class in the files → to show.
+
+    groups: of every file, int64 [N]; None: each is a group of its own.
+    """
 
     root: Path | str
     found: Listing
     field: str
     names: Callable[[str], str] = str
+    groups: np.ndarray | None = None
 
 
 def unite_spellings(files: FileList) -> FileList:
@@ -235,7 +239,7 @@ class FileSource(DataSource):
     def open_for_scoring(self) -> DataSet:
         files = unite_spellings(self.list_files())
         # With fractions, a set of train alone opens whatever its own are; nothing of what is split off remains.
-        data = open_file_data_set(replace(self, val_fraction=0.1, test_fraction=0.1), files)
+        data = open_file_data_set(replace(self, split=Holdout(), val_fraction=0.1, test_fraction=0.1), files)
         return use_given_splits(data, files.found.rows["split"])
 
 
@@ -245,7 +249,7 @@ def open_file_data_set(source: FileSource, files: FileList) -> DataSet:
     Raises:
         InvalidValue: two classes have names that would be shown alike.
     """
-    root, found, field, names = files
+    root, found, field, names, groups = files
     max_side, store_gigabytes, white = source.max_side, source.store_gigabytes, source.white
     classes = order_classes(found.find_classes(), source.class_order)
     shown = {name: make_printable(names(name)) for name in classes}
@@ -263,11 +267,11 @@ def open_file_data_set(source: FileSource, files: FileList) -> DataSet:
         )
         is_sampled = source.digest == "sampled" or (source.digest == "auto" and len(found) >= LARGE)
         stored = partial(read_stored, max_side=max_side)
-        data = open_streamed_data_set(source, white, found, classes, key, shown.__getitem__, stored, is_sampled)
+        data = open_streamed_data_set(source, white, found, classes, key, shown.__getitem__, stored, is_sampled, groups)
     else:
 
         def build() -> StoreContents:
             return StoreContents(list(shown.values()), decode_samples(found, classes, max_side, white))
 
-        data = open_data_set(source, key, build, image_names.__getitem__)
+        data = open_data_set(source, key, build, image_names.__getitem__, groups)
     return replace(data, names=image_names)

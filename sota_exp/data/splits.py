@@ -45,7 +45,7 @@ def draw_stratified(indices: np.ndarray, labels: np.ndarray, num: int, seed: int
     return np.sort(indices[order[taken]])
 
 
-def split_off(indices: np.ndarray, labels: np.ndarray, num: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def split_off(indices: np.ndarray, labels: np.ndarray, num: int, seed: int | str) -> tuple[np.ndarray, np.ndarray]:
     """Split off `num` of `indices` [M], stratified: (the rest, the `num`), both int64, ascending."""
     taken = draw_stratified(indices, labels, num, seed)
     return np.setdiff1d(indices, taken), taken

@@ -26,6 +26,7 @@ from sota_exp.config.data_paths import expand_home
 from sota_exp.data import splits
 from sota_exp.data.decode import WHITE_BY_FILE, WHITE_BY_KEY, describe_remark, read_white
 from sota_exp.data.normalization import choose_images, compute_statistics
+from sota_exp.data.split.folds import unite_groups
 from sota_exp.data.store_writer import STORE_FORMAT, TEST, TRAIN, VAL, StoreContents, write_store
 from sota_exp.stages.data import DataSet, DataSource, Images
 from sota_exp.stages.stage import require
@@ -172,15 +173,22 @@ def open_or_build_store(cache: str, key: str, build: Callable[[], StoreContents]
 
 
 def assign_splits(
-    split: np.ndarray, labels: np.ndarray, source: DataSource
+    given: np.ndarray, labels: np.ndarray, source: DataSource, digests: np.ndarray, groups: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(train, val, test) as int64 indices; split, labels: of every image [N]. Missing splits are taken from train.
+    """(train, val, test) as int64 indices, as `source.split` says. Missing splits are taken from train.
 
-    Where the fraction of a missing split is None, nothing is taken, and val and test are the same images.
+    given, labels, digests, groups: of every image [N]. Images of a group, and those of equal digest, are kept together,
+    where `source.split` keeps groups. Where the fraction of a missing split is None, nothing is taken, and val and test
+    are the same images.
 
     Raises:
-        InvalidValue: there is neither val nor test, and both fractions are None.
+        InvalidValue: there is neither val nor test, and both fractions are None; or the images cannot be split so.
     """
+    together = digests if groups is None else unite_groups(groups, digests)
+    split = source.split(given, labels, together, source)
+    if moved := int(np.count_nonzero((given != TRAIN) & (split != given))):
+        words = "data/split: %d of the %d images of the set's own val and test are in other parts now; "
+        log.warning(words + "data/split=holdout keeps them", moved, np.count_nonzero(given != TRAIN))
     train, val, test = (np.flatnonzero(split == part) for part in (TRAIN, VAL, TEST))
     num = len(train)
     if len(test) == 0 and source.test_fraction is not None:
@@ -204,17 +212,19 @@ def open_data_set(
     key: str,
     build: Callable[[], StoreContents],
     name_image: Callable[[int], str] = "image {}".format,
+    groups: np.ndarray | None = None,
 ) -> DataSet:
     """The data set of `open_or_build_store`; missing splits are taken from train, as `source` says.
 
-    name_image: names an image by its index, for the warnings about how images were read.
+    name_image: names an image by its index, for the warnings about how images were read. groups: of every image, int64
+    [N].
     """
     store = open_or_build_store(source.cache, key, build)
     for remark, found in store.meta.get("remarks", {}).items():
         remedy = WHITE_BY_KEY if "white" in vars(source) else WHITE_BY_FILE
         if text := describe_remark(remark, found["num"], len(store), name_image(found["first"]), remedy):
             log.warning("%s", text)
-    train, val, test = assign_splits(store.split, store.labels, source)
+    train, val, test = assign_splits(store.split, store.labels, source, store.digests, groups)
     chosen = choose_images(train, store.labels)
     num_pixels = int((store.height[chosen] * store.width[chosen]).sum())
     return DataSet(

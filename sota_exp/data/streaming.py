@@ -134,12 +134,13 @@ def open_streamed_data_set(
     names: Callable[[str], str],
     read_stored: Callable[..., np.ndarray],
     is_sampled: bool,
+    groups: np.ndarray | None = None,
 ) -> DataSet:
     """The data set of image files that are decoded for every crop.
 
     key: name of the index in the cache. names: class name in the files → name to show. read_stored: file, white →
     pixels as in a store, uint8 [H, W, 3], of which mean and standard deviation are computed. white: as in the source.
-    is_sampled: whether the contents of a sample alone are hashed.
+    is_sampled: whether the contents of a sample alone are hashed. groups: of every image, int64 [N].
     """
     index_path = expand_home(source.cache).absolute() / "streams" / f"{key}.json"
     index = (read_sample if is_sampled else read_whole)(found, index_path, white)
@@ -147,7 +148,7 @@ def open_streamed_data_set(
         if text := describe_remark(remark, len(those), len(found), found.name(those[0]), WHITE_BY_KEY):
             log.warning("%s", text)
     labels, split = found.get_labels(classes), found.rows["split"]
-    train, val, test = assign_splits(split, labels, source)
+    train, val, test = assign_splits(split, labels, source, index.digests, groups)
     content = [*index.content, *((hash_array(column) if is_sampled else column.tolist()) for column in (labels, split))]
     digest = hashlib.blake2b(json.dumps([*content, list(classes)]).encode(), digest_size=16).hexdigest()
     chosen = [found.path(place) for place in choose_images(train, labels).tolist()]

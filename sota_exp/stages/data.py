@@ -3,12 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from sota_exp.stages.stage import CropRatio, Legal, Pixels, Stage, one_of
+from sota_exp.stages.stage import CropRatio, Legal, Pixels, Stage, added_field, one_of
 
 #: Interpolation modes for resizing.
 INTERPOLATIONS = ("bilinear", "bicubic")
@@ -114,6 +116,38 @@ class DataSet:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Split(Stage):
+    """Which images of a data set are for training, for choices (val) and for the test."""
+
+    #: Whether images of a group stay in one part.
+    keeps_groups: ClassVar[bool] = True
+
+    @abstractmethod
+    def __call__(
+        self, given: NDArray[np.int64], labels: NDArray[np.int64], groups: NDArray[np.int64], source: "DataSource"
+    ) -> NDArray[np.int64]:
+        """The part of every image, int64 [N]: 0 train, 1 val, 2 test. Val or test may be missing: they are cut from train.
+
+        given: the parts that the files have, int64 [N]. labels, groups: int64 [N]. source: says fractions and seed.
+
+        Raises:
+            InvalidValue: the images cannot be split so.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holdout(Split):
+    """The parts that the files have; missing ones are cut from train, once for all runs."""
+
+    keeps_groups: ClassVar[bool] = False
+
+    def __call__(
+        self, given: NDArray[np.int64], labels: NDArray[np.int64], groups: NDArray[np.int64], source: "DataSource"
+    ) -> NDArray[np.int64]:
+        return given
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataSource(Stage):
     """Builds or opens the image store of a data set.
 
@@ -124,6 +158,7 @@ class DataSource(Stage):
     cache: directory of image stores and downloads.
     val_fraction, test_fraction: fraction of train to split off, stratified by class, if the data set has no such split.
     None: one split is both val and test, so the images of the final scores have already served to choose the weights.
+    split: how images are split; other options than the first use the fractions and the seed of all images.
     """
 
     name: str
@@ -137,6 +172,7 @@ class DataSource(Stage):
     val_fraction: SplitFraction | None
     test_fraction: SplitFraction | None
     split_seed: int
+    split: Split = added_field({"_option_": "holdout"})
 
     @abstractmethod
     def __call__(self) -> DataSet:

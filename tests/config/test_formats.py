@@ -69,6 +69,7 @@ def test_a_configuration_of_format_1_keeps_its_meaning() -> None:
     """It equals the one that this version composes, but for later slots and fields, so that runs of both formats can be compared."""
     found, now = read_config(OLD / "config.yaml"), composed(*overrides_of_the_old_run())
     found["evaluation"]["metrics"] = {"_option_": "none"}
+    found["data"]["split"] = {"_option_": "holdout"}
     found["runtime"] |= {"checkpoint_minutes": 5, "deterministic": False, "checkpoint_activations": False}
     assert found == now.values
     assert RunFiles(directory=OLD).format == 1
