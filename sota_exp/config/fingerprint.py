@@ -34,6 +34,8 @@ def compute_training_fingerprint(tree: dict[str, Any], content: dict[str, str]) 
     """Hash of resolved values and of `content`: hashes of images, initial weights, teacher and given labels."""
     meant = {name: value for name, value in canonicalize(tree).items() if name not in GROUPS_NOT_HASHED}
     meant["data"] = {name: value for name, value in meant["data"].items() if name not in DATA_LOCATION_KEYS}
+    if "split" in meant["data"]:  # How many repeats are trained changes none of them.
+        meant["data"]["split"] = {name: value for name, value in meant["data"]["split"].items() if name != "repeats"}
     for group, slot in (("model", "weights"), ("regularization", "distillation")):
         meant[group] = {**meant[group], slot: _drop_paths(meant[group].get(slot, {}))}
     meant["supervision"] = _drop_paths(meant.get("supervision", {}))

@@ -9,6 +9,7 @@ from sota_exp.config.configuration import Configuration
 from sota_exp.config.fingerprint import compute_run_fingerprint, compute_training_fingerprint
 from sota_exp.config.formats import key_to_command_line
 from sota_exp.config.rules import check_rules
+from sota_exp.config.split_of_seed import with_split_of_seed
 from sota_exp.config.values import flatten, get_override_key
 from sota_exp.errors import ConfigError
 from sota_exp.study.plan import PlannedArm, StudyDesign
@@ -109,7 +110,8 @@ def _compose_arm(arm: PlannedArm, base: StudyConfiguration, ready: Mapping[str, 
     configuration = base.compose(whole_overrides)
     warnings, values = check_rules(configuration), configuration.values
     _ = configuration.experiment  # Built here, so that an illegal value refuses the arm.
-    training = compute_training_fingerprint({**values, "seed": None}, {})
+    of_any_seed = with_split_of_seed(configuration, 0).values | {"seed": None}
+    training = compute_training_fingerprint(of_any_seed, {})
     reference = ready.get(arm.reference or "")
     composed = ComposedArm(
         arm=arm,

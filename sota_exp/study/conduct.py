@@ -13,6 +13,7 @@ from sota_exp.config.build import build
 from sota_exp.config.catalog import load_catalog
 from sota_exp.config.multirun import save_command
 from sota_exp.config.rules import check_rules
+from sota_exp.config.split_of_seed import check_split_is_open, describe_folds
 from sota_exp.config.values import flatten, get_override_key
 from sota_exp.errors import ConfigError, Interrupted
 from sota_exp.report.terminal import make_console
@@ -77,6 +78,7 @@ def plan_study(sweeper: StudySweeper, arguments: list[str]) -> PlannedStudy:
         ConfigError: a wrong key or value, or no arm is left to compare.
     """
     settings: StudySettings = build(StudySettings, sweeper.get_study_node(), "study")
+    check_split_is_open(arguments, "study.seeds")
     given = [item for item in arguments if not get_override_key(item).startswith("study")]
     takes_own = settings.recipe is not None and sweeper.chosen_recipe is None
     if takes_own:
@@ -95,12 +97,14 @@ def plan_study(sweeper: StudySweeper, arguments: list[str]) -> PlannedStudy:
 
         measure = cache_epoch_costs(sweeper.directory / "budget.json", measure_epoch_cost)
         arms, note = apply_equal_budget(arms, base, settings.budget, measure)
+    seeds = tuple(settings.list_seeds(int(base.configuration.values["seed"])))
+    folds = describe_folds(base.configuration.values, seeds, "study.seeds")
     return PlannedStudy(
         settings=settings,
         name=sweeper.study_name,
-        blueprint=blueprint,
+        blueprint=replace(blueprint, notes=(*blueprint.notes, *folds)),
         arms=arms,
-        seeds=tuple(settings.list_seeds(int(base.configuration.values["seed"]))),
+        seeds=seeds,
         recipe=str(base.configuration.values["recipe"]["name"]),
         data=str(base.configuration.values["data"]["name"]),
         command=format_ablate_command(sweeper.directory),

@@ -24,6 +24,7 @@ from sota_exp.config.hydra_errors import format_hydra_error
 from sota_exp.config.job_returns import get_error
 from sota_exp.config.launch import is_sequential, launch_jobs
 from sota_exp.config.recipe_values import extract_run, get_search_directories, list_preset_keys, list_presets
+from sota_exp.config.split_of_seed import list_split_overrides
 from sota_exp.config.values import format_override_value, get_override_key
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
 from sota_exp.runs.sent_position import ORIGIN_VARIABLE
@@ -112,15 +113,16 @@ class StudySweeper(Sweeper):
         return [_find_error(each) for each in returned]
 
     def _list_overrides(self, job: ArmRun) -> list[str]:
-        seed = f"seed={job.seed + job.arm.arm.seed_offset}"
-        overrides = [*job.arm.overrides, seed]
+        own = [f"seed={job.seed + job.arm.arm.seed_offset}"]
+        own += list_split_overrides(job.arm.configuration.values, job.seed)
+        overrides = [*job.arm.overrides, *own]
         origin = {
             "kind": "arm",
             "name": job.name,
             "parent": str(self.directory.resolve()),
             "arm": job.arm.name,
             "overrides": overrides,
-            "changes": [seed, *job.arm.arm.changes],
+            "changes": [*own, *job.arm.arm.changes],
         }
         text = json.dumps(origin).replace("$", r"\u0024")  # A folder may be called ${x}.
         place, text = map(format_override_value, (job.place, text))

@@ -115,6 +115,7 @@ IMAGE_RULES = (
     Rule(
         name="selection on test images",
         condition=all_of(
+            not_(has_option("data/split", "cross_validation")),
             any_of(has_value("data.val_fraction", None), has_value("data.test_fraction", None)),
             any_of(
                 has_value("evaluation.select", "best"),
