@@ -60,13 +60,14 @@ def describe_folds(values: Mapping[str, Any], seeds: Sequence[int], key: str) ->
     if folds is None:
         return []
     what = f"Cross-validation: seed k tests fold k mod {folds} of repeat k div {folds}, so pairs by seed share images"
+    shared = "Folds share training images; intervals over seeds take runs as independent, so they are too narrow."
     repeats, tested = Counter(seed // folds for seed in seeds), Counter(seed % folds for seed in seeds)
     if set(repeats.values()) == {folds}:
-        return [f"{what}. Every image is tested once per repeat; repeats: {len(repeats)}."]
+        return [f"{what}. Every image is tested once per repeat; repeats: {len(repeats)}. {shared}"]
     least, most = min(tested[fold] for fold in range(folds)), max(tested.values())
     first = folds * (min(seeds) // folds)
     whole = folds * -(-len(seeds) // folds)
     return [
         f"{what}. These {len(seeds)} seeds are no whole repeats: an image is tested {least} to {most} times; "
-        f"{key}={whole} with seed={first} tests each once per repeat."
+        f"{key}={whole} with seed={first} tests each once per repeat. {shared}"
     ]

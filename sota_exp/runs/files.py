@@ -1,7 +1,7 @@
 """The files in a run's directory, from which reports and MLflow are filled.
 
 config.yaml          resolved configuration              result.json      result, written last
-metrics.jsonl        one object per epoch, from 1        predictions.npz  logits and correctness, val and test
+metrics.jsonl        one object per epoch, from 1        predictions.npz  logits, correctness and numbers of images
 checkpoint/          states to resume bit for bit        run.log          log messages
 model.safetensors    final weights                       model.json       architecture and preprocessing
 predictions.csv      prediction of each image by name    mistakes.npz, .csv  the most confident mistakes

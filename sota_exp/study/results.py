@@ -90,7 +90,7 @@ class StudyRuns:
 
     metric: of the study. results: contents of `result.json` of finished runs. directories: of these, relative to the
     study's. failures: why a run has no result. correct: reads bool [N], whether each image of the metric's split was
-    classified correctly.
+    classified correctly. images: reads int64 [N], which images of the data set these are; None in older files.
     """
 
     metric: str
@@ -98,6 +98,7 @@ class StudyRuns:
     directories: dict[str, dict[int, str]]
     failures: dict[str, dict[int, str]]
     correct: Callable[[str, int], NDArray[np.bool_]]
+    images: Callable[[str, int], NDArray[np.int64] | None]
 
     @classmethod
     def read(cls, study: PlannedStudy, files: StudyFiles, failures: Mapping[str, str]) -> "StudyRuns":
@@ -121,7 +122,11 @@ class StudyRuns:
             with open_arrays(files.directory / places[name][seed] / "predictions.npz") as arrays:
                 return np.unpackbits(arrays[f"{split}_correct"], count=len(arrays[f"{split}_labels"])).astype(bool)
 
-        return cls(metric=metric, results=results, directories=places, failures=reasons, correct=correct)
+        def images(name: str, seed: int) -> NDArray[np.int64] | None:
+            with open_arrays(files.directory / places[name][seed] / "predictions.npz") as arrays:
+                return arrays.get(f"{split}_images")
+
+        return cls(metric=metric, results=results, directories=places, failures=reasons, correct=correct, images=images)
 
     def have_same_images(self, arm: ComposedArm, reference: ComposedArm, seeds: Sequence[int]) -> bool:
         """Whether the runs of both arms scored the same images of the metric's split, in the same order.

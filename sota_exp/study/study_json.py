@@ -20,6 +20,7 @@ from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 from sota_exp.study.study_json_anytime import build_anytime_looks, build_costs_of_looks
 from sota_exp.study.study_json_arms import build_arm_entry
 from sota_exp.study.study_json_effects import build_effect_entry, build_pair_interactions, estimate_screening_effects
+from sota_exp.study.tested_images import count_tested
 from sota_exp.study.verdicts import find_wanted_seeds, run_arm_tests
 
 #: Numbers of seeds and effects (fractions) in the table of statistical power.
@@ -52,7 +53,8 @@ def build_study_json(study: PlannedStudy, runs: StudyRuns) -> JsonObject:
         "budget": settings.budget,
         "command": study.command,
         "classes": list(first["per_class_accuracy"]) if first else [],
-        "num_test": first["evaluated_images"]["test"] if first else None,
+        "num_test": count_tested(runs, study.seeds),
+        "num_test_per_run": first["evaluated_images"]["test"] if first else None,
         "environment": {key: first[key] if first else None for key in ("device", "commit", "versions")},
         "arms": arms,
         "refused": [{"name": name, "reason": reason} for name, reason in study.arms.refused],

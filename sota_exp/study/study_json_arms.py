@@ -24,6 +24,7 @@ from sota_exp.statistics.verdict import (
 from sota_exp.study.arms import ComposedArm
 from sota_exp.study.results import JsonObject, NumberReader, PlannedStudy, StudyRuns
 from sota_exp.study.study_json_anytime import add_evidence
+from sota_exp.study.tested_images import pool_correctness
 
 #: FLOPs of a training step over those of its forward pass: the backward pass costs twice as much as the forward pass.
 STEP_TO_FORWARD_FLOPS = 3
@@ -129,12 +130,14 @@ def _comparison_to_json(
 def _examples_to_json(study: PlannedStudy, runs: StudyRuns, arm: ComposedArm, seeds: list[int]) -> JsonObject | None:
     """The same difference with its interval over test images instead of seeds.
 
-    None if the metric is no accuracy, or the two arms scored other images.
+    With folds, over all images that were tested. None if the metric is no accuracy, or the arms scored other images.
     """
     reference = next(each for each in study.arms.ready if each.name == arm.arm.reference)
-    if not study.settings.metric.endswith("/accuracy") or not runs.have_same_images(arm, reference, seeds):
+    is_accuracy = study.settings.metric.endswith("/accuracy")
+    pooled = pool_correctness(runs, arm, reference, seeds) if is_accuracy else None
+    if pooled is None:
         return None
-    own, other = (np.array([runs.correct(name, seed) for seed in seeds]) for name in (arm.name, str(arm.arm.reference)))
+    own, other = pooled
     found = bonett_price_interval(other, own, study.settings.level)
     gains = own.sum(axis=0) - other.sum(axis=0)
     won, lost = int((gains > 0).sum()), int((gains < 0).sum())

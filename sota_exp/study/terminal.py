@@ -10,6 +10,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
+from sota_exp.config.split_of_seed import get_split
 from sota_exp.config.values import join_first
 from sota_exp.report.numbers import estimate_remaining, format_count, format_duration
 from sota_exp.report.terminal import escape, make_console
@@ -207,6 +208,7 @@ def _format_closing(found: JsonObject) -> list[str]:
     """What this number of seeds could detect, aliases, the looks, refused arms, and missing runs."""
     is_anytime = (found["looks"] or {}).get("kind") == ANYTIME
     lines = [(describe_anytime_error_rate if is_anytime else describe_error_rate)(found["level"])]
+    lines += describe_tested(found["num_test"], found.get("num_test_per_run"))
     rows = [row for key in ("arms", "effects", "interactions") for row in found[key]]
     if any(_get_difference(row) is not None and row["interval"] is None for row in rows):
         lines.insert(0, f"{UNKNOWN}: {NO_ANYTIME_INTERVAL if is_anytime else NO_INTERVAL}.")
@@ -237,7 +239,9 @@ def format_study_plan(study: PlannedStudy, files: StudyFiles, estimates: dict[st
             cost = format_duration(cost)
         changes = ", ".join(arm.arm.changes)
         table.add_row(*map(escape, (arm.arm.label, arm.arm.reference or "", changes, cost, f"{finished}/{num_seeds}")))
-    lines: list[RenderableType] = [table, ""]
+    num_test = estimates.get("num_test")
+    folds = get_split(study.arms.ready[0].configuration.values).get("folds", 1)
+    lines: list[RenderableType] = [table, "", *map(Text, describe_tested(num_test and num_test * folds, num_test))]
     if estimates:
         lines.append(
             f"About {format_duration(left)} if the runs are trained one after the other "
@@ -249,6 +253,15 @@ def format_study_plan(study: PlannedStudy, files: StudyFiles, estimates: dict[st
     notes = describe_power(power, len(study.seeds), unit)
     costs = format_costs_of_looks(build_costs_of_looks(study, power), study.settings.planned_looks, unit)
     return Group(*format_warning(describe_chance_level(study, runs)), *lines, *map(Text, notes), *costs)
+
+
+def describe_tested(num_test: int | None, num_per_run: int | None) -> list[str]:
+    """How many images are tested in all, where a run tests a part of them."""
+    if num_test is None or num_per_run is None or num_test <= num_per_run:
+        return []
+    return [
+        f"Test images: {num_test:,} in all, about {num_per_run:,} a run; intervals over images are over all of them."
+    ]
 
 
 def describe_power(power: JsonObject, num_seeds: int, unit: MetricFormat) -> list[str]:

@@ -100,7 +100,8 @@ def score_splits(
     """Write the scores on the parts of the data, and which images these are, into `result`.
 
     Accuracies per class and confusions are those of the last part. Returns the arrays of `predictions.npz`: per part,
-    logits float32 [N, C], labels int64 [N], and correctness as bits, uint8 [⌈N / 8⌉].
+    logits float32 [N, C], labels int64 [N], correctness as bits, uint8 [⌈N / 8⌉], and which images of the data set
+    these are, int64 [N].
 
     Raises:
         RunFailed: a score is not finite.
@@ -118,6 +119,7 @@ def score_splits(
         correct = (logits.argmax(1) == labels).numpy()
         arrays[f"{split}_logits"], arrays[f"{split}_labels"] = logits.numpy(), labels.numpy()
         arrays[f"{split}_correct"] = np.packbits(correct)
+        arrays[f"{split}_images"] = evaluator.data.part(split).numpy()
     result["per_class_accuracy"] = dict(
         zip(evaluator.data.classes, compute_per_class_accuracy(logits, labels), strict=True)
     )

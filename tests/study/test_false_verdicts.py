@@ -46,7 +46,12 @@ def simulate_runs(made: PlannedStudy, values: np.ndarray) -> StudyRuns:
     }
     empty: dict[str, dict[int, str]] = {each.name: {} for each in made.arms.ready}
     return StudyRuns(
-        metric="test/accuracy", results=results, directories=empty, failures=empty, correct=lambda *run: np.array([])
+        metric="test/accuracy",
+        results=results,
+        directories=empty,
+        failures=empty,
+        correct=lambda *run: np.array([]),
+        images=lambda *run: None,
     )
 
 

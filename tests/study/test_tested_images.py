@@ -1,0 +1,89 @@
+"""Studies whose seeds are folds: the interval over images is that of all images, each tested once per repeat."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sota_exp.statistics.paired import bonett_price_interval
+from sota_exp.study.files import StudyFiles
+from sota_exp.study.results import PlannedStudy, StudyRuns
+from sota_exp.study.study_json import build_study_json
+from sota_exp.study.terminal import format_study_plan, format_study_result
+from tests.study.studies import chain, result, study
+from tests.study.test_terminal import printed
+
+#: Images of the data set, and the fold of each in each repeat.
+NUM, FOLDS = 60, 5
+
+
+def fold_of(seed: int) -> np.ndarray:
+    repeat, fold = divmod(seed, FOLDS)
+    return np.flatnonzero(np.random.default_rng(repeat).permutation(NUM) % FOLDS == fold)
+
+
+def right(name: str, seed: int) -> np.ndarray:
+    """Whether an arm is right on each of all images, with this seed."""
+    rng = np.random.default_rng([seed, *name.encode()])
+    return rng.random(NUM) < np.where(np.arange(NUM) % 3 == 0, 0.3, 0.8) + 0.1 * (name == "b")
+
+
+def write_folds(made: PlannedStudy, files: StudyFiles, tells_images: bool = True) -> None:
+    for each in made.arms.ready:
+        for seed in made.seeds:
+            images = fold_of(seed)
+            correct, place = right(each.name, seed)[images], files.directory / files.place(each, seed)
+            place.mkdir(parents=True)
+            arrays = {"test_correct": np.packbits(correct), "test_labels": images % 2}
+            np.savez(place / "predictions.npz", **arrays | ({"test_images": images} if tells_images else {}))
+            digest = hashlib.sha256(images.tobytes()).hexdigest()
+            found = result(correct, images % 2, image_digests={"test": digest})
+            (place / "result.json").write_text(json.dumps(found))
+
+
+def built(tmp_path: Path, seeds: int, tells_images: bool = True) -> dict:
+    made, files = study(chain("a", "b"), seeds=seeds), StudyFiles(directory=tmp_path)
+    write_folds(made, files, tells_images)
+    return build_study_json(made, StudyRuns.read(made, files, {}))
+
+
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_whole_repeats_pool_every_image(tmp_path: Path, repeats: int) -> None:
+    found = built(tmp_path, FOLDS * repeats)
+    tested = {name: np.zeros((repeats, NUM)) for name in "ab"}
+    for name in "ab":
+        for seed in range(FOLDS * repeats):
+            tested[name][seed // FOLDS, fold_of(seed)] = right(name, seed)[fold_of(seed)]
+    expected = bonett_price_interval(tested["a"], tested["b"])
+    row = found["arms"][1]["examples"]
+    assert [row["difference"], *row["interval"]] == pytest.approx([expected.mean, expected.low, expected.high])
+    gains = tested["b"].sum(axis=0) - tested["a"].sum(axis=0)
+    assert (row["won"], row["lost"]) == ((gains > 0).sum(), (gains < 0).sum())
+    assert found["num_test"] == NUM
+    assert found["arms"][1]["n"] == FOLDS * repeats  # pairs by seed stay pairs
+    text = " ".join(printed(format_study_result(found)).split())
+    assert "Test images: 60 in all, about 12 a run; intervals over images are over all of them." in text
+
+
+def test_the_plan_counts_the_images_of_all_folds(tmp_path: Path) -> None:
+    made, files = study(chain("a", "b"), seeds=FOLDS), StudyFiles(directory=tmp_path)
+    for each in made.arms.ready:
+        each.configuration.values["data"] = {"split": {"_option_": "cross_validation", "folds": FOLDS}}
+    text = " ".join(printed(format_study_plan(made, files, {"a": 61.0, "b": 61.0, "num_test": 12})).split())
+    assert "Test images: 60 in all, about 12 a run" in text and "a fifth of 12 test images change sides" in text
+
+
+def test_an_incomplete_repeat_pools_what_was_tested_and_counts_each_image_once(tmp_path: Path) -> None:
+    found = built(tmp_path, 3)
+    assert found["num_test"] == sum(len(fold_of(seed)) for seed in range(3)) == 36
+    interval = found["arms"][1]["examples"]["interval"]
+    one = built(tmp_path / "more", 8)
+    assert one["num_test"] == NUM
+    assert interval[1] - interval[0] > np.ptp(one["arms"][1]["examples"]["interval"])
+
+
+def test_files_that_do_not_say_which_images_they_scored_are_not_pooled(tmp_path: Path) -> None:
+    found = built(tmp_path, FOLDS, tells_images=False)
+    assert found["arms"][1]["examples"] is None and found["num_test"] == 12
