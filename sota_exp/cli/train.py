@@ -11,6 +11,7 @@ from sota_exp.config.configuration import Configuration
 from sota_exp.config.launch import is_followed_by_another_process
 from sota_exp.config.rules import check_rules
 from sota_exp.config.rules.conditions import count_processes
+from sota_exp.config.split_of_seed import get_split
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.report.terminal import make_console, shorten_path
 from sota_exp.runs.lock import wait_for_owner
@@ -38,13 +39,17 @@ def train(config: DictConfig) -> float:
         check_tracking(configuration)
         if configuration.experiment.runtime.measure or count_processes() > 1:
             configuration = settle_runtime(configuration)
+        files = compose.build_hydra_files(config)
+        if get_split(configuration.values).get("fold", 0) is None:
+            from sota_exp.cli.train_folds import train_folds
+
+            return train_folds(configuration, directory, compose.get_job_overrides(), files)
         from sota_exp.runs.status import COMPLETE_STATUSES
         from sota_exp.tracking.console import ConsoleListener, build_result_panel
         from sota_exp.tracking.listeners import add_tracking
         from sota_exp.training.listener import Listener, RunRequest
         from sota_exp.training.run import run
 
-        files = compose.build_hydra_files(config)
         request = RunRequest(configuration=configuration, directory=shorten_path(directory), hydra_files=files)
         if is_followed_by_another_process():
             wait_for_owner(directory)
@@ -52,7 +57,8 @@ def train(config: DictConfig) -> float:
         listener = ConsoleListener()
         result = run(request, add_tracking(listener))
     except (ConfigError, RunFailed):
-        remove_empty_run_directory(directory)
+        for folder in (*directory.glob("repeat*-fold*"), directory):
+            remove_empty_run_directory(folder)
         raise
     if result["status"] in COMPLETE_STATUSES and not listener.has_started:
         make_console().print(build_result_panel(result, str(shorten_path(directory))))

@@ -1,4 +1,4 @@
-"""Which split of the data a run gets by its seed, in studies, sweeps and cross-validations: pairs by seed share images."""
+"""Which split of the data a run gets by its seed, in studies, sweeps and cross-validations: pairs share images."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ def get_split(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def get_split_of_seed(values: Mapping[str, Any], seed: int) -> dict[str, int]:
-    """Key below `data.split` → its value for a seed: fold seed mod folds of repeat seed div folds. {} with one split."""
+    """Key below `data.split` → its value for a seed: fold seed mod folds of repeat seed div folds. {}: one for all."""
     split = get_split(values)
     if "folds" in split:
         repeat, fold = divmod(seed, int(split["folds"]))

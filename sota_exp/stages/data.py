@@ -126,7 +126,7 @@ class Split(Stage):
     def __call__(
         self, given: NDArray[np.int64], labels: NDArray[np.int64], groups: NDArray[np.int64], source: "DataSource"
     ) -> NDArray[np.int64]:
-        """The part of every image, int64 [N]: 0 train, 1 val, 2 test. Val or test may be missing: they are cut from train.
+        """The part of every image, int64 [N]: 0 train, 1 val, 2 test. Missing val or test are cut from train.
 
         given: the parts that the files have, int64 [N]. labels, groups: int64 [N]. source: says fractions and seed.
 

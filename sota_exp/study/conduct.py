@@ -149,7 +149,7 @@ def _find_other_slots(
         return []
     keys = {key for technique in techniques for key in technique.keys}
     neutral = _read_neutral_options()
-    taken = {slot for slot in neutral if slot in keys or slot.rpartition("/")[0] in keys}
+    taken = {slot for slot in neutral if slot in keys or slot.rpartition("/")[0] in keys or slot.startswith("data/")}
     return build_slot_techniques(base.configuration.choices, neutral, taken)
 
 

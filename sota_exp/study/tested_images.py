@@ -36,7 +36,7 @@ def pool_correctness(
 
 
 def _average(correct: Sequence[NDArray[np.bool_]], tested: Sequence[NDArray[np.int64]]) -> Correctness:
-    """The mean correctness of every tested image, [S, N], S times the same, for the least number of runs that tested one.
+    """The mean correctness of every tested image, [S, N]: S times the same, for the least number of runs of an image.
 
     correct, tested: per run the correctness of its images, and which they are.
     """

@@ -157,7 +157,9 @@ def list_techniques(choices: Mapping[str, str]) -> list[str]:
     return [
         f"{slot}={option}"
         for slot, option in choices.items()
-        if option not in NEUTRAL_OPTIONS and ("/" in slot or slot in ("optimizer", "loss", "supervision"))
+        if option not in NEUTRAL_OPTIONS
+        and not slot.startswith("data/")
+        and ("/" in slot or slot in ("optimizer", "loss", "supervision"))
     ]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from sota_exp.errors import in_a_line
+from sota_exp.report.folds import FOLDS_FILE, describe_tested, read_folds
 from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.runs.mlflow_store import (
     find_connection_problem,
@@ -28,8 +29,20 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+
+def read_cross_validation(directory: Path) -> tuple[dict[str, str], dict[str, float]]:
+    """The note of a cross-validation as a tag, and means over folds as metrics."""
+    found = read_folds(directory)
+    assert found is not None
+    note = f"{describe_tested(found)}\n\n```\n{found['command']}\n```".strip()
+    return {"mlflow.note.content": note}, {name: each["mean"] for name, each in found["metrics"].items()}
+
+
 #: {file of a sweep or study: what its directory says of the tags and metrics of the parent run}.
-READERS = {"sweep.json": read_sweep, "study.json": read_study}
+READERS = {"sweep.json": read_sweep, "study.json": read_study, FOLDS_FILE: read_cross_validation}
+
+#: Kind of a run → kind of its parent, and the command that makes it.
+PARENTS = {"arm": ("study", "sota-exp ablate"), "fold": ("cross-validation", "sota-exp train")}
 
 #: Files of a sweep or study that are uploaded as artifacts where they exist.
 PARENT_ARTIFACTS = (*READERS, "trials.csv", "sweep.md", "multirun.yaml", "report.html", "report.md")
@@ -46,15 +59,15 @@ def open_parent_run(client: "MlflowClient", experiment: str, directory: Path, ch
         if found := _find(client, experiment, facts["id"]):
             client.update_run(found.info.run_id, status="RUNNING")
             return found.info.run_id
-        kind = "study" if child_kind == "arm" else "sweep"
-        command = _command(directory)
+        kind, source = PARENTS.get(child_kind, ("sweep", "sota-exp train -m"))
+        command = _command(directory, source)
         note = f"The runs of one {kind} are below this one; its files are in `{directory}`.\n\n```\n{command}\n```"
         labels = {
             "run_id": facts["id"],
             "kind": kind,
             "directory": str(directory),
             "mlflow.note.content": note,
-            "mlflow.source.name": "sota-exp ablate" if kind == "study" else "sota-exp train -m",
+            "mlflow.source.name": source,
             "command": command[:5000],
             "mlflow.source.type": "LOCAL",
         }
@@ -129,8 +142,10 @@ def _read(directory: Path) -> dict[str, Any]:
     return facts
 
 
-def _command(directory: Path) -> str:
+def _command(directory: Path, source: str) -> str:
+    if (folds := read_folds(directory)) is not None:
+        return str(folds["command"])
     overrides = " ".join(map(str, read_multirun_overrides(directory)))
     if "+study=" in overrides:
         return f"sota-exp ablate {overrides.replace('+study=', 'study=').replace('=equal_arms', '=null')}"
-    return f"sota-exp train -m {overrides}"
+    return f"{source} {overrides}"

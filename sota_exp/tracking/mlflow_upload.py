@@ -222,7 +222,7 @@ class MLflowUpload:
         files = [content.directory / name for name in ("result.json", "metrics.jsonl", "config.yaml")]
         end = next(path.stat().st_mtime for path in files if path.exists())
         self.client.set_terminated(run.info.run_id, content.mlflow_status, round(end * 1000))
-        is_single = content.origin.get("kind", "run") == "run"
+        is_single = content.origin.get("kind", "run") in ("run", "fold")
         if content.origin.get("parent") and (is_single or content.status == "killed"):
             self._end_parent(run, content)
         return 1

@@ -17,11 +17,13 @@ from mlflow.exceptions import MlflowException
 
 from sota_exp.cli import sync
 from sota_exp.config import formats, search_path
+from sota_exp.report.folds import FoldRun, build_folds_json, write_folds
 from sota_exp.runs.contents import RunContent
 from sota_exp.runs.mlflow_store import build_mlflow_environment
 from sota_exp.runs.sent_position import SentPosition, read_origin
 from sota_exp.tracking import sync as tracking_sync
 from sota_exp.tracking.mlflow_content import build_points
+from sota_exp.tracking.mlflow_parent import update_parent_run
 from sota_exp.tracking.mlflow_upload import FileNotStored, MLflowUpload
 from sota_exp.training.evaluate_saved import SavedEvaluation, evaluate_saved
 from sota_exp.training.listener import Listener, RunRequest
@@ -249,6 +251,34 @@ def test_a_failed_child_does_not_fail_its_sweep(store: Store, tmp_path: Path) ->
     child = the_run(client, directory)
     assert child.info.status == "FAILED"
     assert client.get_run(child.data.tags["mlflow.parentRunId"]).info.status == "FINISHED"
+
+
+def test_folds_lie_below_one_parent_with_their_means(store: Store, tmp_path: Path) -> None:
+    client, uri = store
+    place, numbers = tmp_path / "outputs" / "cv", range(2)
+    runs = [FoldRun(repeat=0, fold=number, seed=number, place=f"repeat0-fold{number}") for number in numbers]
+    for each in runs:
+        directory = write_run(place / each.place)
+        variables = {"SOTA_EXP_ORIGIN": json.dumps({"kind": "fold", "name": f"cv: {each.label}", "parent": str(place)})}
+        position = (
+            SentPosition.read(directory).at(uri, "sota_exp").with_origin(read_origin(directory, variables), False)
+        )
+        position.write(directory)
+        write_folds(place, build_folds_json(runs, {}, "sota-exp train data/split=cross_validation"))
+        MLflowUpload.open(position).send(RunContent.read(directory, position.origin))
+    children = [the_run(client, place / each.place) for each in runs]
+    (number,) = {child.data.tags["mlflow.parentRunId"] for child in children}
+    assert [child.info.run_name for child in children] == ["cv: repeat 0, fold 0", "cv: repeat 0, fold 1"]
+    parent = client.get_run(number)
+    assert (parent.data.tags["kind"], parent.info.status) == ("cross-validation", "FINISHED")
+    assert parent.data.tags["command"] == "sota-exp train data/split=cross_validation"
+    scores = {"test/accuracy": 0.25, "val/accuracy": 0.5}
+    results = {each.place: {"status": "finished", "metrics": scores, "evaluated_images": {"test": 8}} for each in runs}
+    write_folds(place, build_folds_json(runs, results, "sota-exp train data/split=cross_validation"))
+    assert update_parent_run(place, uri, "sota_exp") is None
+    found = client.get_run(number).data
+    assert found.metrics == {"test/accuracy": 0.25, "val/accuracy": 0.5}
+    assert "16 test images in all, 25.00 % of them right" in found.tags["mlflow.note.content"]
 
 
 def test_a_study_names_kind_and_parent(store: Store, tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ IntArray = NDArray[np.int64]
 def assign_folds(labels: IntArray, groups: IntArray, num_folds: int, seed: int | str) -> IntArray:
     """The fold of every image, from 0: int64 [N].
 
-    labels: from 0, int64 [N]. groups: numbers, int64 [N]; images of equal number get the same fold. Where every image is
-    a group of its own, two folds differ by at most one image of each class, and by at most one in all.
+    labels: from 0, int64 [N]. groups: numbers, int64 [N]; images of equal number get the same fold. Where every image
+    is a group of its own, two folds differ by at most one image of each class, and by at most one in all.
     """
     if len(np.unique(groups)) < len(groups):
         return assign_groups(labels, groups, [1 / num_folds] * num_folds, seed)

@@ -1,0 +1,122 @@
+"""The runs of a cross-validation together: their content as `folds.json`, and a table with one row a fold."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from sota_exp.config.formats import FILE_FORMAT
+from sota_exp.report.numbers import format_accuracy, format_duration
+from sota_exp.runs.atomic import write_recomputable_text
+from sota_exp.runs.digests import read_object
+from sota_exp.statistics.paired import compute_mean_and_sd
+from sota_exp.statistics.proportion import wilson_interval
+from sota_exp.statistics.units import UNKNOWN
+
+#: The file of a cross-validation, in the folder above its runs.
+FOLDS_FILE = "folds.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldRun:
+    """A run of a cross-validation: its repeat and fold, from 0, its seed, and its folder below that of all."""
+
+    repeat: int
+    fold: int
+    seed: int
+    place: str
+
+    @property
+    def label(self) -> str:
+        return f"repeat {self.repeat}, fold {self.fold}"
+
+
+def build_folds_json(runs: Sequence[FoldRun], results: Mapping[str, dict[str, Any]], command: str) -> dict[str, Any]:
+    """The content of `folds.json`. results: place → `result.json` of a finished run.
+
+    metrics: {name: mean and sd over folds}. tested: the number of images, each tested once per repeat, the share that
+    was right, and its interval for other images; null while folds are missing.
+    """
+    done = [run for run in runs if run.place in results]
+    names = dict.fromkeys(
+        name for run in done for name, value in results[run.place]["metrics"].items() if value is not None
+    )
+    metrics = {}
+    for name in names:
+        values = [results[run.place]["metrics"].get(name) for run in done]
+        mean, sd = compute_mean_and_sd([value for value in values if value is not None])
+        metrics[name] = {"mean": mean, "sd": sd}
+    return {
+        "format": FILE_FORMAT,
+        "status": "complete" if len(done) == len(runs) else "partial",
+        "command": command,
+        "runs": [
+            {**vars(run), "status": results[run.place]["status"] if run in done else "not run yet"} for run in runs
+        ],
+        "metrics": metrics,
+        "tested": _count_tested(runs, results) if len(done) == len(runs) else None,
+    }
+
+
+def _count_tested(runs: Sequence[FoldRun], results: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Images tested in a repeat, the share that was right, mean over repeats, and its interval over images."""
+    repeats = len({run.repeat for run in runs})
+    num = sum(results[run.place]["evaluated_images"]["test"] for run in runs) / repeats
+    right = sum(
+        results[run.place]["metrics"]["test/accuracy"] * results[run.place]["evaluated_images"]["test"] for run in runs
+    )
+    share = min(1.0, right / (num * repeats))
+    return {"images": round(num), "accuracy": share, "interval": list(wilson_interval(share, round(num)))}
+
+
+def build_folds_table(found: Mapping[str, Any], results: Mapping[str, dict[str, Any]]) -> Table:
+    """One row a fold, then mean and standard deviation over folds. found: the content of `folds.json`."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for heading in ("val accuracy", "test accuracy", "test images", "time"):
+        table.add_column(heading, justify="right")
+    for run in found["runs"]:
+        result = results.get(run["place"])
+        if result is not None:
+            metrics, seconds = result["metrics"], sum(result["seconds"].values())
+            scores = [format_accuracy(metrics[f"{part}/accuracy"]) for part in ("val", "test")]
+            num = f"{result['evaluated_images']['test']:,}"
+            table.add_row(f"repeat {run['repeat']}, fold {run['fold']}", *scores, num, format_duration(seconds))
+    for name in ("mean", "sd"):
+        values = [found["metrics"].get(f"{part}/accuracy", {}).get(name) for part in ("val", "test")]
+        table.add_row(
+            f"[bold]{name} over folds[/]", *(UNKNOWN if each is None else format_accuracy(each) for each in values)
+        )
+    return table
+
+
+def describe_tested(found: Mapping[str, Any]) -> str:
+    """The accuracy over all images in a sentence; "" while folds are missing."""
+    if (tested := found["tested"]) is None:
+        return ""
+    low, high = map(format_accuracy, tested["interval"])
+    num, share = tested["images"], format_accuracy(tested["accuracy"])
+    return (
+        f"Each image was tested once per repeat: {num:,} test images in all, {share} of them right; "
+        f"95 % interval for other images like these {low} to {high}."
+    )
+
+
+def read_folds(directory: Path) -> dict[str, Any] | None:
+    """The content of `folds.json` in a directory; None without one.
+
+    Raises:
+        ConfigError: a later version wrote it.
+        DamagedFile: it is no object with these keys.
+    """
+    return read_object(directory / FOLDS_FILE, "command", "runs", "metrics", "tested")
+
+
+def write_folds(directory: Path, found: Mapping[str, Any]) -> None:
+    """Write `folds.json` into a directory as a whole."""
+    text = json.dumps(found, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    directory.mkdir(parents=True, exist_ok=True)
+    write_recomputable_text(directory / FOLDS_FILE, text)

@@ -1,0 +1,104 @@
+"""`sota-exp train data/split=cross_validation`: one command trains all folds, and goes on where it was ended."""
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sota_exp.cli.main import run_command_line
+from sota_exp.report.folds import read_folds
+from sota_exp.runs.files import RunFiles
+from sota_exp.statistics.proportion import wilson_interval
+from sota_exp.tracking.mlflow_note import list_techniques
+from sota_exp.training import run as run_module
+from tests.experiments import TINY
+
+FOLDS = [*TINY, "schedule.length.epochs=1", "data/split=cross_validation", "data.split.folds=3", "hydra.run.dir=cv"]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SOTA_EXP_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def test_one_command_tests_every_image_once_and_a_repeated_one_does_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command_line(["train", *FOLDS]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    places = [Path(f"cv/repeat0-fold{fold}") for fold in range(3)]
+    results = [RunFiles(directory=place).result() for place in places]
+    tested = [np.load(place / "predictions.npz")["test_images"].tolist() for place in places]
+    assert sorted(itertools.chain.from_iterable(tested)) == list(range(60))
+    assert [result["seed"] for result in results] == [0, 1, 2]
+    values = [result["metrics"]["test/accuracy"] for result in results]
+    found = read_folds(Path("cv"))
+    assert found["status"] == "complete" and [run["fold"] for run in found["runs"]] == [0, 1, 2]
+    assert found["metrics"]["test/accuracy"] == pytest.approx({"mean": np.mean(values), "sd": np.std(values, ddof=1)})
+    assert found["tested"]["images"] == 60
+    assert found["tested"]["interval"] == pytest.approx(wilson_interval(float(np.mean(values)), 60))
+    assert "repeat 0, fold 2" in said and "mean over folds" in said and "60 test images in all" in said
+    before = {
+        path: path.stat().st_mtime_ns for path in Path("cv").rglob("*") if path.name in ("result.json", "state.pt")
+    }
+    assert run_command_line(["train", *FOLDS]) == 0
+    assert "All folds were finished before; nothing was done." in " ".join(capsys.readouterr().out.split())
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_it_goes_on_at_the_fold_that_failed_and_further_repeats_keep_the_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = run_module.train_and_score
+
+    def failing(request, session, *rest):
+        if session.experiment.data.split.fold == 1:
+            raise run_module.RunFailed("the disk is full")
+        return whole(request, session, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "train_and_score", failing)
+        assert run_command_line(["train", *FOLDS]) == 1
+    assert "the disk is full" in capsys.readouterr().err
+    assert json.loads(Path("cv/folds.json").read_text())["status"] == "partial"
+    first = Path("cv/repeat0-fold0/result.json").stat().st_mtime_ns
+    assert run_command_line(["train", *FOLDS, "data.split.repeats=2"]) == 0
+    assert Path("cv/repeat0-fold0/result.json").stat().st_mtime_ns == first
+    found = read_folds(Path("cv"))
+    assert [(run["repeat"], run["fold"], run["seed"]) for run in found["runs"]] == [
+        (number // 3, number % 3, number) for number in range(6)
+    ]
+    assert found["tested"]["images"] == 60
+
+
+def test_a_fold_alone_is_a_run_like_others(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command_line(["train", *FOLDS, "data.split.fold=2"]) == 0
+    assert Path("cv/result.json").is_file() and not Path("cv/folds.json").exists()
+
+
+def test_what_cannot_be_split_ends_at_once_and_leaves_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command_line(["train", *FOLDS, "data.val_fraction=null"]) == 2
+    assert "data.val_fraction=null is not legal: a fraction here" in capsys.readouterr().err
+    assert not Path("cv").exists()
+
+
+def test_the_split_is_no_technique(capsys: pytest.CaptureFixture[str]) -> None:
+    """A study that leaves out every technique does not leave out the cross-validation, in which the arms are paired."""
+    words = [item for item in TINY if not item.startswith("schedule.length")]
+    study = [
+        "study=leave_one_out",
+        "study.every_slot=true",
+        "study.techniques={}",
+        "study.seeds=4",
+        "hydra.sweep.dir=study",
+    ]
+    split = ["recipe=small_images", "data/split=cross_validation"]
+    assert run_command_line(["ablate", *study, *words, *split, "--plan"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "cross_validation" not in said and "seed k tests fold k mod 5" in said
+    assert "an image is tested 0 to 1 times; study.seeds=5 with seed=0 tests each once per repeat" in said
+    assert list_techniques({"data/split": "holdout", "augmentation/mix": "cutmix"}) == ["augmentation/mix=cutmix"]
+    assert run_command_line(["ablate", *study, *words, *split, "data.split.fold=1", "--plan"]) == 2
+    assert "data.split.fold=1: here the seed of a run chooses its split; study.seeds says" in capsys.readouterr().err
