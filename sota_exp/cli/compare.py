@@ -1,8 +1,8 @@
 """usage: sota-exp compare RUN RUN … [--each] [--json] [--html FILE]
 
 Compares runs: differences of configuration, metrics, costs, and confidence intervals of differences. Runs that differ
-only in their seed are one column, mean ± standard deviation over seeds; an accuracy of one run has Wilson's interval
-over images. RUN is a run's directory, a directory of runs, a name below outputs/ or multirun/ or a prefix of names, or
+only in their seed or fold are one column, mean ± standard deviation over seeds; an accuracy of one run has Wilson's
+interval over images. RUN is a run's directory, a directory of runs, a name below outputs/ or multirun/ or a prefix of names, or
 an MLflow run id.
 
   sota-exp compare multirun/train-1f2e3d4c                all runs of a multirun
@@ -13,7 +13,9 @@ an MLflow run id.
 Differences of test accuracy are paired by image, of runs that scored the same images in the same order (result.json has
 their digest), else "not comparable"; evaluations of another part alone are compared on that part. "95 %: images" is the
 interval for the noise of a finite test set, "95 %: seeds" that for the noise of training, unknown with one seed, or if
-differences are equal. won : lost counts the images that only one of the two classifies correctly.
+differences are equal. won : lost counts the images that only one of the two classifies correctly. Folds of a
+cross-validation are paired by seed, thus by fold, and the images of all folds are pooled; folds share training images,
+so the interval over seeds is too narrow.
 """
 
 import argparse

@@ -137,9 +137,13 @@ class SavedRun(RunContent):
             return None
         return np.unpackbits(packed, count=len(labels)).astype(bool)
 
+    def images(self, split: str) -> NDArray[np.int64] | None:
+        """Which images of the data set were scored, int64 [N]; None in files of older versions."""
+        return self._scored.get(f"{split}_images")
+
     @functools.cached_property
     def _scored(self) -> dict[str, NDArray[Any]]:
-        """Labels int64 [N] and packed correctness uint8 [⌈N / 8⌉] per split, read once."""
+        """Labels and images int64 [N] and packed correctness uint8 [⌈N / 8⌉] per split, read once."""
         return {name: array for name, array in self.predictions().items() if not name.endswith("_logits")}
 
 

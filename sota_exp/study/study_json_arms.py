@@ -24,7 +24,7 @@ from sota_exp.statistics.verdict import (
 from sota_exp.study.arms import ComposedArm
 from sota_exp.study.results import JsonObject, NumberReader, PlannedStudy, StudyRuns
 from sota_exp.study.study_json_anytime import add_evidence
-from sota_exp.study.tested_images import pool_correctness
+from sota_exp.study.tested_images import read_correctness
 
 #: FLOPs of a training step over those of its forward pass: the backward pass costs twice as much as the forward pass.
 STEP_TO_FORWARD_FLOPS = 3
@@ -134,7 +134,7 @@ def _examples_to_json(study: PlannedStudy, runs: StudyRuns, arm: ComposedArm, se
     """
     reference = next(each for each in study.arms.ready if each.name == arm.arm.reference)
     is_accuracy = study.settings.metric.endswith("/accuracy")
-    pooled = pool_correctness(runs, arm, reference, seeds) if is_accuracy else None
+    pooled = read_correctness(runs, arm, reference, seeds) if is_accuracy else None
     if pooled is None:
         return None
     own, other = pooled

@@ -6,13 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sota_exp.runs.scored_images import get_image_digest
+from sota_exp.statistics.pooled import pool_correctness
 from sota_exp.study.arms import ComposedArm
 from sota_exp.study.results import JsonObject, StudyRuns
 
 Correctness = NDArray[np.float64]
 
 
-def pool_correctness(
+def read_correctness(
     runs: StudyRuns, arm: ComposedArm, reference: ComposedArm, seeds: Sequence[int]
 ) -> tuple[Correctness, Correctness] | None:
     """How often both arms were right on each tested image, as fractions [S, N]: of the arm, and of its reference.
@@ -31,19 +32,8 @@ def pool_correctness(
     tested = [each for each in images if each is not None]
     if len(tested) < len(seeds):
         return None
-    own, other = (_average([runs.correct(name, seed) for seed in seeds], tested) for name in names)
+    own, other = (pool_correctness([runs.correct(name, seed) for seed in seeds], tested) for name in names)
     return own, other
-
-
-def _average(correct: Sequence[NDArray[np.bool_]], tested: Sequence[NDArray[np.int64]]) -> Correctness:
-    """The mean correctness of every tested image, [S, N]: S times the same, for the least number of runs of an image.
-
-    correct, tested: per run the correctness of its images, and which they are.
-    """
-    _, places = np.unique(np.concatenate(tested), return_inverse=True)
-    times = np.bincount(places)
-    means = np.bincount(places, weights=np.concatenate(correct)) / times
-    return np.tile(means, (int(times.min()), 1))
 
 
 def count_tested(runs: StudyRuns, seeds: Sequence[int]) -> int | None:

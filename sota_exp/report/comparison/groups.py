@@ -10,13 +10,14 @@ from typing import Any
 from sota_exp.config.fingerprint import DATA_LOCATION_KEYS
 from sota_exp.config.formats import is_neutral_option
 from sota_exp.config.hashing import compute_digest
+from sota_exp.config.split_of_seed import get_split
 from sota_exp.config.values import flatten
 from sota_exp.runs.find import SavedRun
 
 
 @dataclass(frozen=True, kw_only=True)
 class SeedGroup:
-    """Runs that differ only in their seed, in the order of their seeds; the name is a letter."""
+    """Runs that differ only in their seed, or in their fold, in the order of their seeds; the name is a letter."""
 
     name: str
     runs: tuple[SavedRun, ...]
@@ -34,7 +35,7 @@ class SeedGroup:
 
 
 def group_runs(runs: Sequence[SavedRun], each: bool) -> list[SeedGroup]:
-    """One group for complete runs that differ only in their seed; a second run of a seed begins another group."""
+    """One group for complete runs that differ only in seed and fold; a second run of a seed begins another group."""
     unique: dict[Path, SavedRun] = {}
     for run in runs:
         unique.setdefault(run.directory.resolve(), run)
@@ -68,9 +69,12 @@ def index_to_letters(index: int) -> str:
 
 
 def _read_config_without_seed(run: SavedRun) -> dict[str, Any]:
-    """The configuration without its seed and without tracking and paths, which change no number."""
+    """The configuration without its seed, its fold, and without tracking and paths, which change no number."""
     tree = {name: value for name, value in run.config.items() if name not in ("seed", "tracking")}
-    return {**tree, "data": {name: value for name, value in tree["data"].items() if name not in DATA_LOCATION_KEYS}}
+    data = {name: value for name, value in tree["data"].items() if name not in DATA_LOCATION_KEYS}
+    split = {key: value for key, value in get_split(run.config).items() if key not in ("repeats", "repeat", "fold")}
+    # Runs of older versions say nothing of holdout, which all of them have.
+    return {**tree, "data": data | {"split": split or {"_option_": "holdout"}}}
 
 
 def find_differing_choices(runs: Sequence[SavedRun]) -> dict[str, list[str | None]]:

@@ -16,6 +16,7 @@ from sota_exp.statistics.paired import (
     mcnemar_test,
     paired_t_interval,
 )
+from sota_exp.statistics.pooled import pool_correctness
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,15 +79,25 @@ def compare_groups(groups: Sequence[SeedGroup], part: str) -> list[GroupDifferen
 
 
 def compare_pair(first: SeedGroup, second: SeedGroup, part: str) -> GroupDifference:
-    """The difference on a part of the data over the common seeds; over all seeds of both if none is common."""
+    """The difference on a part of the data over the common seeds; over all seeds of both if none is common.
+
+    Seeds that are folds have images of their own, which are pooled.
+    """
     common = tuple(seed for seed in first.seeds if seed in second.seeds)
     others = [run for run in (*first.runs, *second.runs) if run is not first.first]
-    if reason := next(filter(None, (explain_other_images(first.first, run, part) for run in others)), None):
+    reason = next(filter(None, (explain_other_images(first.first, run, part) for run in others)), None)
+    has_folds = reason is not None and _share_folds(first, second, common, part)
+    if reason and not has_folds:
         remark = f"not comparable: {reason}"
         return GroupDifference(first=first.name, second=second.name, common_seeds=common, remark=remark)
-    before, after = (_load_correct(group, common or group.seeds, part) for group in (first, second))
-    is_single = len(before) == len(after) == 1
-    one, other = (matrix.mean(axis=1) for matrix in (before, after))
+    rows = [_load_correct(group, common or group.seeds, part) for group in (first, second)]
+    is_single = len(rows[0]) == len(rows[1]) == 1
+    one, other = ([each.mean() for each in correct] for correct in rows)
+    if has_folds:
+        images = first.collect_values(common, lambda run: run.images(part))
+        before, after = (pool_correctness(correct, images) for correct in rows)
+    else:
+        before, after = map(np.stack, rows)
     seeds = paired_t_interval(one, other, largest=1.0) if len(common) > 1 else None
     return GroupDifference(
         first=first.name,
@@ -99,9 +110,16 @@ def compare_pair(first: SeedGroup, second: SeedGroup, part: str) -> GroupDiffere
     )
 
 
-def _load_correct(group: SeedGroup, seeds: Sequence[int], part: str) -> NDArray[np.bool_]:
-    """Correctness on the images of a part, bool [seeds, N]."""
-    return np.stack(group.collect_values(seeds, lambda run: run.correct(part)))
+def _share_folds(first: SeedGroup, second: SeedGroup, seeds: Sequence[int], part: str) -> bool:
+    """Whether for each seed both scored the same images, which may be other ones for another seed, and say which."""
+    pairs = zip(*(group.collect_values(seeds, lambda run: run) for group in (first, second)), strict=True)
+    found = [explain_other_images(*pair, part) is None and pair[0].images(part) is not None for pair in pairs]
+    return bool(found) and all(found)
+
+
+def _load_correct(group: SeedGroup, seeds: Sequence[int], part: str) -> list[NDArray[np.bool_]]:
+    """Correctness on the images of a part, per seed bool [N]."""
+    return group.collect_values(seeds, lambda run: run.correct(part))
 
 
 def _explain_pairing(first: SeedGroup, second: SeedGroup, common: tuple[int, ...], part: str, has_noise: bool) -> str:

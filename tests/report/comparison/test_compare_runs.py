@@ -211,6 +211,39 @@ def test_every_run_of_both_groups_must_have_scored_the_same_images(tmp_path: Pat
     assert pair.images is None and pair.remark == "not comparable: other test images"
 
 
+def make_fold(place: Path, seed: int, choices: dict | None, wins: int, tells_images: bool = True) -> Path:
+    """Fold `seed` of three of 120 images."""
+    numbers = {"folds": 3, "repeats": 1, "repeat": 0, "fold": seed}
+    values = {f"data.split.{key}": value for key, value in numbers.items()} | {
+        "data.split._option_": "cross_validation"
+    }
+    made = make(place, seed, values, choices, right(20 + wins + seed), image_digests={"test": f"fold {seed}"})
+    with np.load(made / "predictions.npz") as arrays:
+        found = dict(arrays)
+    if tells_images:
+        found["test_images"] = np.arange(40) * 3 + seed
+    np.savez(made / "predictions.npz", **found)
+    return made
+
+
+def test_folds_are_a_group_whose_images_are_pooled(tmp_path: Path) -> None:
+    made = [make_fold(tmp_path / f"a{seed}", seed, None, 0) for seed in range(3)]
+    made += [make_fold(tmp_path / f"b{seed}", seed, MIXUP, 4 + seed) for seed in range(3)]
+    found = compare_runs(runs(*made))
+    assert [group.seeds for group in found.groups] == [[0, 1, 2], [0, 1, 2]] and found.values == {}
+    (pair,) = found.pairs
+    before, after = (np.concatenate([right(20 + wins * (4 + seed) + seed) for seed in range(3)]) for wins in (0, 1))
+    assert pair.images == bonett_price_interval(before, after) and pair.images.n == 120
+    assert pair.seeds is not None and pair.seeds.mean == pytest.approx(5 / 40) and pair.remark == "paired over 3 seeds"
+
+
+def test_folds_that_do_not_say_which_images_they_scored_are_not_compared(tmp_path: Path) -> None:
+    made = [make_fold(tmp_path / f"a{seed}", seed, None, 0, tells_images=False) for seed in range(3)]
+    made += [make_fold(tmp_path / f"b{seed}", seed, MIXUP, 4, tells_images=False) for seed in range(3)]
+    (pair,) = compare_runs(runs(*made)).pairs
+    assert pair.images is None and pair.remark == "not comparable: other test images"
+
+
 def test_a_run_that_did_not_finish_is_a_column_with_a_note(tmp_path: Path) -> None:
     found = compare_runs(
         runs(make(tmp_path / "a"), make(tmp_path / "b", status="failed"), make(tmp_path / "c", status=None))
