@@ -9,6 +9,9 @@ Writes a finished run's model for other programs, reads it back and compares its
 
   sota-exp export run=outputs/a_run format=onnx output=exported
 
+Of a cross-validation (run=DIR with folds.json) all folds are exported as one program, which answers with the logarithm
+of the mean of their probabilities; safetensors holds one network, so there a fold is named.
+
 All formats but safetensors take RGB images, float in [0, 1], and contain normalization and the averaging of views.
 model.json, written beside them, contains the sizes for resizing and cropping, and the class names. For the same logits,
 resize with antialiasing until the shorter side is `resize` px, the longer one rounded down as in torchvision, and cut
@@ -19,7 +22,12 @@ files that the model was trained on, by which train and evaluate know these imag
 import os
 from pathlib import Path
 
-from sota_exp.cli.saved_model_argument import parse_values, parse_weights_argument, require_description
+from sota_exp.cli.saved_model_argument import (
+    load_named_model,
+    parse_values,
+    parse_weights_argument,
+    require_description,
+)
 from sota_exp.config.data_paths import expand_home, require_possible_folder
 from sota_exp.errors import ConfigError
 from sota_exp.report.terminal import escape, make_console
@@ -35,13 +43,14 @@ def main(arguments: list[str]) -> None:
     require_possible_folder("output", given["output"])
     require_no_other_run(expand_home(given["output"]), found.weights)
     from sota_exp.models.export import ExportSource, export
-    from sota_exp.training.evaluate_saved import load_evaluated_model
 
-    description = require_description(found)
-    model = load_evaluated_model(description, found.weights)
-    shipped = ExportSource(description=description, weights=found.weights, model=model)
+    description, model = require_description(found), load_named_model(found)
+    others = tuple(each.weights for each in found.folds)
+    shipped = ExportSource(description=description, weights=found.weights, model=model, folds=others)
     exported = export(shipped, given["format"], expand_home(given["output"]))
     out = make_console()
+    if others:
+        out.print(f"{escape(found.name)}: the mean of the probabilities of the networks of {len(others)} folds")
     size = sum(file.stat().st_size for file in [exported.path, *exported.path.rglob("*")] if file.is_file()) / 2**20
     out.print(f"[bold]{escape(os.path.relpath(exported.path))}[/] ({size:.1f} MiB): {exported.usage}", soft_wrap=True)
     view = model.view

@@ -8,6 +8,7 @@ which takes about 12 bytes of memory for each of its pixels.
 
   sota-exp predict run=outputs/a_run photo.jpg                    one image
   sota-exp predict run=outputs/a_run photos top=1 format=csv      a folder, as CSV
+  sota-exp predict run=outputs/cv photos                          a cross-validation: the mean of its folds' networks
   sota-exp predict weights=model.safetensors photo.jpg            weights with model.json beside them
 
 Hidden files and folders inside a folder are skipped, as in training; other files that are not images by their endings
@@ -23,7 +24,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sota_exp.cli.saved_model_argument import parse_values, parse_weights_argument, require_description
+from sota_exp.cli.saved_model_argument import load_named_model, parse_values, parse_weights_argument
 from sota_exp.config.data_paths import expand_home
 from sota_exp.config.printable import make_decodable, make_printable
 from sota_exp.errors import ConfigError, RunFailed
@@ -59,9 +60,10 @@ def main(arguments: list[str]) -> None:
     paths = [path for place in places for path in find_images(expand_home(place))]
     from sota_exp.models.predict import Prediction, describe_remarks, predict_files
     from sota_exp.training.device import pick_device
-    from sota_exp.training.evaluate_saved import load_evaluated_model
 
-    model = load_evaluated_model(require_description(found), found.weights)
+    model = load_named_model(found)
+    if found.folds:
+        warn(f"{found.name}: the mean of the probabilities of the networks of {len(found.folds)} folds")
     unreadable: list[str] = []
     readable: list[Prediction] = []
 

@@ -1,18 +1,24 @@
 """The arguments `run=DIR` (weights of a finished run) and `weights=FILE` (with their model.json beside them)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.data_paths import describe_no_folder, expand_home, is_folder, require_path
 from sota_exp.config.values import format_legal
 from sota_exp.errors import ConfigError
 from sota_exp.models.model_json import read_description
+from sota_exp.report.folds import read_folds
 from sota_exp.runs.contents import is_being_trained
 from sota_exp.runs.digests import read_object, read_run_config
 from sota_exp.runs.result_json import is_evaluation
 from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.runs.trust import require_plain_files
+
+if TYPE_CHECKING:
+    from sota_exp.models.saved import SavedModel
 
 #: Endings of files of weights, of this program and of others.
 WEIGHT_ENDINGS = (".safetensors", ".pth", ".pt", ".pth.tar", ".ckpt", ".bin")
@@ -23,7 +29,7 @@ class SavedWeights:
     """The weights that an argument names, with fingerprint and configuration of their training.
 
     description: a `model.json`; None for weights alone, whose network the configuration must set. training_fingerprint,
-    data_digest: "" if unknown.
+    data_digest: "" if unknown. folds: the weights of all folds of a cross-validation, of which the others are the first.
     """
 
     name: str
@@ -32,6 +38,7 @@ class SavedWeights:
     training_fingerprint: str = ""
     data_digest: str = ""
     configuration: Configuration | None = None
+    folds: tuple["SavedWeights", ...] = ()
 
 
 def parse_weights_argument(command: str, arguments: list[str]) -> tuple[SavedWeights, list[str]]:
@@ -45,6 +52,11 @@ def parse_weights_argument(command: str, arguments: list[str]) -> tuple[SavedWei
         raise ConfigError(f"{command} needs one of run=DIR and weights=FILE; see sota-exp {command} --help")
     kind, _, value = named[0].partition("=")
     path = expand_home(value.strip("'\""))
+    if kind == "run" and (folds := read_folds(path)) is not None:
+        found = find_fold_weights(path, folds)
+        if command == "evaluate":
+            raise ConfigError(f"run={path} is a cross-validation; name one of its folds: run={found.weights.parent}")
+        return found, [argument for argument in arguments if argument not in named]
     return (find_run_weights if kind == "run" else find_file_weights)(path), [
         argument for argument in arguments if argument not in named
     ]
@@ -71,6 +83,33 @@ def find_run_weights(directory: Path) -> SavedWeights:
         if content is None:
             raise ConfigError(f"{directory / name} is missing, so run={directory} is not a whole run")
     return found
+
+
+def find_fold_weights(directory: Path, folds: Mapping[str, Any]) -> SavedWeights:
+    """The final weights of all folds of a finished cross-validation. folds: the content of its `folds.json`.
+
+    Raises:
+        ConfigError: some are missing.
+    """
+    missing = [run for run in folds["runs"] if run["status"] not in COMPLETE_STATUSES]
+    if missing:
+        what = f"{len(missing)} of its {len(folds['runs'])} folds are not finished"
+        raise ConfigError(f"run={directory}: {what}; repeat its command, or name a fold: run={directory}/FOLD")
+    members = tuple(find_run_weights(directory / run["place"]) for run in folds["runs"])
+    return replace(members[0], name=directory.name, folds=members)
+
+
+def load_named_model(found: SavedWeights) -> "SavedModel":
+    """The model of the weights; of several folds one that answers with the mean of their probabilities.
+
+    Raises:
+        ConfigError: a file cannot be read, or the folds have no common answer.
+    """
+    from sota_exp.models.ensemble import average_folds
+    from sota_exp.training.evaluate_saved import load_evaluated_model
+
+    models = [load_evaluated_model(require_description(each), each.weights) for each in found.folds or (found,)]
+    return average_folds(models, found.name) if found.folds else models[0]
 
 
 def find_file_weights(path: Path) -> SavedWeights:

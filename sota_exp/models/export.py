@@ -1,9 +1,11 @@
 """Exports a saved model to other formats. Each export is read back and compared with the original on two batches."""
 
 import importlib.util
+import io
+import json
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +15,10 @@ from torch import Tensor, nn
 
 from sota_exp.errors import ConfigError, RunFailed, first_line
 from sota_exp.models import saved
+from sota_exp.models.ensemble import describe_ensemble
 from sota_exp.models.standalone import StandaloneModel
 from sota_exp.runs.atomic import write_recomputable
-from sota_exp.runs.digests import remove_checked, write_checked
+from sota_exp.runs.digests import remove_checked, write_checked, write_checked_json
 from sota_exp.runs.files import read_trained_on_beside
 
 #: Largest difference of logits after reading back, relative to the largest absolute logit: kernels round differently.
@@ -35,11 +38,12 @@ class ExportResult:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportSource:
-    """The files of a saved model, and the model in them."""
+    """The files of a saved model, and the model in them. folds: the weights of all networks that it averages."""
 
     description: Path
     weights: Path
     model: saved.SavedModel
+    folds: tuple[Path, ...] = ()
 
     @property
     def network(self) -> nn.Module:
@@ -60,6 +64,11 @@ def export(shipped: ExportSource, form: str, output: Path) -> ExportResult:
     """
     if form not in EXPORT_FORMATS:
         raise ConfigError(f"format={form} is not legal: {', '.join(EXPORT_FORMATS)}")
+    if shipped.folds and form == "safetensors":
+        raise ConfigError(
+            f"format=safetensors holds one network, not those of {len(shipped.folds)} folds: name one, "
+            f"run={shipped.weights.parent}, or choose {', '.join(name for name in EXPORT_FORMATS if name != form)}"
+        )
     output.mkdir(parents=True, exist_ok=True)
     try:
         # Exporters warn about their own code.
@@ -71,18 +80,40 @@ def export(shipped: ExportSource, form: str, output: Path) -> ExportResult:
     except Exception as error:
         cause = first_line(error)
         raise RunFailed(f"format={form}: this network cannot be exported: {cause}") from error
-    copy_file(shipped.description, output / "model.json")
-    copy_trained_on(shipped.weights, output)
+    write_description(shipped, output / "model.json")
+    copy_trained_on(shipped.folds or (shipped.weights,), output)
     return ExportResult(path=path, usage=takes, largest_difference=difference)
 
 
-def copy_trained_on(weights: Path, output: Path) -> None:
+def write_description(shipped: ExportSource, target: Path) -> None:
+    """Write the `model.json` of an export."""
+    if not shipped.folds:
+        copy_file(shipped.description, target)
+        return
+    found = describe_ensemble(json.loads(shipped.description.read_text()), shipped.model, len(shipped.folds))
+    write_checked_json(target, found)
+
+
+def copy_trained_on(weights: Sequence[Path], output: Path) -> None:
     """Copy the digests of the images that weights were trained on; where these are unknown, `output` has none after."""
-    content, target = read_trained_on_beside(weights), output / "trained_on.npy"
-    if content is None:
+    target = output / "trained_on.npy"
+    known = [content for each in weights if (content := read_trained_on_beside(each)) is not None]
+    if len(known) < len(weights):
         remove_checked(target)
-    elif not target.exists() or target.read_bytes() != content:
-        write_checked(target, lambda file: file.write(content))
+        return
+    united = unite_trained_on(known)
+    if not target.exists() or target.read_bytes() != united:
+        write_checked(target, lambda file: file.write(united))
+
+
+def unite_trained_on(contents: Sequence[bytes]) -> bytes:
+    """One file of digests of several; a single one stays as it is."""
+    if len(contents) == 1:
+        return contents[0]
+    digests = [np.load(io.BytesIO(content), allow_pickle=False) for content in contents]
+    united = io.BytesIO()
+    np.save(united, np.unique(np.concatenate(digests)), allow_pickle=False)
+    return united.getvalue()
 
 
 def compare_logits(shipped: ExportSource, predict: PredictFunction) -> float:

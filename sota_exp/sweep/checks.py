@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from sota_exp.config.configuration import Configuration, resolve_configuration
 from sota_exp.config.hydra_compose import SWEEP_KEYS
 from sota_exp.config.recipe_values import extract_run
 from sota_exp.config.rules import check_each_value
+from sota_exp.config.split_of_seed import check_split_is_open
 from sota_exp.config.values import flatten
 from sota_exp.errors import ConfigError
 from sota_exp.sweep.settings import Objectives, SweepSettings
@@ -62,6 +63,21 @@ def require_prunable(goal: Objectives, settings: SweepSettings, pruner: Mapping[
         raise ConfigError(
             f"hydra/sweeper/pruner=wilcoxon compares seeds, and "
             f"hydra.sweeper.seeds={settings.seeds}; choose at least 2, such as 8"
+        )
+
+
+def require_whole_trials(config: DictConfig, settings: SweepSettings, arguments: Sequence[str]) -> None:
+    """Check that the seeds of a trial are whole repeats of the folds of a cross-validation.
+
+    Raises:
+        ConfigError: they are not, or the command chooses one split for all of them.
+    """
+    check_split_is_open(arguments, "hydra.sweeper.seeds")
+    folds = OmegaConf.select(config, "data.split.folds")
+    if folds and (settings.seeds % folds or config.seed % folds):
+        raise ConfigError(
+            f"hydra.sweeper.seeds={settings.seeds} from seed={config.seed}: with data/split=cross_validation a trial is "
+            f"its folds; legal: multiples of data.split.folds={folds}, such as hydra.sweeper.seeds={folds}"
         )
 
 

@@ -16,6 +16,7 @@ from sota_exp.config.build import build
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.launch import is_followed_by_another_process
 from sota_exp.config.rules import check_rules
+from sota_exp.config.split_of_seed import with_split_of_seed
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, in_a_line
 from sota_exp.report.terminal import make_console, shorten_path
 from sota_exp.runs.digests import read_json_lines
@@ -78,7 +79,7 @@ class TrialJob:
         if before is not None and before["status"] == "pruned":
             return before  # Its process was killed after result.json and before the study was updated.
         title = self.brief.origin["name"] + (f", seed {seed}" if of > 1 else "")
-        configuration = self.configuration.with_values(seed=seed)
+        configuration = with_split_of_seed(self.configuration, seed).with_values(seed=seed)
         request = RunRequest(
             configuration=configuration, directory=shorten_path(directory), hydra_files=self.hydra_files
         )

@@ -36,6 +36,7 @@ from sota_exp.sweep.checks import (
     load_custom_search_space,
     require_prunable,
     require_whole_numbers,
+    require_whole_trials,
 )
 from sota_exp.sweep.sampler import count_trials, format_small_space, is_grid, make_sampler
 from sota_exp.sweep.settings import Objectives, SweepSettings, read_goal, read_settings, read_trees, to_plain
@@ -95,6 +96,7 @@ class Sweep:
         space = read_space(trees["params"], trees["conditional"], trees["derived"], arguments)
         directory = Path(str(config.hydra.sweep.dir))
         require_prunable(goal, settings, trees["pruner"])
+        require_whole_trials(config, settings, arguments)
         make_sampler(trees["sampler"], space, 0)
         if settings.warm_start and is_grid(trees["sampler"]):
             raise ConfigError("hydra.sweeper.warm_start: a grid tries each of its points once; leave it out")

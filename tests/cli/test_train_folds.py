@@ -6,8 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from sota_exp.cli.main import run_command_line
+from sota_exp.models.saved import load_saved_model
+from sota_exp.models.standalone import StandaloneModel
 from sota_exp.report.folds import read_folds
 from sota_exp.runs.files import RunFiles
 from sota_exp.statistics.proportion import wilson_interval
@@ -102,3 +106,48 @@ def test_the_split_is_no_technique(capsys: pytest.CaptureFixture[str]) -> None:
     assert list_techniques({"data/split": "holdout", "augmentation/mix": "cutmix"}) == ["augmentation/mix=cutmix"]
     assert run_command_line(["ablate", *study, *words, *split, "data.split.fold=1", "--plan"]) == 2
     assert "data.split.fold=1: here the seed of a run chooses its split; study.seeds says" in capsys.readouterr().err
+
+
+def test_predict_and_export_take_the_mean_of_all_folds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command_line(["train", *FOLDS]) == 0
+    Image.fromarray(np.random.default_rng(0).integers(256, size=(24, 24, 3), dtype=np.uint8)).save("photo.png")
+
+    def shares(run: str) -> dict[str, float]:
+        capsys.readouterr()
+        assert run_command_line(["predict", f"run={run}", "photo.png", "format=json", "device=cpu"]) == 0
+        said = capsys.readouterr()
+        assert ("cv: the mean of the probabilities of the networks of 3 folds" in said.err) == (run == "cv")
+        return json.loads(said.out)["classes"]
+
+    alone = [shares(f"cv/repeat0-fold{fold}") for fold in range(3)]
+    assert len({json.dumps(each) for each in alone}) == 3
+    together = shares("cv")
+    assert together == pytest.approx({name: np.mean([each[name] for each in alone]) for name in alone[0]}, abs=1e-6)
+    assert run_command_line(["export", "run=cv", "format=torch_export", "output=out"]) == 0
+    assert "the mean of the probabilities of the networks of 3 folds" in " ".join(capsys.readouterr().out.split())
+    image = torch.rand(2, 3, 16, 16)
+    found = torch.export.load("out/model.pt2").module()(image).softmax(1)
+    members = [
+        StandaloneModel(load_saved_model(place / "model.json", place / "model.safetensors")).eval()
+        for place in (Path(f"cv/repeat0-fold{fold}") for fold in range(3))
+    ]
+    assert torch.allclose(found, torch.stack([each(image).softmax(1) for each in members]).mean(0), atol=1e-5)
+    description = json.loads(Path("out/model.json").read_text())
+    assert (description["folds"], description["preprocessing"]["mean"]) == (3, [0.0, 0.0, 0.0])
+    trained = [set(np.load(f"cv/repeat0-fold{fold}/trained_on.npy").tolist()) for fold in range(3)]
+    assert set(np.load("out/trained_on.npy").tolist()) == set.union(*trained)
+
+
+def test_what_needs_one_network_names_the_folds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command_line(["train", *FOLDS]) == 0
+    capsys.readouterr()
+    assert run_command_line(["export", "run=cv", "format=safetensors", "output=out"]) == 2
+    said = capsys.readouterr().err
+    assert "format=safetensors holds one network, not those of 3 folds: name one, run=cv/repeat0-fold0" in said
+    assert run_command_line(["evaluate", "run=cv", "hydra.run.dir=again"]) == 2
+    assert "run=cv is a cross-validation; name one of its folds: run=cv/repeat0-fold0" in capsys.readouterr().err
+    found = json.loads(Path("cv/folds.json").read_text())
+    found["runs"][2]["status"] = "not run yet"
+    Path("cv/folds.json").write_text(json.dumps(found))
+    assert run_command_line(["predict", "run=cv", "photo.png"]) == 2
+    assert Path("out").exists() is False

@@ -26,6 +26,15 @@ FOLDER = "data=image_folder data.root={photos} data.image_size=16"
         ("study=ladder", "study=ladder: not of sweep; sota-exp ablate has it: sota-exp ablate study=ladder"),
         ("+study=ladder", "study=ladder: not of sweep"),
         (f"{FOLDER} data.class_order=choice(natural,foo)", "data.class_order=foo is not legal: /"),
+        (
+            "data/split=cross_validation optimizer.lr=choice(0.1,0.2)",
+            "hydra.sweeper.seeds=1 from seed=0: with data/split=cross_validation a trial is its folds; legal: multiples of",
+        ),
+        (
+            "data/split=cross_validation hydra.sweeper.seeds=5 seed=3 optimizer.lr=choice(0.1,0.2)",
+            "hydra.sweeper.seeds=5 from seed=3: with data/split=cross_validation a trial is its folds",
+        ),
+        ("data/split=repeated data.split.repeat=2", "data.split.repeat=2: here the seed of a run chooses its split"),
         ("model/weights=checkpoint model.weights.path=choice(a.pt,b.pt)", "model.weights.path=a.pt is not legal: /"),
     ],
 )
