@@ -73,7 +73,12 @@ def require_whole_trials(config: DictConfig, settings: SweepSettings, arguments:
         ConfigError: they are not, or the command chooses one split for all of them.
     """
     check_split_is_open(arguments, "hydra.sweeper.seeds")
-    folds = OmegaConf.select(config, "data.split.folds")
+    folds, confirm = OmegaConf.select(config, "data.split.folds"), settings.confirm
+    if folds and confirm.top and confirm.seeds % folds:
+        raise ConfigError(
+            f"hydra.sweeper.confirm.seeds={confirm.seeds}: legal with data/split=cross_validation: multiples of "
+            f"data.split.folds={folds}, such as {folds}, or hydra.sweeper.confirm.top=0"
+        )
     if folds and (settings.seeds % folds or config.seed % folds):
         raise ConfigError(
             f"hydra.sweeper.seeds={settings.seeds} from seed={config.seed}: with data/split=cross_validation a trial is "

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from omegaconf import OmegaConf
 
 from sota_exp.config.job_returns import get_error
 from sota_exp.config.launch import MAX_LOSSES, launch_jobs
@@ -25,7 +26,8 @@ from sota_exp.sweep.sweep import Sweep
 
 log = logging.getLogger(__name__)
 
-#: The seeds of the comparison begin this far above those of the search, and the seeds of the choice above these.
+#: The seeds of the comparison begin this far above those of the search, and the seeds of the choice above these; with
+#: folds at the next multiple, so that they are whole repeats.
 SEED_DISTANCE = 1000
 
 
@@ -61,12 +63,13 @@ class Confirmation:
             return None
         arms: dict[str, tuple[int | None, dict[str, Any]]] = {DEFAULT_ARM: (None, {})}
         arms |= {f"trial-{item['number']}": (item["number"], item["knobs"]) for item in best}
-        seeds = [int(sweep.config.seed) + SEED_DISTANCE + index for index in range(settings.seeds)]
+        distance = SEED_DISTANCE + -SEED_DISTANCE % (OmegaConf.select(sweep.config, "data.split.folds") or 1)
+        seeds = [int(sweep.config.seed) + distance + index for index in range(settings.seeds)]
         return cls(
             sweep=sweep,
             arms=arms,
             seeds=seeds,
-            choice_seeds=[seed + SEED_DISTANCE for seed in seeds] if len(best) > 1 else [],
+            choice_seeds=[seed + distance for seed in seeds] if len(best) > 1 else [],
             objective=goal.objectives[index],
             direction=goal.directions[index],
         )

@@ -29,7 +29,7 @@ from sota_exp.models.weight_files import hash_tensors
 from sota_exp.runs.files import RunFiles, write_weights
 from sota_exp.runs.lock import lock_directory
 from sota_exp.runs.result_json import build_empty_result
-from sota_exp.stages.data import DataSet
+from sota_exp.stages.data import DataSet, Holdout
 from sota_exp.stages.evaluation import EvaluationView, Resolution, ViewChoice
 from sota_exp.stages.random import RandomStreams
 from sota_exp.training.class_order_check import warn_of_another_order
@@ -104,8 +104,10 @@ class SavedEvaluation:
     def _open_data(self, experiment: Experiment) -> DataSet:
         """The data of the run as in its training; others with the splits they have, or those that the command cuts."""
         is_of_run = self.training_fingerprint != ""
-        if (is_of_run and self.asked.isdisjoint(DATA_KEYS)) or not self.asked.isdisjoint(SPLIT_KEYS):
+        if (is_of_run and self.asked.isdisjoint(DATA_KEYS)) or self.is_set("data.split"):
             return open_data(experiment)
+        if not self.asked.isdisjoint(SPLIT_KEYS):  # The folds of the training are none of other data.
+            return open_data(replace(experiment, data=replace(experiment.data, split=Holdout())))
         image_digests, is_limited = read_trained_on(self.weights), not is_of_run or self.is_set("scale")
         return open_outside_data(experiment, self.data_digest, image_digests, is_limited)
 

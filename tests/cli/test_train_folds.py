@@ -151,3 +151,25 @@ def test_what_needs_one_network_names_the_folds(capsys: pytest.CaptureFixture[st
     Path("cv/folds.json").write_text(json.dumps(found))
     assert run_command_line(["predict", "run=cv", "photo.png"]) == 2
     assert Path("out").exists() is False
+
+
+def test_a_fold_is_scored_again_on_its_own_images_and_explained_as_one_of_several(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run_command_line(["train", *FOLDS]) == 0
+    assert run_command_line(["evaluate", "run=cv/repeat0-fold1", "hydra.run.dir=again"]) == 0
+    one, again = (RunFiles(directory=Path(place)).result() for place in ("cv/repeat0-fold1", "again"))
+    assert again["image_digests"]["test"] == one["image_digests"]["test"]
+    assert again["metrics"]["test/accuracy"] == pytest.approx(one["metrics"]["test/accuracy"])
+    other = [
+        "data=fake",
+        "data.num_images=40",
+        "data.val_fraction=0.2",
+        "hydra.run.dir=other",
+    ]  # other data have no folds
+    capsys.readouterr()
+    assert run_command_line(["evaluate", "run=cv/repeat0-fold1", *other, *TINY[1:2], *TINY[3:6]]) == 0
+    assert RunFiles(directory=Path("other")).result()["evaluated_images"] == {"val": 8, "test": 4}
+    capsys.readouterr()
+    assert run_command_line(["explain", *FOLDS[:-1], "--no-measure"]) == 0
+    assert "one fold; train goes through all 3 trainings" in " ".join(capsys.readouterr().out.split())

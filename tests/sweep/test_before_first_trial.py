@@ -34,6 +34,10 @@ FOLDER = "data=image_folder data.root={photos} data.image_size=16"
             "data/split=cross_validation hydra.sweeper.seeds=5 seed=3 optimizer.lr=choice(0.1,0.2)",
             "hydra.sweeper.seeds=5 from seed=3: with data/split=cross_validation a trial is its folds",
         ),
+        (
+            "data/split=cross_validation data.split.folds=3 hydra.sweeper.seeds=3 optimizer.lr=choice(0.1,0.2)",
+            "hydra.sweeper.confirm.seeds=5: legal with data/split=cross_validation: multiples of data.split.folds=3",
+        ),
         ("data/split=repeated data.split.repeat=2", "data.split.repeat=2: here the seed of a run chooses its split"),
         ("model/weights=checkpoint model.weights.path=choice(a.pt,b.pt)", "model.weights.path=a.pt is not legal: /"),
     ],

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import hydra_plugins.hydra_optuna_sweeper._impl as stock
+import numpy as np
 import optuna
 import pytest
 from mlflow import MlflowClient
@@ -409,6 +410,17 @@ def test_a_trial_without_memory_fails_in_optuna_and_mlflow_and_the_sweep_goes_on
     assert all("out of memory" in run.data.tags["reason"] for run in ended)
     (parent,) = MlflowClient(uri).search_runs(["1"], "tags.kind = 'sweep'")
     assert parent.info.status == "FINISHED" and parent.data.metrics["trials/failed"] == len(failed)
+
+
+def test_a_trial_is_its_folds_and_so_is_each_arm_of_the_confirmation(tmp_path):
+    folds = ("data/split=cross_validation", "data.split.folds=3", "hydra.sweeper.seeds=3")
+    plan = ("hydra.sweeper.n_trials=2", "hydra.sweeper.confirm={top: 1, seeds: 3}", "schedule.length.epochs=1")
+    _, found = real(*folds, *plan, "hydra/sweeper/pruner=none")
+    assert found["trials"]["complete"] == 2
+    sweep = tmp_path / "sweep"
+    for place, first in ((sweep / "0", 0), (sweep / "1", 0), (sweep / "confirm" / "default", 1002)):
+        tested = [np.load(place / f"seed{first + fold}" / "predictions.npz")["test_images"] for fold in range(3)]
+        assert sorted(np.concatenate(tested).tolist()) == list(range(60)), place
 
 
 def test_a_trial_of_several_seeds_is_worth_their_mean(tmp_path):
