@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 from rich.table import Table
@@ -12,12 +13,9 @@ from sota_exp.config.formats import FILE_FORMAT
 from sota_exp.report.numbers import format_accuracy, format_duration
 from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.runs.digests import read_object
-from sota_exp.statistics.paired import compute_mean_and_sd
+from sota_exp.runs.sent_position import FOLDS_FILE
 from sota_exp.statistics.proportion import wilson_interval
 from sota_exp.statistics.units import UNKNOWN
-
-#: The file of a cross-validation, in the folder above its runs.
-FOLDS_FILE = "folds.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +45,8 @@ def build_folds_json(runs: Sequence[FoldRun], results: Mapping[str, dict[str, An
     metrics = {}
     for name in names:
         values = [results[run.place]["metrics"].get(name) for run in done]
-        mean, sd = compute_mean_and_sd([value for value in values if value is not None])
-        metrics[name] = {"mean": mean, "sd": sd}
+        known = [float(value) for value in values if value is not None]
+        metrics[name] = {"mean": fmean(known), "sd": stdev(known) if len(known) > 1 else None}
     return {
         "format": FILE_FORMAT,
         "status": "complete" if len(done) == len(runs) else "partial",

@@ -18,6 +18,9 @@ from sota_exp.runs.atomic import write_recomputable_text
 #: Environment variable with the origin of a run as JSON: {"kind": "trial" | "arm", "name": …, "parent": directory}.
 ORIGIN_VARIABLE = "SOTA_EXP_ORIGIN"
 
+#: The file of a cross-validation, in the folder above its runs.
+FOLDS_FILE = "folds.json"
+
 
 @dataclass(frozen=True, kw_only=True)
 class SentPosition:
@@ -86,6 +89,8 @@ def read_origin(directory: Path, variables: Mapping[str, str]) -> dict[str, Any]
         # The overrides that differ between jobs, each with the last part of its key.
         varied = [re.sub(r"^[^=]*[./]", "", item) for item in overrides if item not in common and "=" in item]
         origin |= {"parent": str(sweep), "name": f"{origin['name']}: {' '.join(varied) or 'as it is'}"}
+    if (sweep / FOLDS_FILE).is_file():
+        origin |= {"kind": "fold", "parent": str(sweep), "name": f"{sweep.name}: {origin['name']}"}
     return origin | json.loads(variables.get(ORIGIN_VARIABLE, "{}"))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from sota_exp.errors import in_a_line
-from sota_exp.report.folds import FOLDS_FILE, describe_tested, read_folds
+from sota_exp.report.folds import describe_tested, read_folds
 from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.runs.mlflow_store import (
     find_connection_problem,
@@ -20,7 +20,7 @@ from sota_exp.runs.mlflow_store import (
     open_store,
     resolve_uri,
 )
-from sota_exp.runs.sent_position import read_multirun_overrides
+from sota_exp.runs.sent_position import FOLDS_FILE, read_multirun_overrides
 from sota_exp.tracking.mlflow import format_notice_of_all
 from sota_exp.tracking.mlflow_study import read_study
 from sota_exp.tracking.mlflow_sweep import read_sweep

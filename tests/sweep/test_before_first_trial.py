@@ -38,7 +38,10 @@ FOLDER = "data=image_folder data.root={photos} data.image_size=16"
             "data/split=cross_validation data.split.folds=3 hydra.sweeper.seeds=3 optimizer.lr=choice(0.1,0.2)",
             "hydra.sweeper.confirm.seeds=5: legal with data/split=cross_validation: multiples of data.split.folds=3",
         ),
-        ("data/split=repeated data.split.repeat=2", "data.split.repeat=2: here the seed of a run chooses its split"),
+        (
+            "data/split=repeated data.split.repeat=2 optimizer.lr=choice(0.1,0.2)",
+            "data.split.repeat=2: here the seed of a run chooses its split",
+        ),
         ("model/weights=checkpoint model.weights.path=choice(a.pt,b.pt)", "model.weights.path=a.pt is not legal: /"),
     ],
 )

@@ -97,7 +97,7 @@ def compare_pair(first: SeedGroup, second: SeedGroup, part: str) -> GroupDiffere
         images = first.collect_values(common, lambda run: run.images(part))
         before, after = (pool_correctness(correct, images) for correct in rows)
     else:
-        before, after = map(np.stack, rows)
+        before, after = (np.stack(correct).astype(np.float64) for correct in rows)
     seeds = paired_t_interval(one, other, largest=1.0) if len(common) > 1 else None
     return GroupDifference(
         first=first.name,
@@ -112,9 +112,11 @@ def compare_pair(first: SeedGroup, second: SeedGroup, part: str) -> GroupDiffere
 
 def _share_folds(first: SeedGroup, second: SeedGroup, seeds: Sequence[int], part: str) -> bool:
     """Whether for each seed both scored the same images, which may be other ones for another seed, and say which."""
-    pairs = zip(*(group.collect_values(seeds, lambda run: run) for group in (first, second)), strict=True)
-    found = [explain_other_images(*pair, part) is None and pair[0].images(part) is not None for pair in pairs]
-    return bool(found) and all(found)
+    runs = (group.collect_values(seeds, lambda run: run) for group in (first, second))
+    pairs = list(zip(*runs, strict=True))
+    return bool(pairs) and all(
+        explain_other_images(one, other, part) is None and one.images(part) is not None for one, other in pairs
+    )
 
 
 def _load_correct(group: SeedGroup, seeds: Sequence[int], part: str) -> list[NDArray[np.bool_]]:
