@@ -45,12 +45,12 @@ def main(arguments: list[str]) -> None:
     from sota_exp.models.export import ExportSource, export
 
     description, model = require_description(found), load_named_model(found)
-    others = tuple(each.weights for each in found.folds)
-    shipped = ExportSource(description=description, weights=found.weights, model=model, folds=others)
+    members = tuple(each.weights for each in found.folds)
+    shipped = ExportSource(description=description, weights=found.weights, model=model, folds=members)
     exported = export(shipped, given["format"], expand_home(given["output"]))
     out = make_console()
-    if others:
-        out.print(f"{escape(found.name)}: the mean of the probabilities of the networks of {len(others)} folds")
+    if members:
+        out.print(f"{escape(found.name)}: the mean of the probabilities of the networks of {len(members)} folds")
     size = sum(file.stat().st_size for file in [exported.path, *exported.path.rglob("*")] if file.is_file()) / 2**20
     out.print(f"[bold]{escape(os.path.relpath(exported.path))}[/] ({size:.1f} MiB): {exported.usage}", soft_wrap=True)
     view = model.view
