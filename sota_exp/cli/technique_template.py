@@ -16,7 +16,7 @@ from sota_exp.errors import ConfigError
 from sota_exp.runs.atomic import write_text
 
 #: Groups of conf/ whose options have machinery of their own beside their module.
-UNSUPPORTED_GROUPS = ("data", "tracking")
+UNSUPPORTED_GROUPS = ("data", "data/split", "tracking")
 
 #: What stands where a person has to write; tests/options.py names every place where it still does.
 UNWRITTEN_FORMULA, UNWRITTEN_DEFAULTS = "the formula, in a line or two", "which defaults matter"

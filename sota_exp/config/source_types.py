@@ -145,7 +145,7 @@ def read_fields(cls: SourceClass) -> dict[str, Any]:
 def find_options(
     values: Mapping[str, Any], key: str, cls: SourceClass
 ) -> Iterator[tuple[str, Mapping[str, Any], SourceClass]]:
-    """(key, values, class) of a group and of all groups and options of this package below it.
+    """(key, values, class) of a group or option and of all groups and options of this package below it.
 
     Classes of other packages, named by `_target_`, are left to `build`: to find their source runs code of the package.
     """
@@ -154,7 +154,8 @@ def find_options(
         place, node = join_key(key, name), values.get(name)
         if isinstance(node, Mapping) and "_option_" in node:
             module, _, target = str(get_target(node, place)).rpartition(".")
-            yield place, node, SourceClass(module, target)
+            with contextlib.suppress(NotEvaluated):
+                yield from find_options(node, place, SourceClass(module, target))
         elif isinstance(node, Mapping) and isinstance(kind, SourceClass) and "_target_" not in node:
             yield from find_options(node, place, kind)
 

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -120,7 +120,7 @@ class Split(Stage):
     """Which images of a data set are for training, for choices (val) and for the test."""
 
     #: Whether images of a group stay in one part.
-    keeps_groups: ClassVar[bool] = True
+    keeps_groups = True
 
     @abstractmethod
     def __call__(
@@ -139,7 +139,7 @@ class Split(Stage):
 class Holdout(Split):
     """The parts that the files have; missing ones are cut from train, once for all runs."""
 
-    keeps_groups: ClassVar[bool] = False
+    keeps_groups = False
 
     def __call__(
         self, given: NDArray[np.int64], labels: NDArray[np.int64], groups: NDArray[np.int64], source: "DataSource"
