@@ -2,8 +2,8 @@
 
 Compares runs: differences of configuration, metrics, costs, and confidence intervals of differences. Runs that differ
 only in their seed or fold are one column, mean ± standard deviation over seeds; an accuracy of one run has Wilson's
-interval over images. RUN is a run's directory, a directory of runs, a name below outputs/ or multirun/ or a prefix of names, or
-an MLflow run id.
+interval over images. RUN is a run's directory, a directory of runs, a name below outputs/ or multirun/ or a prefix of
+names, or an MLflow run id.
 
   sota-exp compare multirun/train-1f2e3d4c                all runs of a multirun
   sota-exp compare small_images torchvision               the runs whose names begin like this

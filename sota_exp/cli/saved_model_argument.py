@@ -29,7 +29,7 @@ class SavedWeights:
     """The weights that an argument names, with fingerprint and configuration of their training.
 
     description: a `model.json`; None for weights alone, whose network the configuration must set. training_fingerprint,
-    data_digest: "" if unknown. folds: the weights of all folds of a cross-validation, of which the others are the first.
+    data_digest: "" if unknown. folds: the weights of all folds of a cross-validation, else empty.
     """
 
     name: str

@@ -81,8 +81,8 @@ def require_whole_trials(config: DictConfig, settings: SweepSettings, arguments:
         )
     if folds and (settings.seeds % folds or config.seed % folds):
         raise ConfigError(
-            f"hydra.sweeper.seeds={settings.seeds} from seed={config.seed}: with data/split=cross_validation a trial is "
-            f"its folds; legal: multiples of data.split.folds={folds}, such as hydra.sweeper.seeds={folds}"
+            f"hydra.sweeper.seeds={settings.seeds} from seed={config.seed}: with data/split=cross_validation a trial "
+            f"is its folds; legal: multiples of data.split.folds={folds}, such as hydra.sweeper.seeds={folds}"
         )
 
 

@@ -11,9 +11,15 @@ from typing import Annotated
 from sota_exp.data.split.folds import IntArray, assign_folds
 from sota_exp.data.split.parts import split_rest
 from sota_exp.stages.data import DataSource, Split
-from sota_exp.stages.stage import Count, Legal, Several, require
+from sota_exp.stages.stage import Count, Legal, Several
 
-Index = Annotated[int, Legal(lambda value: value >= 0, "a number from 0")]
+Fold = Annotated[
+    int,
+    Legal(lambda value, folds: value is None or 0 <= value < folds, "a number from 0, below data.split.folds={folds}"),
+]
+Repeat = Annotated[
+    int, Legal(lambda value, fold: value == 0 or (value > 0 and fold is not None), "a number from 0; 0 for every fold")
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,14 +32,8 @@ class CrossValidation(Split):
 
     folds: Several
     repeats: Count
-    repeat: Index
-    fold: Index | None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        legal = f"a number from 0 to {self.folds - 1}, or null for each fold in turn"
-        require(self.fold is None or self.fold < self.folds, "fold", self.fold, legal)
-        require(self.repeat == 0 or self.fold is not None, "repeat", self.repeat, "0, unless a fold is given")
+    repeat: Repeat
+    fold: Fold | None
 
     def __call__(self, given: IntArray, labels: IntArray, groups: IntArray, source: DataSource) -> IntArray:
         key, fold = f"{source.split_seed}/{self.repeat}", self.fold or 0

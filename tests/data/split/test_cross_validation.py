@@ -74,11 +74,14 @@ def test_images_that_the_files_call_test_are_pooled_and_that_is_told(tmp_path, c
 
 
 WRONG = {
-    "as many folds as numbers": ({"fold": 5}, "data.split.fold=5 is not legal: a number from 0 to 4, or null"),
+    "as many folds as numbers": (
+        {"fold": 5},
+        "data.split.fold=5 is not legal: a number from 0, below data.split.folds=5, or null",
+    ),
     "a negative fold": ({"fold": -1}, "data.split.fold=-1"),
     "one fold": ({"folds": 1}, "data.split.folds=1 is not legal: a count of at least 2"),
     "no repeat": ({"repeats": 0}, "data.split.repeats=0"),
-    "a repeat of every fold": ({"repeat": 1}, "data.split.repeat=1 is not legal: 0, unless a fold is given"),
+    "a repeat of every fold": ({"repeat": 1}, "data.split.repeat=1 is not legal: a number from 0; 0 for every fold"),
 }
 
 
