@@ -39,7 +39,8 @@ def average_folds(models: Sequence[SavedModel], name: str) -> SavedModel:
         if (each.view, each.preprocessing.interpolation) != (first.view, first.preprocessing.interpolation):
             sizes = f"{first.view.size} and {each.view.size} px"
             raise ConfigError(
-                f"{name}: its folds read images at other sizes ({sizes}), so they have no common answer; name one of them, or train with evaluation/resolution=fixed"
+                f"{name}: its folds read images at other sizes ({sizes}), so they have no common answer; "
+                "name one of them, or train with evaluation/resolution=fixed"
             )
     return SavedModel(
         network=FoldEnsemble(models).eval(),
