@@ -90,7 +90,11 @@ def _choose_launch(launcher: Launcher) -> Callable[..., Sequence[JobReturn]]:
 
 @contextmanager
 def interrupted_by_signals() -> Iterator[None]:
-    """While entered, `STOP_SIGNALS` raise `Interrupted`, so that the launcher ends its processes with this one."""
+    """While entered, `STOP_SIGNALS` raise `Interrupted`, so that the launcher ends its processes with this one.
+
+    Raises:
+        Interrupted: at a signal.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

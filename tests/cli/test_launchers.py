@@ -15,6 +15,7 @@ import pytest
 from sota_exp.cli.main import run_command_line
 from sota_exp.cli.multirun_table import MultirunTable
 from sota_exp.runs.lock import find_owner, lock_directory, wait_for_owner
+from tests import composing
 from tests.experiments import OFF, TINY
 
 JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
@@ -118,6 +119,7 @@ def test_a_launcher_that_is_not_installed_says_what_to_install(launcher, extra, 
     from hydra.core.config_store import ConfigStore
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(composing, "_places", {})  # where other tests know the launchers to be
     launchers = ConfigStore.instance().repo["hydra"]["launcher"]
     for name in ("submitit_slurm.yaml", f"{launcher}.yaml"):
         if name in launchers:
