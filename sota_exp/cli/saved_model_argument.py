@@ -52,7 +52,7 @@ def parse_weights_argument(command: str, arguments: list[str]) -> tuple[SavedWei
         raise ConfigError(f"{command} needs one of run=DIR and weights=FILE; see sota-exp {command} --help")
     kind, _, value = named[0].partition("=")
     path = expand_home(value.strip("'\""))
-    if kind == "run" and (folds := read_folds(path)) is not None:
+    if kind == "run" and is_folder(path) and (folds := read_folds(path)) is not None:
         found = find_fold_weights(path, folds)
         if command == "evaluate":
             raise ConfigError(f"run={path} is a cross-validation; name one of its folds: run={found.weights.parent}")

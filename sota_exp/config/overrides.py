@@ -12,7 +12,7 @@ from sota_exp.config.configuration import NON_RUN_KEYS, Configuration, resolve_c
 from sota_exp.config.hydra_compose import compose_with_hydra, list_config_groups
 from sota_exp.config.hydra_errors import format_hydra_error
 from sota_exp.config.recipe_values import extract_run
-from sota_exp.config.values import flatten, format_override_value, get_override_key
+from sota_exp.config.values import find_presets, flatten, format_override_value, get_override_key
 from sota_exp.errors import ConfigError
 
 #: Keys, groups and options of a run.
@@ -115,7 +115,7 @@ def find_shortest_changes(one: Configuration, other: Configuration, search_path:
 
 def _options_between(before: dict[str, str], after: dict[str, str], search_path: Sequence[str]) -> list[str]:
     """The overrides that change choices `before` into `after`, with presets where this is shorter."""
-    presets = {group for group in after if any(slot.startswith(f"{group}/") for slot in after)}
+    presets = find_presets(after)
     slots = [slot for slot in after if slot not in presets]
     differing = [slot for slot in slots if before.get(slot) != after[slot]]
     short = {preset for preset in presets if len(_inside(preset, differing)) > 1}

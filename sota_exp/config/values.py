@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sota_exp import CONF
@@ -89,6 +89,11 @@ def shorten_middle(text: str, length: int) -> str:
     if len(text) <= length:
         return text
     return f"{text[: length * 2 // 3 - 3]} … {text[len(text) - length // 3 :]}"
+
+
+def find_presets(groups: Collection[str]) -> set[str]:
+    """Those of the groups whose options choose options of other groups; `data`, a slot that has a slot, is none."""
+    return {group for group in groups if any(slot.startswith(f"{group}/") for slot in groups)} - {"data"}
 
 
 def list_options(slot: str) -> list[str]:

@@ -63,7 +63,7 @@ def read_metrics(place: Path) -> dict[str, dict[str, float]]:
     return {str(run.relative_to(place)): result["metrics"] for run, result in found.items()}
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 @pytest.mark.parametrize(
     "arguments",
     [

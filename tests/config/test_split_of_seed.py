@@ -9,7 +9,7 @@ from sota_exp.config.split_of_seed import (
     with_split_of_seed,
 )
 from sota_exp.errors import ConfigError
-from tests.composed import composed
+from tests.experiments import composed
 
 FOLDS = {"data": {"split": {"_option_": "cross_validation", "folds": 5, "repeats": 1, "repeat": 0, "fold": None}}}
 REPEATED = {"data": {"split": {"_option_": "repeated", "repeat": 0}}}

@@ -169,7 +169,7 @@ def test_looks_at_any_time_add_seeds_until_all_is_decided(tmp_path: Path, batch_
     """b and c help, d does nothing: it alone gets all seeds, and more when the command is repeated with more."""
     arms = [arm("a"), *(arm(name, "a") for name in "bcd")]
     trainer = Trainer(tmp_path)
-    found = ablation(study(arms, looks="anytime", seeds=12), trainer, batch_size).run(ignore)
+    found = ablation(study(arms, looks="anytime", seeds=12), trainer, batch_size).run()
     decided = found["looks"]["decided"]
     assert set(decided) == {"b", "c"} and max(decided.values()) < 12 and found["status"] == "complete"
     counts = Counter(place.split("/")[1][0] for place in trainer.made)
@@ -177,7 +177,7 @@ def test_looks_at_any_time_add_seeds_until_all_is_decided(tmp_path: Path, batch_
     for name, num in decided.items():  # A launcher of several runs at once trains at most a quarter more.
         assert num <= counts[name] <= (num if batch_size == 1 else num + max(1, num // 4))
     again = Trainer(tmp_path)
-    more = ablation(study(arms, looks="anytime", seeds=14), again, batch_size).run(ignore)
+    more = ablation(study(arms, looks="anytime", seeds=14), again, batch_size).run()
     assert Counter(place.split("/")[1][0] for place in again.made) == {"a": 2, "d": 2}
     assert more["looks"]["decided"] == decided and more["looks"]["done"] == [14]
 
@@ -185,11 +185,11 @@ def test_looks_at_any_time_add_seeds_until_all_is_decided(tmp_path: Path, batch_
 def test_an_interrupted_study_with_looks_at_any_time_is_the_same_in_the_end(tmp_path: Path) -> None:
     arms = [arm("a"), *(arm(name, "a") for name in "bcd")]
     made = study(arms, looks="anytime", seeds=9)
-    whole = ablation(made, Trainer(tmp_path / "whole")).run(ignore)
+    whole = ablation(made, Trainer(tmp_path / "whole")).run()
     for _ in range(3):
         with pytest.raises(Interrupted):
-            ablation(made, Trainer(tmp_path / "cut", cut=7)).run(ignore)
-    assert ablation(made, Trainer(tmp_path / "cut")).run(ignore) == whole
+            ablation(made, Trainer(tmp_path / "cut", cut=7)).run()
+    assert ablation(made, Trainer(tmp_path / "cut")).run() == whole
 
 
 @pytest.mark.parametrize("batch_size", [1, None])

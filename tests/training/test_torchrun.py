@@ -14,7 +14,7 @@ from tests.options import ROOT
 from tests.training.test_kill import LONG, epochs
 from tests.training.test_run import assert_same_run
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.torture
 
 #: Seconds after SIGTERM in which torchrun kills what it started.
 PATIENCE = 30

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from sota_exp.stages.random import key_to_seed
 
@@ -58,6 +56,9 @@ def draw_keys(num: int, seed: int | str) -> NDArray[np.uint64]:
 
 def unite_groups(first: IntArray, second: IntArray) -> IntArray:
     """The finest groups that neither grouping cuts: int64 [N]. first, second: numbers of groups, int64 [N]."""
+    from scipy.sparse import coo_array  # which takes longer to import than most data to be opened
+    from scipy.sparse.csgraph import connected_components
+
     (numbers, members), (others, kin) = (np.unique(each, return_inverse=True) for each in (first, second))
     size = len(numbers) + len(others)
     links = coo_array((np.ones(len(first)), (members, len(numbers) + kin)), (size, size))

@@ -11,7 +11,7 @@ from sota_exp.config.fingerprint import DATA_LOCATION_KEYS
 from sota_exp.config.formats import is_neutral_option
 from sota_exp.config.hashing import compute_digest
 from sota_exp.config.split_of_seed import get_split
-from sota_exp.config.values import flatten
+from sota_exp.config.values import find_presets, flatten
 from sota_exp.runs.find import SavedRun
 
 
@@ -80,7 +80,7 @@ def _read_config_without_seed(run: SavedRun) -> dict[str, Any]:
 def find_differing_choices(runs: Sequence[SavedRun]) -> dict[str, list[str | None]]:
     """By slot in which the runs differ, the option of each run; presets are left out if their slots are there."""
     groups = list(dict.fromkeys(group for run in runs for group in reversed(run.choices)))
-    presets = {group for group in groups if any(other.startswith(f"{group}/") for other in groups)}
+    presets = find_presets(groups)
     columns = {group: [run.choices.get(group) for run in runs] for group in groups if group not in presets}
     differing = {group: options for group, options in columns.items() if len(set(options)) > 1 and group != "tracking"}
     # A run of before a slot was added is the same as one with its neutral option.
