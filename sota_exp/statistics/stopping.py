@@ -7,7 +7,6 @@ none, so that its evidence is needed as often as there are arms. The random numb
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +14,7 @@ from scipy.special import stdtrit
 
 from sota_exp.statistics.anytime import compute_log_evidence
 from sota_exp.statistics.interim import compute_look_levels
+from sota_exp.statistics.looks_cost import LooksCost
 from sota_exp.statistics.paired import has_spread
 from sota_exp.statistics.power import DEFAULT_POWER, find_num_seeds
 from sota_exp.statistics.sign_flip import find_smallest_p_value
@@ -27,21 +27,6 @@ MAX_FURTHER_SEEDS = 200
 
 #: Looks of a plan that names none, as shares of its last one.
 LOOK_SHARES = (0.5, 0.75, 1.0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LooksCost:
-    """Seeds per arm that one kind of looks takes.
-
-    kind: fixed, planned or anytime. most: seeds after which even an open arm ends. with_effect, without: mean seeds of
-    an arm with the effect and of one without any. power: share of studies that decide the arm with the effect.
-    """
-
-    kind: str
-    most: int
-    with_effect: float
-    without: float
-    power: float
 
 
 @functools.cache

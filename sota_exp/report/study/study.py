@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sota_exp.statistics.stopping import LooksCost
+from sota_exp.statistics.looks_cost import LooksCost
 from sota_exp.statistics.units import SHARE_FORMAT, get_metric_format
 
 
