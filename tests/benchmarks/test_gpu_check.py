@@ -173,7 +173,7 @@ def test_a_section_that_hangs_is_ended_and_one_that_dies_says_so(monkeypatch):
     assert (dead.verdict, dead.seen) == (NOT_AS_EXPECTED, "ended with status 1: no message")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["resnet18", pytest.param("training", marks=pytest.mark.torture)])
+@pytest.mark.torture
+@pytest.mark.parametrize("name", ["resnet18", "training"])
 def test_loops_race_and_a_whole_training_runs_on_the_cpu(name):
     assert {line.verdict for line in gpu_check.run_section(name, "cpu", "")} <= {AS_EXPECTED, NEEDS_CUDA}
