@@ -19,7 +19,7 @@ from sota_exp.config import compose
 from sota_exp.config.catalog import load_catalog
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.rules import check_each_value, check_rules, find_fired_rules
-from sota_exp.config.split_of_seed import get_split
+from sota_exp.config.split_of_seed import get_split, takes_every_fold
 from sota_exp.report.terminal import make_console, shorten_path
 
 #: Duration of the training steps that are measured for the estimate.
@@ -76,8 +76,8 @@ def _explain(configuration: Configuration, directory: Path, seconds: float) -> N
     values, device = values | {"batch_size": session.experiment.batch_size}, session.device
     memory = explained.format_memory(plan_memory(session, state), get_total_memory(device))
     out.print(explained.format_plan(plan, values, str(device), memory))
-    if (folds := get_split(values)).get("fold", 0) is None:
-        num = folds["folds"] * folds["repeats"]
+    if takes_every_fold(values):
+        num = get_split(values)["folds"] * get_split(values)["repeats"]
         out.print(f"These are the numbers of one fold; train goes through all {num} trainings, one after the other.")
     if seconds:
         measured = measure_cost(session, state, seconds)

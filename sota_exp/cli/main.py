@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import tempfile
-import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +19,7 @@ from types import FrameType
 from sota_exp.config.credentials import hide_credentials, restart_without_credentials
 from sota_exp.config.data_paths import quote_paths
 from sota_exp.config.printable import make_printable
+from sota_exp.config.signals import handled_signals
 from sota_exp.config.values import shorten_middle
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, error_to_failure, find_cause, in_a_line
 from sota_exp.runs.environment import changed_environment, get_rank, only_the_first_speaks
@@ -136,14 +136,8 @@ def noted_interrupts() -> Iterator[list[int]]:
         raise KeyboardInterrupt
 
     is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if not is_default or threading.current_thread() is not threading.main_thread():
+    with handled_signals([signal.SIGINT] if is_default else [], note):
         yield found
-        return
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield found
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def report_error(error: BaseException, is_interrupted: bool) -> int:

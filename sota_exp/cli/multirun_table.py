@@ -5,7 +5,6 @@ While other processes train the runs, one line per run that has ended.
 
 import os
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ from sota_exp.config.formats import load_yaml
 from sota_exp.config.multirun import MultirunWatcher
 from sota_exp.report.numbers import estimate_remaining, format_accuracy, format_duration
 from sota_exp.report.terminal import escape, make_console
-from sota_exp.runs.digests import read_json
-from sota_exp.runs.lock import find_owner
+from sota_exp.runs.digests import read_json, try_read_json
+from sota_exp.runs.lock import count_owners
 from sota_exp.runs.status import COMPLETE_STATUSES
 
 
@@ -27,25 +26,23 @@ class MultirunTable(MultirunWatcher):
     def begin(self, directory: Path, num_runs: int) -> None:
         self.directory, self.began, self.told = directory, time.monotonic(), 0
         self.times = {path: path.stat().st_mtime_ns for path in directory.glob("*/result.json")}
-        complete = sum(read_result(path).get("status") in COMPLETE_STATUSES for path in self.times)
+        complete = sum((try_read_json(path) or {}).get("status") in COMPLETE_STATUSES for path in self.times)
         self.num_runs = max(num_runs - complete, 0)
 
     def look(self) -> None:
         for path in self.directory.glob("*/result.json"):
             changed = path.stat().st_mtime_ns
             if self.times.get(path) != changed:
-                result = read_result(path)
+                result = try_read_json(path) or {}
                 self.times[path] = changed
                 if result.get("status", "interrupted") != "interrupted":
                     self.told += 1
                     self.print_line(path.parent.name, result)
 
     def print_line(self, name: str, result: dict[str, Any]) -> None:
-        """How a run ended, and how long the others will take. Those that run now are taken as half done."""
-        num_running = sum(bool(find_owner(path.parent)) for path in self.directory.glob("*/owner.json"))
-        num_runs = max(self.num_runs, self.told)
-        done = min(self.told + num_running / 2, num_runs)
-        left = format_duration(estimate_remaining(time.monotonic() - self.began, done, num_runs))
+        """How a run ended, and how long the others will take."""
+        num_runs, num_running = max(self.num_runs, self.told), count_owners(self.directory.glob("*/owner.json"))
+        left = format_duration(estimate_remaining(time.monotonic() - self.began, self.told, num_runs, num_running))
         outcome = f"val accuracy {format_accuracy(result['metrics'].get('val/accuracy'))}"
         if result["status"] not in COMPLETE_STATUSES:
             outcome = f"[red]{result['status']}[/]: {escape(str(result['reason']))}"
@@ -60,13 +57,6 @@ class MultirunTable(MultirunWatcher):
         runs = read_runs(directory)
         if runs and not (directory / "sweep.json").exists():
             make_console().print(build_multirun_table(directory, runs))
-
-
-def read_result(path: Path) -> dict[str, Any]:
-    """The content of a `result.json`; {} of one that is damaged."""
-    with suppress(OSError, ValueError):
-        return read_json(path) or {}
-    return {}
 
 
 def read_runs(directory: Path) -> list[dict[str, Any]]:

@@ -51,15 +51,13 @@ def parse_weights_argument(command: str, arguments: list[str]) -> tuple[SavedWei
     if len(named) != 1:
         raise ConfigError(f"{command} needs one of run=DIR and weights=FILE; see sota-exp {command} --help")
     kind, _, value = named[0].partition("=")
-    path = expand_home(value.strip("'\""))
+    path, others = expand_home(value.strip("'\"")), [argument for argument in arguments if argument not in named]
     if kind == "run" and is_folder(path) and (folds := read_folds(path)) is not None:
         found = find_fold_weights(path, folds)
         if command == "evaluate":
             raise ConfigError(f"run={path} is a cross-validation; name one of its folds: run={found.weights.parent}")
-        return found, [argument for argument in arguments if argument not in named]
-    return (find_run_weights if kind == "run" else find_file_weights)(path), [
-        argument for argument in arguments if argument not in named
-    ]
+        return found, others
+    return (find_run_weights if kind == "run" else find_file_weights)(path), others
 
 
 def find_run_weights(directory: Path) -> SavedWeights:

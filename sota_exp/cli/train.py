@@ -11,7 +11,7 @@ from sota_exp.config.configuration import Configuration
 from sota_exp.config.launch import is_followed_by_another_process
 from sota_exp.config.rules import check_rules
 from sota_exp.config.rules.conditions import count_processes
-from sota_exp.config.split_of_seed import get_split
+from sota_exp.config.split_of_seed import takes_every_fold
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.report.terminal import make_console, shorten_path
 from sota_exp.runs.lock import wait_for_owner
@@ -40,7 +40,7 @@ def train(config: DictConfig) -> float:
         if configuration.experiment.runtime.measure or count_processes() > 1:
             configuration = settle_runtime(configuration)
         files = compose.build_hydra_files(config)
-        if get_split(configuration.values).get("fold", 0) is None:
+        if takes_every_fold(configuration.values):
             from sota_exp.cli.train_folds import train_folds
 
             return train_folds(configuration, directory, compose.get_job_overrides(), files)

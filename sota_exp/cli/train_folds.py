@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sota_exp.config.configuration import Configuration
-from sota_exp.config.split_of_seed import get_split, list_split_overrides, with_split_of_seed
+from sota_exp.config.split_of_seed import get_split, get_split_of_seed, list_split_overrides, with_split_of_seed
 from sota_exp.report.folds import (
     FoldRun,
     build_folds_json,
@@ -49,13 +49,11 @@ class FoldConsole(ConsoleListener):
 def list_fold_runs(values: Mapping[str, Any]) -> list[FoldRun]:
     """The runs of a cross-validation in order: training k has the seed of the command + k."""
     split = get_split(values)
-    found = []
-    for number in range(split["folds"] * split["repeats"]):
-        repeat, fold = divmod(number, split["folds"])
-        found.append(
-            FoldRun(repeat=repeat, fold=fold, seed=values["seed"] + number, place=f"repeat{repeat}-fold{fold}")
-        )
-    return found
+    return [
+        FoldRun(**numbers, seed=values["seed"] + number, place="repeat{repeat}-fold{fold}".format(**numbers))
+        for number in range(split["folds"] * split["repeats"])
+        for numbers in [get_split_of_seed(values, number)]
+    ]
 
 
 def train_folds(

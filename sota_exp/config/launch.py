@@ -21,6 +21,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import RunMode
 
 from sota_exp.config.job_returns import get_error, make_lost_return
+from sota_exp.config.signals import handled_signals
 from sota_exp.errors import STOP_SIGNALS, ConfigError, Interrupted, RunFailed, RunLost, in_a_line
 
 log = logging.getLogger(__name__)
@@ -95,21 +96,13 @@ def interrupted_by_signals() -> Iterator[None]:
     Raises:
         Interrupted: at a signal.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:
         raise Interrupted(number)
 
     handled = [number for number in STOP_SIGNALS if signal.getsignal(number) == signal.SIG_DFL]
-    for number in handled:
-        signal.signal(number, interrupt)
-    try:
+    with handled_signals(handled, interrupt):
         yield
-    finally:
-        for number in handled:
-            signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager

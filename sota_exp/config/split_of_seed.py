@@ -17,6 +17,11 @@ def get_split(values: Mapping[str, Any]) -> dict[str, Any]:
     return dict((values.get("data") or {}).get("split") or {})
 
 
+def takes_every_fold(values: Mapping[str, Any]) -> bool:
+    """Whether the configuration is of a whole cross-validation, of which a run trains one fold."""
+    return get_split(values).get("fold", 0) is None
+
+
 def get_split_of_seed(values: Mapping[str, Any], seed: int) -> dict[str, int]:
     """Key below `data.split` → its value for a seed: fold seed mod folds of repeat seed div folds. {}: one for all."""
     split = get_split(values)

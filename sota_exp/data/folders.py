@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from sota_exp.data.listing import split_key
 from sota_exp.data.listing_state import FileState, read_state
 from sota_exp.data.open_image import FORMATS_NOT_DECODED
 from sota_exp.data.store_writer import TEST, TRAIN, VAL
@@ -157,7 +158,7 @@ def scan_image_files(folder: Path) -> FoundFiles:
                 elif not is_dir and not name.startswith("."):
                     others[get_ending(name)] += 1
             inner += [path for path in sorted(folders, reverse=True) if os.path.realpath(path) not in walked]
-    found.sort(key=lambda item: item[0].replace("/", "\0"))
+    found.sort(key=lambda item: split_key(item[0]))
     return FoundFiles([path for path, _ in found], [state for _, state in found], others, has_links)
 
 

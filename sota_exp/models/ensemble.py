@@ -1,7 +1,7 @@
 """The networks of all folds of a cross-validation as one model, which answers with the mean of their probabilities."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from sota_exp.errors import ConfigError
 from sota_exp.models.saved import SavedModel
 from sota_exp.models.standalone import StandaloneModel
-from sota_exp.stages.data import Preprocessing
+from sota_exp.models.weight_files import NO_NORMALIZATION
 from sota_exp.stages.evaluation import OneView
 
 
@@ -45,9 +45,7 @@ def average_folds(models: Sequence[SavedModel], name: str) -> SavedModel:
     return SavedModel(
         network=FoldEnsemble(models).eval(),
         classes=first.classes,
-        preprocessing=Preprocessing(
-            mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), interpolation=first.preprocessing.interpolation
-        ),
+        preprocessing=replace(NO_NORMALIZATION, interpolation=first.preprocessing.interpolation),
         view=first.view,
         predictor=OneView(),
         white=first.white,

@@ -2,7 +2,6 @@
 
 import importlib.util
 import io
-import json
 import shutil
 import warnings
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from sota_exp.errors import ConfigError, RunFailed, first_line
 from sota_exp.models import saved
 from sota_exp.models.ensemble import describe_ensemble
+from sota_exp.models.model_json import read_description
 from sota_exp.models.standalone import StandaloneModel
 from sota_exp.runs.atomic import write_recomputable
 from sota_exp.runs.digests import remove_checked, write_checked, write_checked_json
@@ -90,8 +90,8 @@ def write_description(shipped: ExportSource, target: Path) -> None:
     if not shipped.folds:
         copy_file(shipped.description, target)
         return
-    found = describe_ensemble(json.loads(shipped.description.read_text()), shipped.model, len(shipped.folds))
-    write_checked_json(target, found)
+    described = read_description(shipped.description) or {}
+    write_checked_json(target, describe_ensemble(described, shipped.model, len(shipped.folds)))
 
 
 def copy_trained_on(weights: Sequence[Path], output: Path) -> None:

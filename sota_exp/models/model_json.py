@@ -1,7 +1,6 @@
 """Reads `model.json`, the description of a network and its preprocessing, without PyTorch."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from sota_exp.config.formats import FILE_FORMAT, get_format, targets_to_option_n
 from sota_exp.config.values import flatten
 from sota_exp.errors import DamagedFile
 from sota_exp.runs.digests import read_checked
+from sota_exp.runs.legal_values import is_number
 from sota_exp.runs.trust import is_foreign, require_trust
 
 #: The slots of regularization that change a network, in the order of their application.
@@ -51,20 +51,16 @@ def require_usable(found: dict[str, Any], path: Path) -> None:
     given = found["preprocessing"]
     for name in ("mean", "std"):
         values = given.get(name)
-        is_legal = isinstance(values, list) and len(values) == 3 and all(map(_is_number, values))
+        is_legal = isinstance(values, list) and len(values) == 3 and all(map(is_number, values))
         if not is_legal or (name == "std" and min(values) <= 0):
             raise DamagedFile(
                 path, f"preprocessing.{name}={values}; legal: three numbers{', above 0' * (name == 'std')}"
             )
     for name in {"size", "resize"} & given.keys():
-        if not (_is_number(given[name]) and given[name] == int(given[name]) >= 1):
+        if not (is_number(given[name]) and given[name] == int(given[name]) >= 1):
             raise DamagedFile(path, f"preprocessing.{name}={given[name]}; legal: a number of pixels")
     if not all(isinstance(name, str) for name in found["classes"]):
         raise DamagedFile(path, "classes; legal: a list of names")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _upgrade(found: dict[str, Any], path: Path) -> dict[str, Any]:

@@ -37,8 +37,12 @@ def format_duration(seconds: float | None) -> str:
     return f"{hours:,} h {minutes} min" if minutes else f"{hours:,} h"
 
 
-def estimate_remaining(seconds: float, done: float, total: float) -> float:
-    """Seconds until `total` steps or runs are done, if the rest takes as long as the `done` ones did each."""
+def estimate_remaining(seconds: float, done: float, total: float, num_running: int = 0) -> float:
+    """Seconds until `total` steps or runs are done, if the rest takes as long as the `done` ones did each.
+
+    num_running: runs of other processes, of which each is half done on average.
+    """
+    done = min(done + num_running / 2, total)
     return seconds / max(done, 1) * max(total - done, 0)
 
 

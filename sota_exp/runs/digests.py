@@ -126,9 +126,22 @@ def read_json(path: Path) -> Any:
         raise DamagedFile(path, "it is not text in UTF-8") from error
     except (json.JSONDecodeError, RecursionError) as error:
         raise DamagedFile(path, f"it is not valid JSON: {error}") from error
-    if illegal := find_illegal(path.name, found):
-        raise DamagedFile(path, f"it has {shorten_middle(illegal, MOST_SHOWN)}, which no run writes")
+    _require_legal(path, "", found)
     return found
+
+
+def try_read_json(path: Path) -> Any:
+    """`read_json`; None too for a file that can't be read, or is damaged."""
+    try:
+        return read_json(path)
+    except (OSError, ValueError):
+        return None
+
+
+def _require_legal(path: Path, where: str, *values: object) -> None:
+    """Check that no value of a JSON file has what no run writes; where: the words for the place of the values."""
+    if illegal := next(filter(None, (find_illegal(path.name, value) for value in values)), None):
+        raise DamagedFile(path, f"it has {where}{shorten_middle(illegal, MOST_SHOWN)}, which no run writes")
 
 
 def _parse(text: str | bytes) -> Any:
@@ -165,8 +178,7 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
         raise DamagedFile(path, f"it has a line that is not valid JSON: {error}") from error
     if not all(isinstance(line, dict) for line in found):
         raise DamagedFile(path, "it has a line that is no JSON object")
-    if illegal := next(filter(None, (find_illegal(path.name, line) for line in found)), None):
-        raise DamagedFile(path, f"it has a line with {shorten_middle(illegal, MOST_SHOWN)}, which no run writes")
+    _require_legal(path, "a line with ", *found)
     return found
 
 

@@ -12,7 +12,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,11 @@ def wait_for_owner(directory: Path) -> None:
         log.warning("%s; waiting", describe_owner(directory).partition(":")[0])
     while find_owner(directory):
         time.sleep(1.0)
+
+
+def count_owners(files: Iterable[Path]) -> int:
+    """How many of these files `owner.json` are of processes that live."""
+    return sum(bool(find_owner(file.parent)) for file in files)
 
 
 def find_owner(directory: Path) -> dict[str, Any]:

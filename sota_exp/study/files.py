@@ -13,8 +13,8 @@ from typing import Any
 
 from sota_exp.config.formats import require_current_format
 from sota_exp.runs.atomic import write_recomputable_text
-from sota_exp.runs.digests import check_digest, read_json, write_checked
-from sota_exp.runs.lock import find_owner
+from sota_exp.runs.digests import check_digest, try_read_json, write_checked
+from sota_exp.runs.lock import count_owners
 from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.study.arms import ComposedArm, ComposedArms
 
@@ -55,13 +55,8 @@ class StudyFiles:
         path = self.directory / place / "result.json"
         if path in self._results:
             return self._results[path]
-        try:
-            found: dict[str, Any] | None = read_json(path)
-        except (OSError, ValueError):
-            return None
-        if found is None:
-            return None
-        if found["status"] in COMPLETE_STATUSES:
+        found: dict[str, Any] | None = try_read_json(path)
+        if found is not None and found["status"] in COMPLETE_STATUSES:
             self._results[path] = found
         return found
 
@@ -74,7 +69,7 @@ class StudyFiles:
 
     def count_running(self) -> int:
         """How many runs are being trained now."""
-        return sum(bool(find_owner(file.parent)) for file in self.directory.glob("runs/*/*/owner.json"))
+        return count_owners(self.directory.glob("runs/*/*/owner.json"))
 
     def is_finished(self, place: str) -> bool:
         found = self.result(place)

@@ -86,8 +86,7 @@ class ProgressPrinter:
     def print_ended_run(self, job: ArmRun, failure: str | None, num_left: int) -> None:
         self.done += 1
         num_runs = self.done + num_left
-        done = self.done + self.files.count_running() / 2  # runs of other processes: half done on average
-        left = estimate_remaining(time.monotonic() - self.began, min(done, num_runs), num_runs)
+        left = estimate_remaining(time.monotonic() - self.began, self.done, num_runs, self.files.count_running())
         if failure is not None:
             outcome = f"[red]failed[/]: {escape(failure)}"
         else:

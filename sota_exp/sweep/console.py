@@ -85,10 +85,10 @@ class TrialLines:
                 make_console().print(line, soft_wrap=True)
 
     def _format_left(self, trials: Sequence[FrozenTrial]) -> str:
-        """The time until `n_trials`, of which those that run now are taken as half done."""
+        """The time until `n_trials`."""
         running = sum(trial.state == TrialState.RUNNING for trial in trials)
-        done, total = count_ended(trials) - self.num_before + running / 2, self.sweep.n_trials - self.num_before
-        return format_duration(estimate_remaining(time.monotonic() - self.began, min(done, total), total))
+        done, total = count_ended(trials) - self.num_before, self.sweep.n_trials - self.num_before
+        return format_duration(estimate_remaining(time.monotonic() - self.began, done, total, running))
 
 
 def count_ended(trials: Sequence[FrozenTrial]) -> int:

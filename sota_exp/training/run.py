@@ -13,7 +13,7 @@ from sota_exp.config.experiment import Experiment
 from sota_exp.config.fingerprint import compute_run_fingerprint, compute_training_fingerprint
 from sota_exp.config.hashing import compute_digest
 from sota_exp.config.rules import check_rules
-from sota_exp.config.split_of_seed import get_split
+from sota_exp.config.split_of_seed import takes_every_fold
 from sota_exp.data.open import open_data
 from sota_exp.data.train_loader import count_distinct_images
 from sota_exp.errors import (
@@ -64,7 +64,7 @@ def run(request: RunRequest, listener: Listener, pruner: Pruner | None = None) -
 
 def _run(request: RunRequest, listener: Listener, pruner: Pruner, world: World, device: torch.device) -> dict[str, Any]:
     experiment = request.experiment
-    if get_split(request.configuration.values).get("fold", 0) is None:
+    if takes_every_fold(request.configuration.values):
         raise ConfigError("data.split.fold=null: a run trains one fold; sota-exp train goes through all of them")
     began = time.monotonic()
     with convert_errors():

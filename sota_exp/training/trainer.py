@@ -21,7 +21,7 @@ from sota_exp.training.loop import EpochRecord, StepRecord, TrainingSession, Tra
 from sota_exp.training.metrics import require_finite
 from sota_exp.training.norm_batches import iterate_norm_batches
 from sota_exp.training.resume import write_checkpoint
-from sota_exp.training.signals import SignalRecorder
+from sota_exp.training.signals import SignalRecorder, recorded_signals
 
 #: Least seconds between two checkpoints after epochs: less than this is quickly trained again. Within an epoch, see
 #: `runtime.checkpoint_minutes`.
@@ -87,7 +87,7 @@ class RunTrainer:
         agreement = Agreement(self.session.world)
         self.saved_at = time.monotonic()
         # Closing ends the data workers, also where an exception keeps the loop's frame.
-        with SignalRecorder() as signals, closing(fit(self.session, self.state)) as records:
+        with recorded_signals() as signals, closing(fit(self.session, self.state)) as records:
             for record in () if is_over else records:
                 if isinstance(record, StepRecord):
                     listener.on_step(record)

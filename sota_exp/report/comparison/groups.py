@@ -42,8 +42,9 @@ def group_runs(runs: Sequence[SavedRun], each: bool) -> list[SeedGroup]:
     found: dict[tuple[str, int], list[SavedRun]] = {}
     num_equal: Counter[tuple[str, int]] = Counter()
     for path, run in unique.items():
-        parts = [run.is_evaluation, _identify_images(run), _read_config_without_seed(run)]
-        key = compute_digest(parts) if run.is_complete and not each else str(path)
+        key = str(path)
+        if run.is_complete and not each:
+            key = compute_digest([run.is_evaluation, _identify_images(run), _read_config_without_seed(run)])
         found.setdefault((key, num_equal[key, run.seed]), []).append(run)
         num_equal[key, run.seed] += 1
     return [

@@ -16,7 +16,7 @@ from sota_exp.errors import DamagedFile
 from sota_exp.report.run.predictions import bin_by_confidence, compute_confidence
 from sota_exp.report.study.study import StudyArm, StudyResult
 from sota_exp.runs.arrays import open_arrays
-from sota_exp.runs.digests import check_digest, is_there, read_checked, read_json, read_json_lines
+from sota_exp.runs.digests import check_digest, is_there, read_checked, read_json_lines, try_read_json
 
 #: Points of a drawn curve; longer runs are thinned to about as many.
 MAX_CURVE_POINTS = 60
@@ -176,11 +176,3 @@ def read_configuration(study: StudyResult, arm: StudyArm) -> str | None:
         except (OSError, ValueError):
             continue
     return None
-
-
-def try_read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        found: dict[str, Any] | None = read_json(path)
-    except (OSError, ValueError):
-        return None
-    return found
