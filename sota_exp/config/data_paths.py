@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sota_exp.config.values import flatten, format_override_value
+from sota_exp.config.printable import make_printable
+from sota_exp.config.values import flatten, format_given_value, format_override_value, shorten_middle
 from sota_exp.errors import ConfigError
 
 #: Keys whose relative paths are made absolute in the configuration of a run, so that it can be read from anywhere.
@@ -22,6 +23,9 @@ FILE_PATHS = (
 
 #: Keys of names with `*` and `{000..146}`, which Hydra would read as something else.
 PATTERNS = (("data", "train"), ("data", "val"), ("data", "test"))
+
+#: Longest path in a message, in characters.
+LONGEST_PATH = 600
 
 #: Values of these keys that are no paths.
 NOT_PATHS = ("", "???", "lexical", "natural")
@@ -118,7 +122,7 @@ def require_path(key: str, path: object, legal: str, is_folder: bool) -> None:
         return
     if problem := find_path_problem(expand_home(path), is_folder):
         shown = os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path
-        raise ConfigError(f"{key}={shown} is not legal: {problem}; give {legal}: {key}=…")
+        raise ConfigError(f"{key}={format_given_value(shown)} is not legal: {problem}; give {legal}: {key}=…")
 
 
 def require_possible_folder(key: str, path: str) -> None:
@@ -131,7 +135,8 @@ def require_possible_folder(key: str, path: str) -> None:
     above = next(each for each in (place, *place.parents) if os.path.lexists(each))
     if not above.is_dir():
         problem = find_path_problem(above, is_folder=True)
-        raise ConfigError(f"{key}={path} is not legal: {problem}; give a folder, which may be new: {key}=…")
+        shown = format_given_value(path)
+        raise ConfigError(f"{key}={shown} is not legal: {problem}; give a folder, which may be new: {key}=…")
 
 
 def is_folder(path: str | Path) -> bool:
@@ -145,11 +150,15 @@ def describe_no_folder(path: str | Path) -> str:
 
 
 def find_path_problem(path: Path, is_folder: bool) -> str:
-    """What is wrong with a path that should be a folder with something in it, or a file; "" if nothing is."""
+    """What is wrong with a path that should be a folder with something in it, or a file; "" if nothing is.
+
+    One printable line of bearable length, whatever the path.
+    """
     try:
-        return _find_path_problem(path.absolute(), is_folder)
+        found = _find_path_problem(path.absolute(), is_folder)
     except OSError as error:  # such as a name of more than 255 bytes
-        return f"{path.absolute()}: {error.strerror}"
+        found = f"{shorten_middle(str(path.absolute()), LONGEST_PATH)}: {error.strerror}"
+    return shorten_middle(make_printable(found), LONGEST_PATH)
 
 
 def _find_path_problem(path: Path, is_folder: bool) -> str:

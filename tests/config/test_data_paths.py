@@ -85,6 +85,17 @@ def test_a_file_of_weights_classes_or_labels(place, group, name, problem):
         check_data_paths(json.loads(json.dumps(values).replace(name, legal)))
 
 
+@pytest.mark.parametrize("path", ["a\nb", "x" * 5000, "y/" * 2000, "\x1b[31m"])
+@pytest.mark.parametrize("values", [{"data": {"_option_": "image_folder", "root": "PATH"}}, FILES["data"]])
+def test_a_path_that_would_be_no_line_becomes_one(place, path, values):
+    given = json.loads(json.dumps({"data": values.get("data", values)}).replace("PATH", "FILE"))["data"]
+    tree = {"data": {key: path if value == "FILE" else value for key, value in given.items()}}
+    with pytest.raises(ConfigError) as caught:
+        check_data_paths(tree)
+    line = str(caught.value)
+    assert line.isprintable() and len(line) < 1200
+
+
 def test_a_file_in_the_home_folder_is_found(place, monkeypatch):
     monkeypatch.setenv("HOME", str(place))
     (place / "labels.txt").write_text("1")
