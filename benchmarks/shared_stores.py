@@ -151,6 +151,7 @@ def count_trials(place: Path, url: str, num_trials: int) -> dict[str, int]:
     """
     storage = optuna.storages.RDBStorage(url)
     trials = optuna.load_study(study_name="sweep", storage=storage).get_trials(deepcopy=False)
+    storage.remove_session()
     storage.engine.dispose()
     states = Counter(trial.state.name for trial in trials)
     assert [trial.number for trial in trials] == list(range(num_trials)), trials
