@@ -31,6 +31,17 @@ def get_split_of_seed(values: Mapping[str, Any], seed: int) -> dict[str, int]:
     return {"repeat": seed} if "repeat" in split else {}
 
 
+def get_test_to_train(values: Mapping[str, Any]) -> float | None:
+    """Test images of a run divided by its other images, where every seed has a split of its own; else None."""
+    split = get_split(values)
+    if "folds" in split:
+        return 1 / (float(split["folds"]) - 1)
+    if "repeat" in split:
+        share = float(values["data"]["test_fraction"])
+        return share / (1 - share)
+    return None
+
+
 def list_split_overrides(values: Mapping[str, Any], seed: int) -> list[str]:
     """The overrides that give a run the split of a seed; none where all runs share one."""
     return [f"data.split.{key}={value}" for key, value in get_split_of_seed(values, seed).items()]

@@ -30,7 +30,8 @@ class Effect:
 
     interval: None where the responses have no noise to estimate it from; the p-values are then 1.
 
-    p_adjusted: adjusted for all main effects and interactions together. aliases: see `find_aliases`.
+    p_adjusted: adjusted for all main effects and interactions together. standard_error, df: of the estimate, and the
+    degrees of freedom of its variance. aliases: see `find_aliases`.
     """
 
     factors: tuple[str, ...]
@@ -38,6 +39,8 @@ class Effect:
     interval: tuple[float, float] | None
     p_value: float
     p_adjusted: float
+    standard_error: float
+    df: int
     aliases: tuple[str, ...]
 
 
@@ -103,10 +106,24 @@ def compute_effects(
                 else None,
                 p_value=2 * float(stdtr(df, -t)),
                 p_adjusted=1 - maximum_modulus_cdf(t, len(kept), df),
+                standard_error=scale * float(error),
+                df=df,
                 aliases=_find_aliases(tuple(names), matrix.tobytes(), term, tuple(terms)),
             )
         )
     return estimates
+
+
+def compute_contrasts(names: Sequence[str], design: ArrayLike, effects: Sequence[Effect]) -> NDArray[np.float64]:
+    """The weights of the cells' means in the estimates of effects of `compute_effects`, float [effects, cells].
+
+    design: ±1 [cells, factors], all of whose cells have equally many seeds.
+    """
+    matrix, places = np.asarray(design, np.int64), {name: index for index, name in enumerate(names)}
+    terms = [tuple(places[factor] for factor in effect.factors) for effect in effects]
+    model = np.column_stack([compute_term_columns(matrix, terms), np.ones(len(matrix))])
+    weights: NDArray[np.float64] = np.linalg.pinv(model)[:-1] * [[2 ** len(term)] for term in terms]
+    return weights
 
 
 def _compute_t(coefficient: float, error: float) -> float:

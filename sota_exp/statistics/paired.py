@@ -88,14 +88,26 @@ def bonett_price_interval(first: ArrayLike, second: ArrayLike, level: float = 0.
     """
     one, other = (np.atleast_2d(np.asarray(each, np.float64)) for each in (first, second))
     differences = _subtract(one.mean(axis=0), other.mean(axis=0))
-    num, num_seeds = len(differences), min(len(one), len(other))
+    middle, variance = adjust_for_few_images(differences, min(len(one), len(other)))
+    margin = float(ndtri((1 + level) / 2)) * math.sqrt(variance)
+    low, high = max(-1.0, middle - margin), min(1.0, middle + margin)
+    return Estimate(mean=float(differences.mean()), low=low, high=high, n=len(differences))
+
+
+def adjust_for_few_images(differences: NDArray[np.float64], num_seeds: int) -> tuple[float, float]:
+    """Bonett and Price's middle of an interval, and the variance of the mean: see `bonett_price_interval`.
+
+    differences: of the mean correctness of every image over `num_seeds` seeds, float [n].
+
+    Raises:
+        ValueError: there are no images.
+    """
+    num = len(differences)
     if num == 0:
         raise ValueError("no examples")
     middle = float(differences.sum()) / (num + 2)
     variance = (float((differences**2).sum()) + 2 / num_seeds) / (num + 2) - middle**2
-    margin = float(ndtri((1 + level) / 2)) * math.sqrt(variance / (num + 2))
-    low, high = max(-1.0, middle - margin), min(1.0, middle + margin)
-    return Estimate(mean=float(differences.mean()), low=low, high=high, n=num)
+    return middle, variance / (num + 2)
 
 
 def mcnemar_test(first: ArrayLike, second: ArrayLike) -> McNemarResult:

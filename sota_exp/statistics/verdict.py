@@ -13,10 +13,37 @@ TOO_FEW_FOR_INTERVAL = "no interval: so few seeds exclude no difference, however
 NO_ANYTIME_INTERVAL = f"{TOO_FEW_FOR_INTERVAL}, or it is the same at every seed"
 
 
+#: Words of effects that are shown: in new training runs on new images like the tested ones; on the tested ones alone.
+SHOWN, SHOWN_HERE = ("helps", "hurts"), ("helps here", "hurts here")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     word: str
     sentence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnNewImages:
+    """A difference in new training runs on new images like the tested ones.
+
+    interval: for this difference alone. p_value, p_adjusted: None under looks at any time, whose interval holds at
+    every look. is_shown: whether it is not zero, all verdicts together. detectable: the smallest difference that these
+    runs and images show in four of five studies.
+    """
+
+    interval: tuple[float, float] | None
+    p_value: float | None
+    p_adjusted: float | None
+    is_shown: bool
+    detectable: float | None
+
+
+#: What the words of verdicts mean.
+MEANING_OF_VERDICTS = (
+    "helps, hurts: in new training runs on new images like these, the intervals are about both. helps here, hurts "
+    "here: in new training runs on these test images; other images like these could show no effect."
+)
 
 
 REFERENCE_VERDICT = Verdict(word="reference", sentence="What the others are compared with.")
@@ -34,27 +61,51 @@ def judge_difference(
     unit: MetricFormat = SHARE_FORMAT,
     no_interval: str = NO_INTERVAL,
     whose: str = "",
+    on_new: OnNewImages | None = None,
 ) -> Verdict:
-    """The verdict by the adjusted p-value: significant where it is at most 1 − level.
+    """The verdict by the adjusted p-value: significant on the tested images where it is at most 1 − level.
 
     detectable: the smallest effect these seeds can detect; None: too few seeds for any. num: number of seeds.
     interval: None where the difference is the same at every seed, or for another reason that `no_interval` gives;
     `detectable` is then worth nothing. whose: what effects `detectable` is about, such as " of one arm alone".
+    on_new: on new images, where that is known.
     """
-    size = f"{unit.format_difference_with_unit(difference)}, {describe_interval(interval, level, unit, no_interval)}"
+    mean = unit.format_difference_with_unit(difference)
+    size = f"{mean}, {describe_interval(interval, level, unit, no_interval)}"
     if p_adjusted <= 1 - level and difference != 0:
-        helps = (difference > 0) == higher_is_better
-        return Verdict(word="helps" if helps else "hurts", sentence=f"{'Helps' if helps else 'Hurts'}: {size}.")
+        return describe_shown((difference > 0) == higher_is_better, mean, size, level, unit, on_new)
     if detectable is None:
         return Verdict(
             word="too few seeds",
             sentence=f"Too few seeds for a verdict: with {num}, no effect{whose}, however large, can be distinguished "
             f"from chance ({size}).",
         )
-    power = f"; {num} seeds would have shown {unit.size(detectable)} in four of five studies" if interval else ""
+    power = ""
+    if on_new is not None and on_new.interval is not None:
+        size = f"{mean}, {describe_interval(on_new.interval, level, unit)} in new runs on new images"
+        if on_new.detectable is not None:
+            smallest = unit.size(max(detectable, on_new.detectable))
+            power = f"; these runs and images would have shown {smallest} in four of five studies"
+    elif interval:
+        power = f"; {num} seeds would have shown {unit.size(detectable)} in four of five studies"
     return Verdict(
         word="cannot be distinguished", sentence=f"Cannot be distinguished from its reference: {size}{power}."
     )
+
+
+def describe_shown(
+    helps: bool, mean: str, size: str, level: float, unit: MetricFormat, on_new: OnNewImages | None
+) -> Verdict:
+    """The verdict on an effect that is shown on the tested images; mean: formatted, size: with its interval there."""
+    word = SHOWN[0] if helps else SHOWN[1]
+    beyond = "on other images like these it is not known"
+    if on_new is not None and on_new.interval is not None:
+        span = describe_interval(on_new.interval, level, unit)
+        if on_new.is_shown:
+            sentence = f"{word.capitalize()}: {mean}, {span} in new training runs on new images like these."
+            return Verdict(word=word, sentence=sentence)
+        beyond = f"other images like these could show no effect ({span} in new runs on new images)"
+    return Verdict(word=f"{word} here", sentence=f"{word.capitalize()} on these test images: {size}; {beyond}.")
 
 
 def describe_interval(

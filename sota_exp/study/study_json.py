@@ -16,6 +16,7 @@ from sota_exp.statistics.power import (
 )
 from sota_exp.statistics.stopping import MAX_SIMULATED_SEEDS, find_num_anytime_seeds
 from sota_exp.study.chance import describe_chance_level
+from sota_exp.study.new_images import compare_on_new_images
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 from sota_exp.study.study_json_anytime import build_anytime_looks, build_costs_of_looks
 from sota_exp.study.study_json_arms import build_arm_entry
@@ -31,8 +32,9 @@ def build_study_json(study: PlannedStudy, runs: StudyRuns) -> JsonObject:
     """The content of `study.json`."""
     settings, first = study.settings, runs.first
     test = run_arm_tests(study, runs)
-    arms = [build_arm_entry(study, runs, test, arm) for arm in study.arms.ready]
     design_effects, effect_notes = estimate_screening_effects(study, runs)
+    on_new = compare_on_new_images(study, runs, test, design_effects)
+    arms = [build_arm_entry(study, runs, test, arm, on_new.get(arm.name)) for arm in study.arms.ready]
     missing = _list_missing(study, runs, test)
     plan = build_power_table(study, runs)
     if settings.has_anytime_looks:
@@ -59,10 +61,10 @@ def build_study_json(study: PlannedStudy, runs: StudyRuns) -> JsonObject:
         "arms": arms,
         "refused": [{"name": name, "reason": reason} for name, reason in study.arms.refused],
         "rules": [{"arm": arm.name, "message": text} for arm in study.arms.ready for text in arm.warnings],
-        "effects": [build_effect_entry(study, effect) for effect in design_effects if len(effect.factors) == 1],
+        "effects": [build_effect_entry(study, effect, on_new) for effect in design_effects if len(effect.factors) == 1],
         "interactions": [
-            *[build_effect_entry(study, effect) for effect in design_effects if len(effect.factors) == 2],
-            *build_pair_interactions(study, runs, test),
+            *[build_effect_entry(study, effect, on_new) for effect in design_effects if len(effect.factors) == 2],
+            *build_pair_interactions(study, runs, test, on_new),
         ],
         "looks": _looks_to_json(study, test),
         "plan": plan,

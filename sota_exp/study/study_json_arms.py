@@ -16,12 +16,14 @@ from sota_exp.statistics.verdict import (
     NO_INTERVAL,
     REFERENCE_VERDICT,
     TOO_FEW_FOR_INTERVAL,
+    OnNewImages,
     Verdict,
     judge_difference,
     verdict_for_failed_runs,
     verdict_for_too_few_pairs,
 )
 from sota_exp.study.arms import ComposedArm
+from sota_exp.study.new_images import new_images_to_json
 from sota_exp.study.results import JsonObject, NumberReader, PlannedStudy, StudyRuns
 from sota_exp.study.study_json_anytime import add_evidence
 from sota_exp.study.tested_images import read_correctness
@@ -30,14 +32,16 @@ from sota_exp.study.tested_images import read_correctness
 STEP_TO_FORWARD_FLOPS = 3
 
 
-def build_arm_entry(study: PlannedStudy, runs: StudyRuns, test: InterimResult, arm: ComposedArm) -> JsonObject:
-    """An entry of `arms`."""
+def build_arm_entry(
+    study: PlannedStudy, runs: StudyRuns, test: InterimResult, arm: ComposedArm, on_new: OnNewImages | None
+) -> JsonObject:
+    """An entry of `arms`. on_new: its difference on new images, where that is known."""
     values = runs.values(arm.name)
     mean, sd = compute_mean_and_sd(list(values.values())) if values else (None, None)
     is_compared, num_seeds = arm.arm.reference is not None, test.seeds.get(arm.name)
     differences = runs.differences(arm, study.seeds[:num_seeds]) if is_compared else {}
     comparison = (
-        _comparison_to_json(study, runs, test, arm, differences)
+        _comparison_to_json(study, runs, test, arm, differences, on_new)
         if len(differences) > 1
         else _no_comparison_to_json(runs, arm, len(differences))
     )
@@ -82,7 +86,7 @@ def _no_comparison_to_json(runs: StudyRuns, arm: ComposedArm, num_pairs: int) ->
     else:
         outcome = CELL_VERDICT if arm.arm.is_cell else REFERENCE_VERDICT
     return {
-        **dict.fromkeys(("difference", "interval", "p_value", "p_adjusted", "detectable")),
+        **dict.fromkeys(("difference", "interval", "p_value", "p_adjusted", "detectable", "new_images")),
         "verdict": outcome.word,
         "verdict_words": outcome.sentence,
         "examples": None,
@@ -91,7 +95,12 @@ def _no_comparison_to_json(runs: StudyRuns, arm: ComposedArm, num_pairs: int) ->
 
 
 def _comparison_to_json(
-    study: PlannedStudy, runs: StudyRuns, test: InterimResult, arm: ComposedArm, differences: dict[int, float]
+    study: PlannedStudy,
+    runs: StudyRuns,
+    test: InterimResult,
+    arm: ComposedArm,
+    differences: dict[int, float],
+    on_new: OnNewImages | None,
 ) -> JsonObject:
     """The paired comparison of an arm with its reference, over the seeds that both have."""
     settings, paired, level = study.settings, list(differences), study.settings.level
@@ -112,7 +121,7 @@ def _comparison_to_json(
         # Where all arms have effects, they need less evidence each than `smallest` assumes.
         whose = " of one arm alone" if settings.has_anytime_looks else ""
         outcome = judge_difference(
-            mean, interval, p_adjusted, smallest, len(paired), level, better, unit, reason, whose
+            mean, interval, p_adjusted, smallest, len(paired), level, better, unit, reason, whose, on_new
         )
     return {
         "difference": mean,
@@ -120,6 +129,7 @@ def _comparison_to_json(
         "p_value": test.p_values.get(arm.name),
         "p_adjusted": p_adjusted,
         "detectable": smallest if interval else None,
+        "new_images": new_images_to_json(on_new),
         "verdict": outcome.word,
         "verdict_words": outcome.sentence,
         "examples": _examples_to_json(study, runs, arm, paired),

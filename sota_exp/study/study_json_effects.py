@@ -1,5 +1,7 @@
 """Effects in `study.json` from several arms: those of a screening design, and interactions of two techniques."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +11,8 @@ from sota_exp.statistics.interim import InterimResult
 from sota_exp.statistics.paired import paired_t_interval
 from sota_exp.statistics.sign_flip import find_smallest_p_value
 from sota_exp.statistics.units import get_metric_format
-from sota_exp.statistics.verdict import describe_interval
+from sota_exp.statistics.verdict import OnNewImages, Verdict, describe_interval, describe_shown
+from sota_exp.study.new_images import new_images_to_json
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 from sota_exp.study.verdicts import compute_pair_interactions
 
@@ -32,15 +35,20 @@ def estimate_screening_effects(study: PlannedStudy, runs: StudyRuns) -> tuple[li
         return [], [f"No effects yet: {error}."]
 
 
-def build_effect_entry(study: PlannedStudy, effect: Effect) -> JsonObject:
-    """An entry of `effects` or `interactions`."""
+def build_effect_entry(study: PlannedStudy, effect: Effect, on_new: Mapping[str, OnNewImages]) -> JsonObject:
+    """An entry of `effects` or `interactions`. on_new: by the factors, joined by ` × `."""
     better = study.settings.higher_is_better
     significant = effect.p_adjusted <= 1 - study.settings.level
-    verdict = ("helps" if (effect.estimate > 0) == better else "hurts") if significant else "cannot be distinguished"
-    unit = get_metric_format(study.settings.metric)
-    span = describe_interval(effect.interval, study.settings.level, unit)
-    size = f"{unit.format_difference_with_unit(effect.estimate)}, {span}"
-    sentence = f"{verdict.capitalize()}{'' if significant else ' from no effect'}: {size}."
+    unit, level, beyond = (
+        get_metric_format(study.settings.metric),
+        study.settings.level,
+        on_new.get(" × ".join(effect.factors)),
+    )
+    mean = unit.format_difference_with_unit(effect.estimate)
+    size = f"{mean}, {describe_interval(effect.interval, level, unit)}"
+    verdict = Verdict(word="cannot be distinguished", sentence=f"Cannot be distinguished from no effect: {size}.")
+    if significant:
+        verdict = describe_shown((effect.estimate > 0) == better, mean, size, level, unit, beyond)
     labels = {arm.name: arm.label for arm in study.blueprint.arms} | dict(study.blueprint.factors)
     which = {"factor": effect.factors[0]} if len(effect.factors) == 1 else {"factors": list(effect.factors)}
     return {
@@ -50,13 +58,16 @@ def build_effect_entry(study: PlannedStudy, effect: Effect) -> JsonObject:
         "interval": list(effect.interval) if effect.interval else None,
         "p_value": effect.p_value,
         "p_adjusted": effect.p_adjusted,
-        "verdict": verdict,
-        "verdict_words": sentence,
+        "new_images": new_images_to_json(beyond),
+        "verdict": verdict.word,
+        "verdict_words": verdict.sentence,
         "aliases": list(effect.aliases),
     }
 
 
-def build_pair_interactions(study: PlannedStudy, runs: StudyRuns, test: InterimResult) -> list[JsonObject]:
+def build_pair_interactions(
+    study: PlannedStudy, runs: StudyRuns, test: InterimResult, on_new: Mapping[str, OnNewImages]
+) -> list[JsonObject]:
     """The interactions of a study of pairs: paired over seeds; `test` is the joint test of the study."""
     rows = []
     for name, differences in compute_pair_interactions(study, runs).items():
@@ -70,9 +81,11 @@ def build_pair_interactions(study: PlannedStudy, runs: StudyRuns, test: InterimR
             interval=(estimate.low, estimate.high) if estimate else None,
             p_value=test.p_values[name],
             p_adjusted=test.p_adjusted[name],
+            standard_error=float(np.std(values, ddof=1)) / math.sqrt(len(values)),
+            df=len(values) - 1,
             aliases=(),
         )
-        row = build_effect_entry(study, effect)
+        row = build_effect_entry(study, effect, on_new)
         smallest = find_smallest_p_value(len(values))
         if smallest > 1 - study.settings.level:
             sentence = f"Too few seeds for a verdict: the smallest p-value of {len(values)} is {smallest:.2g}."

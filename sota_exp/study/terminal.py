@@ -12,11 +12,12 @@ from rich.text import Text
 
 from sota_exp.config.split_of_seed import get_split
 from sota_exp.config.values import join_first
-from sota_exp.report.numbers import estimate_remaining, format_count, format_duration
+from sota_exp.report.numbers import estimate_remaining, format_count, format_duration, get_headline
 from sota_exp.report.terminal import escape, make_console
 from sota_exp.statistics.power import MAX_SEEDS
 from sota_exp.statistics.units import UNKNOWN, MetricFormat, format_level, format_p_value, get_metric_format
 from sota_exp.statistics.verdict import (
+    MEANING_OF_VERDICTS,
     NO_ANYTIME_INTERVAL,
     NO_INTERVAL,
     describe_anytime_error_rate,
@@ -35,6 +36,8 @@ from sota_exp.study.terminal_looks import describe_looks, format_costs_of_looks
 VERDICT_STYLES = {
     "helps": "bold green",
     "hurts": "bold red",
+    "helps here": "green",
+    "hurts here": "red",
     "cannot be distinguished": "dim",
     "too few seeds": "yellow",
     "failed": "red",
@@ -146,7 +149,7 @@ class ComparisonTable:
     def build(self, width: int) -> Table:
         """The table with intervals drawn in `width` characters; 0: without them."""
         unit = get_metric_format(self.found["metric"])
-        ends = [end for row in self.rows for end in (*(row["interval"] or ()), _get_difference(row) or 0.0)]
+        ends = [end for row in self.rows for end in (*(get_headline(row)[0] or ()), _get_difference(row) or 0.0)]
         reach = max(map(abs, ends), default=0.0)
         gap = (0, 1) if width else (0, 1, 0, 0)  # narrow without the drawing
         table = Table(title=self.title, title_justify="left", box=None, pad_edge=False, padding=gap)
@@ -164,12 +167,12 @@ class ComparisonTable:
         for row in self.rows:
             style = VERDICT_STYLES[row["verdict"]]
             numbers: list[str | Text] = [""] * (3 + (width > 0))
-            middle = _get_difference(row)
+            middle, (interval, p_adjusted) = _get_difference(row), get_headline(row)
             if middle is not None:
-                low, high = row["interval"] or (middle, middle)
+                low, high = interval or (middle, middle)
                 bar = [Text(draw_interval_bar(low, middle, high, reach, width), style=style)] if width else []
-                span = unit.span(low, high, " … ") if row["interval"] else UNKNOWN
-                numbers = [unit.difference(middle), span, *bar, format_p_value(row["p_adjusted"])]
+                span = unit.span(low, high, " … ") if interval else UNKNOWN
+                numbers = [unit.difference(middle), span, *bar, format_p_value(p_adjusted)]
             table.add_row(escape(row["label"]), *self.describe(row), *numbers, Text(row["verdict"], style=style))
         return table
 
@@ -209,10 +212,11 @@ def _format_closing(found: JsonObject) -> list[str]:
     lines = [(describe_anytime_error_rate if is_anytime else describe_error_rate)(found["level"])]
     lines += describe_tested(found["num_test"], found.get("num_test_per_run"))
     rows = [row for key in ("arms", "effects", "interactions") for row in found[key]]
-    if any(_get_difference(row) is not None and row["interval"] is None for row in rows):
+    if any(_get_difference(row) is not None and get_headline(row)[0] is None for row in rows):
         lines.insert(0, f"{UNKNOWN}: {NO_ANYTIME_INTERVAL if is_anytime else NO_INTERVAL}.")
-    if any(row["interval"] is not None for row in rows):
+    if any(get_headline(row)[0] is not None for row in rows):
         lines.insert(0, "p adj. is corrected for all verdicts of the study together; intervals are not corrected.")
+        lines.insert(0, MEANING_OF_VERDICTS)
     lines += describe_power(found["plan"], len(found["seeds"]), get_metric_format(found["metric"]))
     for effect in found["effects"]:
         if effect["aliases"]:

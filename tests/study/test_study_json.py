@@ -89,7 +89,7 @@ def test_seeds_that_agree_give_no_interval_and_no_detectable_effect(files: Study
     row = found["arms"][1]
     assert (row["interval"], row["detectable"], row["classes"]["cat"]["interval"]) == (None, None, None)
     assert row["difference"] == pytest.approx(gain / 400) and row["examples"]["interval"][0] < gain / 400
-    word = {2: "too few seeds", 8: "helps" if gain else "cannot be distinguished"}[seeds]
+    word = {2: "too few seeds", 8: "helps here" if gain else "cannot be distinguished"}[seeds]
     assert row["verdict"] == word and NO_INTERVAL in row["verdict_words"]
     assert "an assumption" in found["plan"]["sd_source"] and found["plan"]["sd_assumed"] > 0.01
     text = printed(format_study_result(found))
@@ -285,7 +285,8 @@ def test_with_looks_at_any_time_arms_leave_when_decided_and_more_seeds_go_on(fil
     rows = {row["name"]: row for row in found["arms"]}
     num = found["looks"]["decided"]["b"]
     assert found["looks"] == {"kind": "anytime", "threshold": 20.0, "done": [8], "decided": {"b": num}} and num < 8
-    assert rows["b"]["verdict"] == "helps" and rows["b"]["n"] == num == len(rows["b"]["evidence"])
+    # So few seeds leave no interval for new images that holds at every look.
+    assert rows["b"]["verdict"] == "helps here" and rows["b"]["n"] == num == len(rows["b"]["evidence"])
     assert rows["b"]["evidence"][-1] >= 20 > rows["b"]["evidence"][-2] and rows["b"]["further_seeds"] is None
     assert rows["b"]["interval"][0] > 0 and rows["b"]["p_adjusted"] == pytest.approx(1 / rows["b"]["evidence"][-1])
     assert rows["c"]["n"] == 8 and rows["c"]["verdict"] in ("too few seeds", "cannot be distinguished")
@@ -295,7 +296,7 @@ def test_with_looks_at_any_time_arms_leave_when_decided_and_more_seeds_go_on(fil
     write_all(longer, files, gains)
     later = build_study_json(longer, StudyRuns.read(longer, files, {}))
     again = {row["name"]: row for row in later["arms"]}
-    assert again["c"]["verdict"] == "helps" and num < again["c"]["n"] < 40
+    assert again["c"]["verdict"] == "helps here" and num < again["c"]["n"] < 40
     assert later["looks"]["decided"]["b"] == num and again["b"]["p_adjusted"] == rows["b"]["p_adjusted"]
     assert again["c"]["evidence"][:8] == rows["c"]["evidence"] and again["b"]["difference"] == rows["b"]["difference"]
 

@@ -55,7 +55,7 @@ def test_numbers_and_names_are_whole_at_any_width(tmp_path: Path, width: int) ->
     found["arms"][1] |= {
         "label": "Inference-resize tuning and all of it",
         "difference": -0.1234,
-        "interval": [-0.2345, 0.1],
+        "new_images": found["arms"][1]["new_images"] | {"interval": [-0.2345, 0.1]},
     }
     text = printed(terminal.format_study_result(found), width=width)
     words = text.replace("−", "-").split()

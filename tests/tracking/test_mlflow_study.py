@@ -41,5 +41,5 @@ def test_a_losss_differences_are_no_points(tmp_path: Path) -> None:
     found = made(tmp_path) | {"metric": "val/loss"}
     heading = format_study_note(found).splitlines()[2]
     assert "| difference\u2003 |" in heading and "points" not in heading
-    low, high = (f"{end:+.4f}" for end in found["arms"][1]["interval"])
+    low, high = (f"{end:+.4f}" for end in found["arms"][1]["new_images"]["interval"])
     assert f"{low} … {high}" in format_study_note(found)

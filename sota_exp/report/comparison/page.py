@@ -69,9 +69,11 @@ def describe_pair(each: GroupDifference, part: str) -> list[str]:
     """`B is more accurate than A: +1.24 points …`, or that the two cannot be distinguished."""
     if each.images is None:
         return [Strong(f"{each.second} and {each.first}"), f" cannot be compared: {each.remark}."]
-    low, high = (each.seeds or each.images).low, (each.seeds or each.images).high
-    noise = "seeds" if each.seeds else f"{_name_images(part)} alone"
-    span = format_interval(SHARE_FORMAT, each.seeds or each.images)
+    widest = each.both or each.seeds or each.images
+    noise = f"{_name_images(part)} alone"
+    if each.seeds:
+        noise = f"seeds and {_name_images(part)}" if each.both else "seeds alone"
+    low, high, span = widest.low, widest.high, format_interval(SHARE_FORMAT, widest)
     mean = SHARE_FORMAT.format_difference_with_unit(each.images.mean)
     reach = f"{mean} of {name_accuracy(part)}, 95 % interval over {noise} {span}"
     if low <= 0 <= high:
@@ -89,7 +91,7 @@ def build_difference_figure(comparison: RunComparison) -> Figure | None:
         EffectRow(
             label=f"{each.second} − {each.first}",
             mean=each.images.mean,
-            interval=each.seeds,
+            interval=each.both or each.seeds,
             second=each.images,
             word=SHARE_FORMAT.difference(each.images.mean),
         )
@@ -103,7 +105,10 @@ def build_difference_figure(comparison: RunComparison) -> Figure | None:
 
 def describe_difference_figure(comparison: RunComparison) -> str:
     """What the marks of the figure are that it has."""
-    over_seeds = " Solid: 95 % interval over seeds." if any(each.seeds for each in comparison.pairs) else ""
+    over_seeds = ""
+    if any(each.seeds for each in comparison.pairs):
+        noise = "seeds and images" if any(each.both for each in comparison.pairs) else "seeds"
+        over_seeds = f" Solid: 95 % interval over {noise}."
     scores, images = name_accuracy(comparison.part), _name_images(comparison.part)
     return f"Differences of {scores}.{over_seeds} Dashed, orange: 95 % interval over {images}."
 

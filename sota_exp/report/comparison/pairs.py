@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sota_exp.config.split_of_seed import get_test_to_train
 from sota_exp.report.comparison.groups import SeedGroup
 from sota_exp.runs.find import SavedRun
 from sota_exp.runs.scored_images import PARTS, describe_cut
@@ -17,6 +18,7 @@ from sota_exp.statistics.paired import (
     paired_t_interval,
 )
 from sota_exp.statistics.pooled import pool_correctness
+from sota_exp.statistics.two_sources import combine_crossed, combine_splits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +26,7 @@ class GroupDifference:
     """Accuracy of `second` minus `first`, paired by image and by seed.
 
     images: interval for the sampling of the images. seeds: interval over seeds, if at least two are common and their
-    differences are not all equal.
+    differences are not all equal. both: for new training runs on new images, where `seeds` is known.
     mcnemar: only for one run each. remark: which noise the intervals cover, or why there are none.
     """
 
@@ -33,6 +35,7 @@ class GroupDifference:
     common_seeds: tuple[int, ...]
     images: Estimate | None = None
     seeds: Estimate | None = None
+    both: Estimate | None = None
     mcnemar: McNemarResult | None = None
     remark: str
 
@@ -99,12 +102,19 @@ def compare_pair(first: SeedGroup, second: SeedGroup, part: str) -> GroupDiffere
     else:
         before, after = (np.stack(correct).astype(np.float64) for correct in rows)
     seeds = paired_t_interval(one, other, largest=1.0) if len(common) > 1 else None
+    ratio = get_test_to_train(first.first.config)
+    both = None
+    if seeds is not None and has_folds and ratio is not None:
+        both = combine_splits(np.subtract(other, one), ratio).find_interval(largest=1.0)
+    elif seeds is not None and not has_folds:
+        both = combine_crossed(after - before).find_interval(largest=1.0)
     return GroupDifference(
         first=first.name,
         second=second.name,
         common_seeds=common,
         images=bonett_price_interval(before, after),
         seeds=seeds,
+        both=both,
         mcnemar=mcnemar_test(before[0], after[0]) if is_single else None,
         remark=_explain_pairing(first, second, common, part, has_noise=seeds is not None),
     )

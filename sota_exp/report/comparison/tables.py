@@ -42,6 +42,7 @@ def build_pair_table(comparison: RunComparison) -> Table:
         "Points": lambda each: SHARE_FORMAT.difference(each.images.mean if each.images else None),
         "95 %: images": lambda each: format_interval(SHARE_FORMAT, each.images),
         "95 %: seeds": lambda each: format_interval(SHARE_FORMAT, each.seeds),
+        "95 %: both": lambda each: format_interval(SHARE_FORMAT, each.both),
         "Won : lost": lambda each: f"{each.mcnemar.won} : {each.mcnemar.lost}" if each.mcnemar else UNKNOWN,
         "McNemar p": lambda each: format_p_value(each.mcnemar.p_value if each.mcnemar else None),
         "Remark": lambda each: each.remark,
@@ -62,6 +63,8 @@ def explain_pair_table(table: Table, part: str) -> str:
     words = [f"{name_accuracy(part).capitalize()}{paired}."]
     if "Won : lost" in names:
         words.append("Won : lost counts images that only one of the two classifies correctly.")
+    if "95 %: both" in names:
+        words.append("Intervals: other images like these for the same networks; other seeds on these images; both.")
     if len(table.rows) > 1 and kinds:
         words.append("The intervals are not corrected for multiple comparisons.")
     return " ".join(words)

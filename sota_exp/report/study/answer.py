@@ -7,6 +7,7 @@ from sota_exp.report.numbers import format_count, format_duration, format_interv
 from sota_exp.report.study.study import DesignEffect, StudyArm, StudyResult
 from sota_exp.report.study.terms import MAX_LISTED_NAMES, get_metric_name, get_noun, list_names
 from sota_exp.statistics.units import MetricFormat, get_metric_format
+from sota_exp.statistics.verdict import SHOWN, SHOWN_HERE
 
 
 def build_study_facts(study: StudyResult) -> list[str]:
@@ -48,7 +49,7 @@ def describe_main_effects(study: StudyResult) -> list[str]:
     num = len(study.effects)
     words = describe_decided(study.effects, f"{num} techniques", get_metric_format(study.metric))
     words = words or [Strong(f"No technique of {num} was shown to help or to hurt. ")]
-    num_open = sum(each.verdict not in ("helps", "hurts") for each in study.effects)
+    num_open = sum(each.verdict not in (*SHOWN, *SHOWN_HERE) for each in study.effects)
     return [*words, f"{num_open} cannot be distinguished from no effect. "] if num_open else words
 
 
@@ -59,7 +60,7 @@ def describe_interactions(study: StudyResult) -> list[str]:
         if some := sort_by_size(study.interactions, verdict):
             begin = f"{format_count(len(some), 'pair')} help{'s' if len(some) == 1 else ''} {how} together"
             words += [Strong(begin), ": ", *list_estimates(some, get_metric_format(study.metric)), ". "]
-    num_open = sum(each.verdict not in ("helps", "hurts") for each in study.interactions)
+    num_open = sum(each.verdict not in SHOWN for each in study.interactions)
     if not words:
         return [Strong(f"No interaction of {len(study.interactions)} was shown.")]
     return [*words, f"{format_count(num_open, 'more pair')} cannot be distinguished. "] if num_open else words
@@ -72,6 +73,9 @@ def describe_decided(found: Sequence[StudyArm | DesignEffect], total: str, scale
         if some := sort_by_size(found, verdict):
             begin = f"{len(some)}{'' if words else f' of {total}'} {verb if len(some) > 1 else verdict}"
             words += [Strong(begin), ": ", *list_estimates(some, scale), ". "]
+    if here := [each for verdict in SHOWN_HERE for each in sort_by_size(found, verdict)]:
+        words += [Strong(f"{len(here)}{'' if words else f' of {total}'} changed the score on these test images"), ": "]
+        words += [*list_estimates(here, scale), "; on other images like these that is not shown. "]
     return words
 
 
@@ -89,7 +93,7 @@ def list_estimates(found: Sequence[StudyArm | DesignEffect], scale: MetricFormat
     words: list[str] = []
     for index, each in enumerate(found[:MAX_LISTED_NAMES]):
         label = each.label if isinstance(each, StudyArm) else each.name
-        span = f", {format_interval(scale, each.interval)}" if each.interval else ""
+        span = f", {format_interval(scale, each.headline)}" if each.headline else ""
         words += [
             ", " if index else "",
             Emphasis(label),
@@ -126,7 +130,7 @@ def describe_undecided(study: StudyResult) -> list[str]:
 
 
 def describe_null_study(study: StudyResult) -> list[str]:
-    false = [arm for arm in study.compared if arm.verdict in ("helps", "hurts")]
+    false = [arm for arm in study.compared if arm.verdict in (*SHOWN, *SHOWN_HERE)]
     num = format_count(len(study.compared), "comparison")
     begin: list[str]
     if all(arm.verdict in ("too few seeds", "failed") for arm in study.compared):

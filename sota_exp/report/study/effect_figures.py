@@ -17,9 +17,10 @@ from sota_exp.report.study.study import DesignEffect, Difference, StudyArm, Stud
 from sota_exp.report.study.tables import format_arm_number, format_change, select_classes
 from sota_exp.report.study.terms import get_metric_name
 from sota_exp.statistics.units import SHARE_FORMAT, MetricFormat, get_metric_format
+from sota_exp.statistics.verdict import SHOWN
 
 #: Inks of verdicts; grey for others.
-INKS = {"helps": BLUE, "hurts": RED, "failed": RED}
+INKS = {"helps": BLUE, "hurts": RED, "helps here": BLUE, "hurts here": RED, "failed": RED}
 
 #: Most rows of a chart; with more arms, the largest differences are drawn.
 MOST_ROWS = 60
@@ -58,7 +59,7 @@ def build_step(study: StudyResult, arm: StudyArm, scale: MetricFormat) -> Effect
         label=arm.label,
         before=before,
         mean=arm.mean,
-        interval=arm.interval,
+        interval=arm.headline,
         word=word if arm.mean is not None else arm.verdict,
         ink=get_ink(arm.verdict) if reference is not None else TEXT,
         is_hollow=False,
@@ -79,10 +80,10 @@ def build_row(label: str, mean: float | None, found: StudyArm | DesignEffect, sc
     return EffectRow(
         label=label,
         mean=mean,
-        interval=found.interval,
+        interval=found.headline,
         word=found.verdict if mean is None else f"{scale.difference(mean)}  {found.verdict}",
         ink=get_ink(found.verdict),
-        is_hollow=found.verdict not in ("helps", "hurts"),
+        is_hollow=found.verdict not in SHOWN,
     )
 
 
@@ -119,7 +120,7 @@ def build_noise_figure(study: StudyResult) -> Figure | None:
             mean=arm.difference,
             interval=arm.interval,
             second=arm.examples.interval if arm.examples else None,
-            is_hollow=arm.verdict not in ("helps", "hurts"),
+            is_hollow=arm.verdict not in SHOWN,
         )
         for arm in arms
     ]

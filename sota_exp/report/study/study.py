@@ -60,7 +60,37 @@ class ArmCost:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyArm(Difference):
+class OnNewImages:
+    """A difference in new training runs on new images like the tested ones."""
+
+    interval: ConfidenceInterval | None = None
+    p_adjusted: float | None = None
+
+
+class WithHeadline:
+    """What has an interval on the tested images, and perhaps one that covers new images too."""
+
+    interval: ConfidenceInterval | None
+    p_adjusted: float | None
+    new_images: OnNewImages | None
+
+    @property
+    def headline(self) -> ConfidenceInterval | None:
+        """The interval that the verdict is about: for new training runs on new images, where it is known."""
+        beyond = self.new_images
+        return self.interval if beyond is None or beyond.interval is None else beyond.interval
+
+    @property
+    def headline_p(self) -> float | None:
+        """The p-value that the verdict is about."""
+        beyond = self.new_images
+        if beyond is None or beyond.p_adjusted is None:
+            return self.p_adjusted
+        return max(beyond.p_adjusted, self.p_adjusted or 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyArm(Difference, WithHeadline):
     """A variant of the recipe: its runs by seed, its results and its difference from its reference.
 
     evidence: after each seed, of looks at any time; further_seeds: the median that would decide it.
@@ -80,6 +110,7 @@ class StudyArm(Difference):
     values: Mapping[int, float] = field(default_factory=dict)
     p_adjusted: float | None = None
     detectable: float | None = None
+    new_images: OnNewImages | None = None
     evidence: tuple[float, ...] = ()
     further_seeds: int | None = None
     verdict: str = "reference"
@@ -91,7 +122,7 @@ class StudyArm(Difference):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DesignEffect:
+class DesignEffect(WithHeadline):
     """A main effect (`factor`) or an interaction (`factors`); `aliases`: effects that cannot be separated from it."""
 
     factor: str = ""
@@ -100,6 +131,7 @@ class DesignEffect:
     estimate: float | None = None
     interval: ConfidenceInterval | None = None
     p_adjusted: float | None = None
+    new_images: OnNewImages | None = None
     verdict: str = ""
     aliases: tuple[str, ...] = ()
 

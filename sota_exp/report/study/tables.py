@@ -32,7 +32,7 @@ from sota_exp.statistics.units import (
 Columns = dict[str, Callable[[Any], str]]
 
 #: Signs of verdicts, for those who see no colours; ○ for others.
-SIGNS = {"helps": "▲ ", "hurts": "▼ ", "failed": "✕ ", "reference": ""}
+SIGNS = {"helps": "▲ ", "hurts": "▼ ", "helps here": "△ ", "hurts here": "▽ ", "failed": "✕ ", "reference": ""}
 
 #: Kinds of looks in words.
 LOOKS = {"fixed": "none, fixed seeds", "planned": "planned", "anytime": "at any time"}
@@ -67,8 +67,8 @@ def build_results_table(study: StudyResult) -> Table:
         f"Mean{unit}": lambda arm: scale.value(arm.mean),
         "± sd": lambda arm: scale.value(arm.sd),
         f"Difference{points}": lambda arm: scale.difference(arm.difference),
-        f"{format_level(study.level)} interval": lambda arm: format_interval(scale, arm.interval),
-        "p, joint": lambda arm: format_p_value(arm.p_adjusted),
+        f"{format_level(study.level)} interval": lambda arm: format_interval(scale, arm.headline),
+        "p, joint": lambda arm: format_p_value(arm.headline_p),
         "Detectable": lambda arm: scale.value(arm.detectable),
         "Verdict": lambda arm: add_sign(arm.verdict) if study.compared else UNKNOWN,
     }
@@ -76,13 +76,14 @@ def build_results_table(study: StudyResult) -> Table:
 
 
 def build_noise_table(study: StudyResult) -> Table:
-    """The interval over seeds beside the one over test images."""
+    """The intervals over seeds, over test images, and over both."""
     scale = get_metric_format(study.metric)
     columns: Columns = {
         "Arm": lambda arm: format_arm_number(study, arm),
         "Difference": lambda arm: scale.difference(arm.difference),
         "Over seeds": lambda arm: format_interval(scale, arm.interval),
         "Over test images": lambda arm: format_interval(scale, arm.examples.interval),
+        "Over both": lambda arm: format_interval(scale, arm.new_images.interval if arm.new_images else None),
         "Won": lambda arm: format_or_dash(arm.examples.won, "{:,.0f}".format),
         "Lost": lambda arm: format_or_dash(arm.examples.lost, "{:,.0f}".format),
     }
@@ -181,8 +182,8 @@ def build_effects_table(study: StudyResult, found: Sequence[DesignEffect], what:
     columns: Columns = {
         what: lambda each: each.name,
         "Effect": lambda each: scale.difference(each.estimate),
-        f"{format_level(study.level)} interval": lambda each: format_interval(scale, each.interval),
-        "p, joint": lambda each: format_p_value(each.p_adjusted),
+        f"{format_level(study.level)} interval": lambda each: format_interval(scale, each.headline),
+        "p, joint": lambda each: format_p_value(each.headline_p),
         "Verdict": lambda each: add_sign(each.verdict) if each.verdict else UNKNOWN,
     }
     return Table.of(found, columns, ["Verdict"])

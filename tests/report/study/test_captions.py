@@ -87,7 +87,7 @@ def test_captions_describe_what_is_there(form: str, tmp_path: Path) -> None:
         and form not in ("all failed", "equal differences")
     )
     assert ("no interval: it is the same" in " ".join(table.caption for table in page.tables)) is (form[:5] == "equal")
-    assert bool(re.search(r"interval (of the step )?over paired seeds", figures)) is (
+    assert bool(re.search(r"interval (of the step|for new training runs)", figures)) is (
         has_intervals and form != "a design"
     )
 

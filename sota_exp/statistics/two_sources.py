@@ -1,0 +1,131 @@
+"""One difference, two sources of noise: the training runs, and the images on which they are tested.
+
+D[s, i] = μ + run[s] + image[i] + rest[s, i]: runs and images are crossed random factors, as the runs of every seed test
+the same images. The mean over S seeds and N images varies by
+
+- var(run) / S + var(rest) / SN in new training runs on these images,
+- var(image) / N + var(rest) / SN where these trained networks get new images,
+- var(run) / S + var(image) / N + var(rest) / SN in new training runs on new images: the first two together, less
+  var(rest) / SN, which both contain. This is the one that answers "does it help on my data?".
+
+The first is estimated from the means of the runs, the second from the means of the images. The degrees of freedom of
+the third are Satterthwaite's, at least those of the runs.
+Source: Searle, Casella and McCulloch 1992, "Variance Components", chapter 4; Satterthwaite 1946, Biometrics Bull. 2.
+
+Runs that tested different images, each trained on the others (cross-validation, a split per seed), share training
+images, so their differences are correlated: the variance of their mean is S² (1 / J + test / train) for J runs, with S²
+their variance and the numbers of test and training images of a run. It covers the choice of training images too.
+Source: Nadeau and Bengio 2003, Machine Learning 52; for repeated folds Bouckaert and Frank 2004, PAKDD.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtr, stdtrit
+
+from sota_exp.statistics.paired import Estimate, adjust_for_few_images, has_spread
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanOfTwoSources:
+    """The mean difference, and its variance in new training runs on new images.
+
+    middle: of the interval; close to the mean. df: degrees of freedom of the variance. lasting: the part of it that
+    further seeds do not remove. num: of runs.
+    """
+
+    mean: float
+    middle: float
+    variance: float
+    df: float
+    lasting: float
+    num: int
+
+    @property
+    def p_value(self) -> float:
+        """Two-sided, of no difference in new training runs on new images."""
+        if self.variance <= 0:
+            return 1.0
+        return 2 * float(stdtr(self.df, -abs(self.middle) / math.sqrt(self.variance)))
+
+    def find_interval(self, level: float = 0.95, largest: float = math.inf) -> Estimate | None:
+        """The interval for new training runs on new images, cut at ± `largest`; None without noise to estimate it."""
+        if self.variance <= 0:
+            return None
+        reach = float(stdtrit(self.df, (1 + level) / 2)) * math.sqrt(self.variance)
+        low, high = max(-largest, self.middle - reach), min(largest, self.middle + reach)
+        return Estimate(mean=self.mean, low=low, high=high, n=self.num)
+
+    def find_detectable(self, level: float, power: float) -> float | None:
+        """The smallest difference that such runs and images show with this power; None without noise to estimate it."""
+        if self.variance <= 0:
+            return None
+        reach = float(stdtrit(self.df, (1 + level) / 2)) + float(stdtrit(self.df, power))
+        return reach * math.sqrt(self.variance)
+
+
+def combine_crossed(differences: ArrayLike, of_runs: float | None = None, df_runs: float = 0) -> MeanOfTwoSources:
+    """The mean of differences of runs that all tested the same images, float [S, N].
+
+    of_runs, df_runs: the variance of the mean in new training runs and its degrees of freedom, where it is known better
+    than by the means of the S rows, as in a design whose cells have one seed.
+
+    Raises:
+        ValueError: there is one row and `of_runs` is not known, or there are no images.
+    """
+    table = np.asarray(differences, np.float64)
+    if table.ndim != 2 or not table.size or (of_runs is None and len(table) < 2):
+        raise ValueError(f"differences of shape {table.shape}: expected [seeds, images] of at least two seeds")
+    (num_seeds, num_images), mean = table.shape, float(table.mean())
+    runs, images = table.mean(axis=1), table.mean(axis=0)
+    if of_runs is None:
+        of_runs, df_runs = float(runs.var(ddof=1)) / num_seeds, num_seeds - 1
+    middle, of_images = adjust_for_few_images(images, num_seeds)
+    rest = table - runs[:, None] - images + mean
+    df_images = max(1, num_images - 1)
+    df_rest = max(1, num_seeds - 1) * df_images
+    of_rest = float((rest**2).sum()) / df_rest / table.size
+    variance = max(of_runs + of_images - of_rest, of_runs, of_images)
+    noise = of_runs**2 / df_runs + of_images**2 / df_images + of_rest**2 / df_rest
+    df = max(df_runs, variance**2 / noise if noise else 0.0)
+    return MeanOfTwoSources(mean=mean, middle=middle, variance=variance, df=df, lasting=of_images, num=num_seeds)
+
+
+def combine_splits(differences: ArrayLike, test_to_train: float) -> MeanOfTwoSources:
+    """The mean of differences of runs that tested different images, float [J], J ≥ 2, one per run.
+
+    test_to_train: number of test images of a run / number of its training images.
+
+    Raises:
+        ValueError: there is one run.
+    """
+    values = np.asarray(differences, np.float64)
+    if values.ndim != 1 or len(values) < 2:
+        raise ValueError(f"differences of shape {values.shape}: expected one of each of at least two runs")
+    mean = float(values.mean())
+    spread = float(values.var(ddof=1)) if has_spread(values) else 0.0
+    variance = spread * (1 / len(values) + test_to_train)
+    return MeanOfTwoSources(
+        mean=mean,
+        middle=mean,
+        variance=variance,
+        df=len(values) - 1.0,
+        lasting=spread * test_to_train,
+        num=len(values),
+    )
+
+
+def adjust_p_values(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjustment of p-values [n] for all of them together: the probability of one wrong rejection.
+
+    Source: Holm 1979, Scandinavian Journal of Statistics 6.
+    """
+    found: NDArray[np.float64] = np.asarray(p_values, np.float64)
+    order = found.argsort(kind="stable")
+    steps = found[order] * np.arange(len(found), 0, -1)
+    adjusted = np.empty_like(found)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(steps)) if len(found) else steps
+    return [float(value) for value in adjusted]

@@ -1,0 +1,114 @@
+"""Two sources of noise in one interval: limits, agreement with formulas, coverage."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from sota_exp.statistics.paired import bonett_price_interval
+from sota_exp.statistics.two_sources import adjust_p_values, combine_crossed, combine_splits
+
+RNG = np.random.default_rng(0)
+
+
+def draw(rng, num_seeds, num_images, of_runs, of_images, of_rest, mean=0.0):
+    return (
+        mean
+        + of_runs * rng.standard_normal((num_seeds, 1))
+        + of_images * rng.standard_normal((1, num_images))
+        + of_rest * rng.standard_normal((num_seeds, num_images))
+    )
+
+
+@pytest.mark.parametrize("parts", [(0.02, 0.3, 0.4), (0.1, 0.0, 0.4), (0.0, 0.5, 0.3), (0.05, 0.2, 0.1)])
+def test_the_variance_is_that_of_the_mean_over_new_runs_and_new_images(parts):
+    rng, shape = np.random.default_rng(1), (8, 400)
+    found = np.mean([combine_crossed(draw(rng, *shape, *parts)).variance for _ in range(400)])
+    # Bonett and Price add two images, whose squares are 1 / S each.
+    true = parts[0] ** 2 / 8 + parts[1] ** 2 / 400 + parts[2] ** 2 / 3200 + 2 / 8 / 402**2
+    assert true * 0.97 < found < true * 1.12  # the maximum with each source's own variance makes it larger
+
+
+def test_equal_runs_leave_the_noise_of_the_images():
+    row = RNG.integers(-1, 2, 300).astype(float)
+    found = combine_crossed(np.tile(row, (5, 1)))
+    expected = bonett_price_interval(np.zeros((5, 300)), np.tile(row, (5, 1)))
+    interval = found.find_interval(largest=1.0)
+    wide = stats.t.ppf(0.975, found.df) / stats.norm.ppf(0.975)
+    assert found.variance == found.lasting
+    assert interval.high - interval.low == pytest.approx(wide * (expected.high - expected.low))
+
+
+def test_equal_images_leave_the_noise_of_the_runs():
+    column = RNG.standard_normal((6, 1))
+    found = combine_crossed(np.tile(column, (1, 100_000)))
+    expected = stats.t.interval(0.95, 5, column.mean(), stats.sem(column[:, 0]))
+    interval = found.find_interval()
+    assert (interval.low, interval.high) == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(3, 24), (5, 240), (12, 1000)])
+def test_neither_source_alone_has_a_smaller_variance(shape):
+    for parts in [(0.0, 0.0, 1.0), (1.0, 0.0, 0.5), (0.0, 1.0, 0.5)]:
+        table = draw(RNG, *shape, *parts)
+        found = combine_crossed(table)
+        assert found.variance >= table.mean(1).var(ddof=1) / shape[0] - 1e-15
+        assert found.variance >= found.lasting and found.df >= shape[0] - 1
+
+
+def test_a_known_variance_of_the_runs_takes_one_row():
+    row = RNG.standard_normal((1, 50))
+    found = combine_crossed(row, of_runs=0.25, df_runs=7)
+    assert found.variance == pytest.approx(0.25 + found.lasting) and found.df >= 7
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (2, 0), (5,)])
+def test_too_little_is_refused(shape):
+    with pytest.raises(ValueError, match="at least two seeds"):
+        combine_crossed(np.zeros(shape))
+
+
+def test_folds_are_corrected_as_nadeau_and_bengio_do():
+    values = RNG.standard_normal(10) + 0.4
+    found = combine_splits(values, 1 / 4)
+    assert found.variance == pytest.approx(values.var(ddof=1) * (1 / 10 + 1 / 4))
+    t = values.mean() / np.sqrt(found.variance)
+    assert found.p_value == pytest.approx(2 * stats.t.sf(abs(t), 9))
+    with pytest.raises(ValueError, match="at least two runs"):
+        combine_splits([1.0], 1 / 4)
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.02, 0.1])
+def test_the_p_value_agrees_with_the_interval(mean):
+    for num in range(40):
+        found = combine_crossed(draw(np.random.default_rng(num), 5, 60, 0.02, 0.2, 0.3, mean))
+        interval = found.find_interval(0.95)
+        assert (found.p_value <= 0.05) == (not interval.low <= 0 <= interval.high)
+
+
+def test_without_noise_there_is_neither_interval_nor_evidence():
+    found = combine_splits([0.1, 0.1, 0.1], 0.25)
+    assert found.find_interval() is None and found.p_value == 1.0 and found.find_detectable(0.95, 0.8) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([], []),
+        ([0.2], [0.2]),
+        ([0.01, 0.04, 0.03, 0.005], [0.03, 0.06, 0.06, 0.02]),
+        ([0.5, 0.6], [1.0, 1.0]),
+        ([0.01, 0.01], [0.02, 0.02]),
+    ],
+)
+def test_holm(given, expected):
+    assert adjust_p_values(given) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("shape", [(3, 240), (5, 1000), (10, 60)])
+def test_the_interval_covers_new_runs_on_new_images(shape):
+    """The whole table, over kinds of noise: python -m benchmarks.two_sources."""
+    rng, covered = np.random.default_rng(2), []
+    for _ in range(500):
+        interval = combine_crossed(draw(rng, *shape, 0.03, 0.3, 0.4, 0.1)).find_interval()
+        covered.append(interval.low <= 0.1 <= interval.high)
+    assert 0.925 < np.mean(covered) < 0.99
