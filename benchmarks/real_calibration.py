@@ -8,6 +8,7 @@ and once with one holdout of 48 test images and ten seeds. The truth is the mean
 draws of equal size, each scored on 2,000 images that no study and no other training uses.
 """
 
+import json
 import os
 import random
 import subprocess
@@ -68,16 +69,23 @@ def _list_images(folder: Path, name: str) -> list[str]:
     return sorted(os.listdir(folder / name))
 
 
-def run_study(rows: Sequence[tuple[str, str, str]], directory: Path, overrides: Sequence[str]) -> None:
-    """Run a study of these images, or go on with it; one that is complete starts nothing."""
+def run_study(folder: Path, rows: Sequence[tuple[str, str, str]], directory: Path, overrides: Sequence[str]) -> None:
+    """Run a study of these images of the folder, or go on with it; one that is complete starts nothing."""
     if (directory / "done").exists():
         return
     directory.mkdir(parents=True, exist_ok=True)
     table = directory / "images.csv"
     table.write_text("path,label,split\n" + "".join(",".join(row) + "\n" for row in rows))
-    given = [f"data.path={table.resolve()}", f"hydra.sweep.dir={directory / 'study'}", *overrides]
+    given = [
+        f"data.root={folder}",
+        f"data.path={table.resolve()}",
+        f"hydra.sweep.dir={directory / 'study'}",
+        *overrides,
+    ]
     command = [sys.executable, "-m", "sota_exp", "ablate", *STUDY, *given, "--no-measure"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    found = json.loads((directory / "study" / "study.json").read_text())
+    assert found["status"] == "complete", found["missing"]
     (directory / "done").touch()
 
 
@@ -85,9 +93,14 @@ def main(folder: Path, directory: Path) -> None:
     for number in range(max(NUM_STUDIES, NUM_TRUTHS)):
         if number < NUM_STUDIES:
             for split, overrides in SPLITS.items():
-                run_study(draw_study(folder, number), directory / f"{split}_{number:03}", overrides)
+                run_study(folder, draw_study(folder, number), directory / f"{split}_{number:03}", overrides)
         if number < NUM_TRUTHS:
-            run_study(draw_truth(folder, number), directory / f"truth_{number:03}", [f"seed={number}", "study.seeds=1"])
+            run_study(
+                folder,
+                draw_truth(folder, number),
+                directory / f"truth_{number:03}",
+                [f"seed={number}", "study.seeds=1"],
+            )
 
 
 if __name__ == "__main__":

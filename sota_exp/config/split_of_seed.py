@@ -76,7 +76,7 @@ def describe_folds(values: Mapping[str, Any], seeds: Sequence[int], key: str) ->
     if folds is None:
         return []
     what = f"Cross-validation: seed k tests fold k mod {folds} of repeat k div {folds}, so pairs by seed share images"
-    shared = "Folds share training images; intervals over seeds take runs as independent, so they are too narrow."
+    shared = "Folds share training images: intervals for new images are widened for it, those over seeds alone are not."
     repeats, tested = Counter(seed // folds for seed in seeds), Counter(seed % folds for seed in seeds)
     if set(repeats.values()) == {folds}:
         return [f"{what}. Every image is tested once per repeat; repeats: {len(repeats)}. {shared}"]

@@ -15,7 +15,7 @@ from sota_exp.config.multirun import save_command
 from sota_exp.config.rules import check_rules
 from sota_exp.config.split_of_seed import check_split_is_open, describe_folds
 from sota_exp.config.values import flatten, get_override_key
-from sota_exp.errors import ConfigError, Interrupted
+from sota_exp.errors import ConfigError, Interrupted, RunFailed
 from sota_exp.report.terminal import make_console
 from sota_exp.study import plan, terminal
 from sota_exp.study.arms import StudyConfiguration, compose_arms
@@ -39,6 +39,9 @@ def run_study(sweeper: StudySweeper, arguments: list[str]) -> JsonObject | None:
     """Plan the study of `arguments`; then print the plan, or train the missing runs and print the result.
 
     Returns the content of `study.json`, or None for a plan.
+
+    Raises:
+        RunFailed: no run finished.
     """
     study = plan_study(sweeper, arguments)
     files = StudyFiles(directory=sweeper.directory)
@@ -68,6 +71,8 @@ def run_study(sweeper: StudySweeper, arguments: list[str]) -> JsonObject | None:
     out.print(terminal.format_study_result(found))
     for line in [os.path.relpath(files.study), *sweeper.show(study, files, "FINISHED")]:
         out.print(line, style="dim", soft_wrap=True, markup=False)
+    if not any(arm["runs"] for arm in found["arms"]):
+        raise RunFailed(f"no run of the study finished; {found['missing'][0]['reason']}")
     return found
 
 

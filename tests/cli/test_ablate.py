@@ -107,6 +107,15 @@ def test_mistakes_are_one_line_and_leave_nothing(
     assert not (elsewhere / "study" / "study.json").exists()
 
 
+def test_a_study_without_a_finished_run_ends_with_status_1(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its data cannot be read, which every run says; the study ended with 0."""
+    (elsewhere / "a.csv").write_text("path,label\n/a.jpg,a\n/b.jpg,b\n")
+    given = [item for item in small("study.seeds=1") if not item.startswith("data")]
+    assert run_command_line([*given, "data=csv", "data.path=a.csv"]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("sota-exp: no run of the study finished; data.path=") and "a.csv is not legal" in said
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
