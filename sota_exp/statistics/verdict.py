@@ -39,11 +39,12 @@ class OnNewImages:
     detectable: float | None
 
 
-#: What the words of verdicts mean.
+#: What intervals and words of verdicts are about: of accuracies, and of other metrics.
 MEANING_OF_VERDICTS = (
-    "helps, hurts: in new training runs on new images like these, the intervals are about both. helps here, hurts "
-    "here: in new training runs on these test images; other images like these could show no effect."
+    "Intervals are for new training runs on new images like these, and so are helps and hurts. helps here, hurts here: "
+    "in new training runs on these test images; other images like these could show no effect."
 )
+MEANING_HERE = "Intervals and verdicts are for new training runs on these test images."
 
 
 REFERENCE_VERDICT = Verdict(word="reference", sentence="What the others are compared with.")

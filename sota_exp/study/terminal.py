@@ -17,6 +17,7 @@ from sota_exp.report.terminal import escape, make_console
 from sota_exp.statistics.power import MAX_SEEDS
 from sota_exp.statistics.units import UNKNOWN, MetricFormat, format_level, format_p_value, get_metric_format
 from sota_exp.statistics.verdict import (
+    MEANING_HERE,
     MEANING_OF_VERDICTS,
     NO_ANYTIME_INTERVAL,
     NO_INTERVAL,
@@ -216,7 +217,7 @@ def _format_closing(found: JsonObject) -> list[str]:
         lines.insert(0, f"{UNKNOWN}: {NO_ANYTIME_INTERVAL if is_anytime else NO_INTERVAL}.")
     if any(get_headline(row)[0] is not None for row in rows):
         lines.insert(0, "p adj. is corrected for all verdicts of the study together; intervals are not corrected.")
-        lines.insert(0, MEANING_OF_VERDICTS)
+        lines.insert(0, MEANING_OF_VERDICTS if any(row["new_images"] for row in rows) else MEANING_HERE)
     lines += describe_power(found["plan"], len(found["seeds"]), get_metric_format(found["metric"]))
     for effect in found["effects"]:
         if effect["aliases"]:
