@@ -11,10 +11,13 @@ draws of equal size, each scored on 2,000 images that no study and no other trai
 import json
 import os
 import random
+import statistics
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 CLASSES = ("airplane", "automobile", "frog", "horse")
 PER_CLASS, NUM_STUDIES, NUM_TRUTHS, TEST_PER_CLASS = 60, 40, 200, 500
@@ -87,6 +90,54 @@ def run_study(folder: Path, rows: Sequence[tuple[str, str, str]], directory: Pat
     found = json.loads((directory / "study" / "study.json").read_text())
     assert found["status"] == "complete", found["missing"]
     (directory / "done").touch()
+
+
+def read_truths(directory: Path) -> dict[str, list[float]]:
+    """Arm → its difference from the reference on 2,000 images, of every fresh draw."""
+    found: dict[str, list[float]] = {}
+    for path in sorted(directory.glob("truth_*/done")):
+        reference, *arms = _read_arms(path.parent)
+        for arm in arms:
+            (before,), (after,) = reference["values"].values(), arm["values"].values()
+            found.setdefault(arm["name"], []).append(after - before)
+    return found
+
+
+def _read_arms(place: Path) -> list[dict[str, Any]]:
+    arms: list[dict[str, Any]] = json.loads((place / "study" / "study.json").read_text())["arms"]
+    return arms
+
+
+def find_intervals(arm: dict[str, Any]) -> dict[str, list[float] | None]:
+    """What the interval is for → its ends."""
+    beyond, images = arm["new_images"] or {}, arm["examples"] or {}
+    return {"runs": arm["interval"], "images": images.get("interval"), "both": beyond.get("interval")}
+
+
+def print_tables(directory: Path) -> None:
+    truths = read_truths(directory)
+    print("| arm | true difference, points | its standard error | sd of one draw | draws |\n|---|---|---|---|---|")
+    for name, values in truths.items():
+        sd = statistics.stdev(values)
+        row = (100 * statistics.mean(values), 100 * sd / len(values) ** 0.5, 100 * sd)
+        print(f"| {name} | {' | '.join(f'{each:+.2f}' for each in row)} | {len(values)} |")
+    print("\n| split | interval | contains the truth | half width, points |\n|---|---|---|---|")
+    words: Counter[tuple[str, str, str]] = Counter()
+    for split in SPLITS:
+        covered: dict[str, list[tuple[bool, float]]] = {}
+        for path in sorted(directory.glob(f"{split}_*/done")):
+            for arm in _read_arms(path.parent)[1:]:
+                truth = statistics.mean(truths[arm["name"]])
+                words[split, arm["name"], arm["verdict"]] += 1
+                for name, ends in find_intervals(arm).items():
+                    if ends is not None:
+                        covered.setdefault(name, []).append((ends[0] <= truth <= ends[1], (ends[1] - ends[0]) / 2))
+        for name, rows in covered.items():
+            num, width = sum(is_in for is_in, _ in rows), statistics.mean(half for _, half in rows)
+            print(f"| {split} | {name} | {num} of {len(rows)} | {100 * width:.2f} |")
+    print("\n| split | arm | verdict | studies |\n|---|---|---|---|")
+    for key, num in sorted(words.items()):
+        print(f"| {' | '.join(key)} | {num} |")
 
 
 def main(folder: Path, directory: Path) -> None:
