@@ -31,15 +31,15 @@ def get_split_of_seed(values: Mapping[str, Any], seed: int) -> dict[str, int]:
     return {"repeat": seed} if "repeat" in split else {}
 
 
-def get_test_to_train(values: Mapping[str, Any]) -> float | None:
-    """Test images of a run divided by its other images, where every seed has a split of its own; else None."""
+def get_test_to_train(values: Mapping[str, Any], part: str) -> float | None:
+    """Images of `part`, test or val, divided by those of train, where every seed has a split of its own; else None."""
     split = get_split(values)
-    if "folds" in split:
-        return 1 / (float(split["folds"]) - 1)
-    if "repeat" in split:
-        share = float(values["data"]["test_fraction"])
-        return share / (1 - share)
-    return None
+    if "folds" not in split and "repeat" not in split:
+        return None
+    data = values["data"]
+    tested = 1 / float(split["folds"]) if "folds" in split else float(data["test_fraction"])
+    chosen = (1 - tested) * float(data["val_fraction"])
+    return {"test": tested, "val": chosen}[part] / (1 - tested - chosen)
 
 
 def list_split_overrides(values: Mapping[str, Any], seed: int) -> list[str]:

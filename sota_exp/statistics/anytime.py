@@ -16,7 +16,7 @@ Lai 1976, Ann. Stat. 4, and Waudby-Smith and Ramdas 2024, JRSS B 86 (confidence 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -77,11 +77,13 @@ def run_anytime_test(
     settled: Mapping[str, frozenset[int]],
     seeds: Sequence[int],
     level: float = 0.95,
+    may_leave: Callable[[str, int], bool] = lambda name, num_seeds: True,
 ) -> InterimResult:
     """Test the undecided arms after every seed in order, up to the first seed with a missing run.
 
-    The arguments are those of `run_interim_analyses`. The evidence of a decided arm stays as it was at its decision.
-    A p-value is 1 / the largest evidence so far.
+    The arguments are those of `run_interim_analyses`. may_leave: whether an arm with enough evidence needs no further
+    seeds for another question; it is decided as soon as both are answered. The evidence of a decided arm stays as it
+    was at its decision. A p-value is 1 / the largest evidence so far.
     """
     names = list(differences)
     table = np.array([[differences[name].get(seed, np.nan) for seed in seeds] for name in names])
@@ -103,7 +105,7 @@ def run_anytime_test(
                 continue
             found.p_values[name], found.p_adjusted[name] = math.exp(-own[row]), math.exp(-largest[row])
             found.seeds[name] = index + 1
-            if found.p_adjusted[name] <= 1 - level:
+            if found.p_adjusted[name] <= 1 - level and may_leave(name, index + 1):
                 found.decided[name] = index + 1
     return found
 

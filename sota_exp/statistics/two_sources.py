@@ -9,7 +9,7 @@ the same images. The mean over S seeds and N images varies by
   var(rest) / SN, which both contain. This is the one that answers "does it help on my data?".
 
 The first is estimated from the means of the runs, the second from the means of the images. The degrees of freedom of
-the third are Satterthwaite's, at least those of the runs.
+the third are Satterthwaite's, at least the smaller of the first two.
 Source: Searle, Casella and McCulloch 1992, "Variance Components", chapter 4; Satterthwaite 1946, Biometrics Bull. 2.
 
 Runs that tested different images, each trained on the others (cross-validation, a split per seed), share training
@@ -90,7 +90,7 @@ def combine_crossed(differences: ArrayLike, of_runs: float | None = None, df_run
     of_rest = float((rest**2).sum()) / df_rest / table.size
     variance = max(of_runs + of_images - of_rest, of_runs, of_images)
     noise = of_runs**2 / df_runs + of_images**2 / df_images + of_rest**2 / df_rest
-    df = max(df_runs, variance**2 / noise if noise else 0.0)
+    df = max(min(df_runs, df_images), variance**2 / noise if noise else 0.0)
     return MeanOfTwoSources(mean=mean, middle=middle, variance=variance, df=df, lasting=of_images, num=num_seeds)
 
 

@@ -105,7 +105,7 @@ def describe_shown(
         if on_new.is_shown:
             sentence = f"{word.capitalize()}: {mean}, {span} in new training runs on new images like these."
             return Verdict(word=word, sentence=sentence)
-        beyond = f"other images like these could show no effect ({span} in new runs on new images)"
+        beyond = f"other images like these could show no effect ({span} in new runs on new images, for this difference alone)"
     return Verdict(word=f"{word} here", sentence=f"{word.capitalize()} on these test images: {size}; {beyond}.")
 
 
@@ -132,7 +132,8 @@ def describe_error_rate(level: float) -> str:
         "number of arms and interactions. Arms with the same mean but another distribution are not covered: simulated "
         "at a level of 95 %, with 13 arms and ten seeds, 8 % of studies in which every second arm is skewed have a "
         "wrong verdict, 19 % if these scatter three times as much, 40 % if their tails are heavy too, and more than 5 "
-        "% if runs of one collapse; more arms or seeds raise these shares."
+        "% if runs of one collapse; more arms or seeds raise these shares. Nor are techniques that ruin a rare kind of "
+        "image, of which few test images have one: at 3 % of the images, 17 % with four arms and 100 test images."
     )
 
 

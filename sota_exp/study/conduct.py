@@ -69,9 +69,10 @@ def run_study(sweeper: StudySweeper, arguments: list[str]) -> JsonObject | None:
         sweeper.show(study, files, "KILLED")
         raise
     out.print(terminal.format_study_result(found))
-    for line in [os.path.relpath(files.study), *sweeper.show(study, files, "FINISHED")]:
+    has_results = any(arm["runs"] for arm in found["arms"])
+    for line in [os.path.relpath(files.study), *sweeper.show(study, files, "FINISHED" if has_results else "FAILED")]:
         out.print(line, style="dim", soft_wrap=True, markup=False)
-    if not any(arm["runs"] for arm in found["arms"]):
+    if not has_results:
         raise RunFailed(f"no run of the study finished; {found['missing'][0]['reason']}")
     return found
 

@@ -36,27 +36,37 @@ def compare_on_new_images(
     accuracy, where all runs share their test images; runs on other images than their reference; too few runs, or equal
     differences at every seed, so that their noise is unknown.
     """
-    found: dict[str, MeanOfTwoSources] = {}
     seeds = {arm.name: study.seeds[: test.seeds.get(arm.name, len(study.seeds))] for arm in study.compared}
-    contrasts = {arm.name: {arm.name: 1.0, str(arm.arm.reference): -1.0} for arm in study.compared}
-    for name, (first, second) in study.interactions.items():
-        contrasts[name] = {"+".join((first, second)): 1.0, first: -1.0, second: -1.0, BASELINE_ARM: 1.0}
-    for name, contrast in contrasts.items():
-        if name in test.p_adjusted:
-            mean = combine_runs(study, runs, contrast, seeds.get(name, study.seeds))
-            found |= {name: mean} if mean is not None else {}
-    found |= _combine_effects(study, runs, effects)
+    contrasts = list_contrasts(study)
+    tested: dict[str, MeanOfTwoSources | None] = {
+        name: combine_runs(study, runs, contrast, seeds.get(name, study.seeds))
+        for name, contrast in contrasts.items()
+        if name in test.p_adjusted
+    }
     if study.settings.has_anytime_looks:
         return {
-            name: _judge_at_any_time(study, runs, contrasts[name], seeds[name], each) for name, each in found.items()
+            name: judge_at_any_time(study, runs, contrasts[name], seeds[name], each)
+            for name, each in tested.items()
+            if each is not None
         }
-    groups = [[name for name in found if (name in contrasts) == is_arm] for is_arm in (True, False)]
-    families = ((groups[0], study.num_families), (groups[1], study.num_families_of_effects))
+    by_name = {**dict.fromkeys(contrasts), **tested}
+    families = (
+        (by_name, study.num_families),
+        (_combine_effects(study, runs, effects), study.num_families_of_effects),
+    )
     return {
-        name: _judge_once(study, found[name], num * adjusted, len(names), len(seeds.get(name, study.seeds)))
-        for names, num in families
-        for name, adjusted in zip(names, adjust_p_values([found[name].p_value for name in names]), strict=True)
+        name: found
+        for family, num_families in families
+        for name, found in _judge_together(study, family, num_families, seeds).items()
     }
+
+
+def list_contrasts(study: PlannedStudy) -> dict[str, Contrast]:
+    """Arm or `a × b` of a study of pairs → what its difference is made of."""
+    found: dict[str, Contrast] = {arm.name: {arm.name: 1.0, str(arm.arm.reference): -1.0} for arm in study.compared}
+    for name, (first, second) in study.interactions.items():
+        found[name] = {"+".join((first, second)): 1.0, first: -1.0, second: -1.0, BASELINE_ARM: 1.0}
+    return found
 
 
 def new_images_to_json(found: OnNewImages | None) -> JsonObject | None:
@@ -85,14 +95,14 @@ def combine_runs(
         return None
     first = next(iter(contrast))
     differences = _sum_up(contrast, values, seeds)
-    if of_runs is None and not has_spread(differences):
+    if of_runs == 0 or (of_runs is None and not has_spread(differences)):
         return None
     shares_images = all(runs.have_same_images(arms[first], arms[name], seeds) for name in contrast)
     if shares_images and study.settings.metric.endswith("/accuracy") and (of_runs is not None or len(seeds) > 1):
         weights = np.array(list(contrast.values()))
         rows = [weights @ np.array([runs.correct(name, seed) for name in contrast], np.float64) for seed in seeds]
         return combine_crossed(np.array(rows), of_runs, df_runs)
-    ratio = get_test_to_train(arms[first].configuration.values)
+    ratio = get_test_to_train(arms[first].configuration.values, study.settings.metric.split("/")[0])
     are_pairs = all(runs.have_same_images(arms[first], arms[name], [seed]) for name in contrast for seed in seeds)
     if ratio is None or not are_pairs or len(seeds) < 2:
         return None
@@ -104,42 +114,62 @@ def _sum_up(contrast: Contrast, values: Mapping[str, Mapping[int, float]], seeds
     return [sum(weight * values[name][seed] for name, weight in contrast.items()) for seed in seeds]
 
 
-def _combine_effects(study: PlannedStudy, runs: StudyRuns, effects: Sequence[Effect]) -> dict[str, MeanOfTwoSources]:
-    """Of the effects of a design, where all its cells have the same seeds."""
+def _combine_effects(
+    study: PlannedStudy, runs: StudyRuns, effects: Sequence[Effect]
+) -> dict[str, MeanOfTwoSources | None]:
+    """Of the effects of a design, over the seeds that all its cells have."""
     design = study.blueprint.design
     if design is None or not effects:
         return {}
     cells = [arm.name for arm in study.blueprint.arms if arm.is_cell]
-    if any(runs.results.get(name, {}).keys() != runs.results.get(cells[0], {}).keys() for name in cells):
-        return {}
-    found: dict[str, MeanOfTwoSources] = {}
     weights = compute_contrasts(tuple(study.blueprint.factors), design, effects)
-    for effect, row in zip(effects, weights, strict=True):
-        contrast = dict(zip(cells, row.tolist(), strict=True))
-        mean = combine_runs(study, runs, contrast, study.seeds, effect.standard_error**2, effect.df)
-        found |= {" × ".join(effect.factors): mean} if mean is not None else {}
+    return {
+        " × ".join(effect.factors): combine_runs(
+            study, runs, dict(zip(cells, row.tolist(), strict=True)), study.seeds, effect.standard_error**2, effect.df
+        )
+        for effect, row in zip(effects, weights, strict=True)
+    }
+
+
+def _judge_together(
+    study: PlannedStudy,
+    family: Mapping[str, MeanOfTwoSources | None],
+    num_families: int,
+    seeds: Mapping[str, Sequence[int]],
+) -> dict[str, OnNewImages]:
+    """By p-values, adjusted for all of a family by Holm's rule; with planned looks at the level of the look.
+
+    What has no p-value counts as 1. num_families: that share the error. seeds: of the last test of an arm.
+    """
+    settings = study.settings
+    # The error of the study divided by that of the look of each.
+    scales = {
+        name: (1 - settings.level) / (1 - settings.get_test_level(len(seeds.get(name, study.seeds)))) for name in family
+    }
+    scaled = [1.0 if each is None else min(1.0, scales[name] * each.p_value) for name, each in family.items()]
+    found = {}
+    for (name, mean), adjusted in zip(family.items(), adjust_p_values(scaled), strict=True):
+        if mean is None:
+            continue
+        interval = mean.find_interval(settings.level, find_largest(study, name))
+        together = min(1.0, num_families * adjusted)
+        error = (1 - settings.level) / scales[name] / num_families / len(family)
+        found[name] = OnNewImages(
+            interval=(interval.low, interval.high) if interval else None,
+            p_value=mean.p_value,
+            p_adjusted=together,
+            is_shown=together <= 1 - settings.level,
+            detectable=mean.find_detectable(1 - error, DEFAULT_POWER),
+        )
     return found
 
 
-def _judge_once(
-    study: PlannedStudy, mean: MeanOfTwoSources, p_adjusted: float, num_tests: int, num_seeds: int
-) -> OnNewImages:
-    """By the p-value, adjusted for `num_tests` together, with planned looks at the level of the look."""
-    settings = study.settings
-    scale = (1 - settings.level) / (1 - settings.get_test_level(num_seeds))
-    adjusted = min(1.0, scale * p_adjusted)
-    level = 1 - (1 - study.get_test_level(num_seeds)) / num_tests
-    found = mean.find_interval(settings.level, get_metric_format(settings.metric).highest)
-    return OnNewImages(
-        interval=(found.low, found.high) if found else None,
-        p_value=mean.p_value,
-        p_adjusted=adjusted,
-        is_shown=adjusted <= 1 - settings.level,
-        detectable=mean.find_detectable(level, DEFAULT_POWER),
-    )
+def find_largest(study: PlannedStudy, name: str) -> float:
+    """The largest possible difference of an arm; an interaction, ` × ` in its name, is one of two differences."""
+    return get_metric_format(study.settings.metric).highest * (2 if " × " in name else 1)
 
 
-def _judge_at_any_time(
+def judge_at_any_time(
     study: PlannedStudy, runs: StudyRuns, contrast: Contrast, among: Sequence[int], mean: MeanOfTwoSources
 ) -> OnNewImages:
     """By an interval that holds at every look: half of the error is for the seeds, half for what they don't remove."""
@@ -149,7 +179,7 @@ def _judge_at_any_time(
 
     def find_interval(error: float) -> tuple[float, float] | None:
         over_seeds = compute_confidence_sequence(found, 1 - error / 2)
-        reach = float(ndtri(1 - error / 4)) * math.sqrt(mean.lasting)
+        reach = _find_reach(mean, error)
         if over_seeds is None:
             return None
         return max(-highest, over_seeds.low - reach), min(highest, over_seeds.high + reach)
@@ -158,3 +188,20 @@ def _judge_at_any_time(
     corrected = find_interval(error / study.num_tests)
     is_shown = corrected is not None and not corrected[0] <= 0 <= corrected[1]
     return OnNewImages(interval=find_interval(error), p_value=None, p_adjusted=None, is_shown=is_shown, detectable=None)
+
+
+def _find_reach(mean: MeanOfTwoSources, error: float) -> float:
+    """Half the width of the interval for what further seeds do not remove, with half of the error."""
+    return float(ndtri(1 - error / 4)) * math.sqrt(mean.lasting)
+
+
+def needs_no_seeds(study: PlannedStudy, runs: StudyRuns, name: str, num_seeds: int) -> bool:
+    """Whether an arm that is shown on these images needs no further seeds under looks at any time.
+
+    It is shown on new images too, or cannot be with these images: their noise alone exceeds the difference.
+    """
+    contrast, among = list_contrasts(study)[name], study.seeds[:num_seeds]
+    mean = combine_runs(study, runs, contrast, among)
+    if mean is None or abs(mean.mean) <= _find_reach(mean, (1 - study.settings.level) / study.num_tests):
+        return True
+    return judge_at_any_time(study, runs, contrast, among, mean).is_shown

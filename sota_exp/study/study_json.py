@@ -3,6 +3,9 @@
 Apart from times and memory, which are under `cost` only, it is bitwise equal however often the study was interrupted.
 """
 
+import functools
+from dataclasses import replace
+
 import numpy as np
 
 from sota_exp.config.formats import FILE_FORMAT
@@ -31,6 +34,7 @@ POWER_TABLE_SEEDS, POWER_TABLE_EFFECTS = (4, 6, 8, 10, 12, 16, 24, 32), (0.001, 
 def build_study_json(study: PlannedStudy, runs: StudyRuns) -> JsonObject:
     """The content of `study.json`."""
     settings, first = study.settings, runs.first
+    runs = replace(runs, correct=functools.cache(runs.correct))  # each contrast of a run reads it
     test = run_arm_tests(study, runs)
     design_effects, effect_notes = estimate_screening_effects(study, runs)
     on_new = compare_on_new_images(study, runs, test, design_effects)

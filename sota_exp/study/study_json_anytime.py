@@ -38,7 +38,7 @@ def add_evidence(
     """
     evidence = test.evidence.get(name, [])
     found: dict[str, Any] = {"evidence": evidence, "further_seeds": None}
-    is_open = name in test.p_adjusted and name not in test.decided
+    is_open = test.p_adjusted.get(name, 0.0) > 1 - study.settings.level
     if is_open and has_spread(differences):
         further = estimate_further_seeds(differences, compute_threshold(study) / evidence[-1])
         words = f"{comparison['verdict_words']} {describe_further_seeds(further)}"

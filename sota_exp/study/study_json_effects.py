@@ -46,7 +46,10 @@ def build_effect_entry(study: PlannedStudy, effect: Effect, on_new: Mapping[str,
     )
     mean = unit.format_difference_with_unit(effect.estimate)
     size = f"{mean}, {describe_interval(effect.interval, level, unit)}"
-    verdict = Verdict(word="cannot be distinguished", sentence=f"Cannot be distinguished from no effect: {size}.")
+    headline = size
+    if beyond is not None and beyond.interval is not None:
+        headline = f"{mean}, {describe_interval(beyond.interval, level, unit)} in new runs on new images"
+    verdict = Verdict(word="cannot be distinguished", sentence=f"Cannot be distinguished from no effect: {headline}.")
     if significant:
         verdict = describe_shown((effect.estimate > 0) == better, mean, size, level, unit, beyond)
     labels = {arm.name: arm.label for arm in study.blueprint.arms} | dict(study.blueprint.factors)

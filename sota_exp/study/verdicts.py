@@ -1,10 +1,12 @@
 """The joint test of a study, once or look by look, and the seeds that each arm still needs."""
 
+import functools
 import itertools
 
 from sota_exp.statistics.anytime import run_anytime_test
 from sota_exp.statistics.interim import InterimResult, build_difference_matrix, run_interim_analyses
 from sota_exp.statistics.sign_flip import find_smallest_p_value, sign_flip_test
+from sota_exp.study.new_images import needs_no_seeds
 from sota_exp.study.plan import BASELINE_ARM
 from sota_exp.study.results import PlannedStudy, StudyRuns
 
@@ -17,7 +19,9 @@ def run_arm_tests(study: PlannedStudy, runs: StudyRuns) -> InterimResult:
     settings = study.settings
     found = {arm.name: runs.differences(arm, study.seeds) for arm in study.compared}
     if settings.has_anytime_looks:
-        return run_anytime_test(found, find_settled_seeds(study, runs), study.seeds, settings.level)
+        settled = find_settled_seeds(study, runs)
+        needs = functools.partial(needs_no_seeds, study, runs)
+        return run_anytime_test(found, settled, study.seeds, settings.level, needs)
     if settings.planned_looks is not None:
         settled = find_settled_seeds(study, runs)
         return run_interim_analyses(found, settled, study.seeds, settings.planned_looks, settings.level)

@@ -5,6 +5,7 @@ from sota_exp.config.split_of_seed import (
     check_split_is_open,
     describe_folds,
     get_split_of_seed,
+    get_test_to_train,
     list_split_overrides,
     with_split_of_seed,
 )
@@ -76,3 +77,19 @@ def test_holdout_leaves_fingerprints_and_repeats_change_none():
     configuration = composed("data=fake", "data/split=cross_validation")
     assert with_split_of_seed(configuration, 6).values["data"]["split"]["fold"] == 1
     assert configuration.values["data"]["split"]["fold"] is None
+
+
+@pytest.mark.parametrize(
+    ("split", "part", "ratio"),
+    [
+        ({"folds": 5}, "test", 0.2 / 0.72),
+        ({"folds": 5}, "val", 0.08 / 0.72),
+        ({"folds": 20}, "val", 0.1 / 0.9),
+        ({"repeat": 3}, "test", 0.2 / 0.72),
+        ({"repeat": 3}, "val", 0.1 / 0.9),
+        ({}, "test", None),
+    ],
+)
+def test_the_images_of_a_part_for_each_that_is_trained_on(split, part, ratio) -> None:
+    values = {"data": {"split": split, "val_fraction": 0.1, "test_fraction": 0.2}}
+    assert get_test_to_train(values, part) == (None if ratio is None else pytest.approx(ratio))

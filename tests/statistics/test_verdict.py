@@ -34,7 +34,7 @@ def test_the_word(difference: float, p_adjusted: float, detectable: float | None
     ("is_shown", "p_adjusted", "word", "words"),
     [
         (True, 0.01, "helps", "+1.20 points, 95 % interval +0.10 to +2.30 in new training runs on new images"),
-        (False, 0.01, "helps here", "could show no effect (95 % interval +0.10 to +2.30 in new runs on new images)"),
+        (False, 0.01, "helps here", "could show no effect (95 % interval +0.10 to +2.30 in new runs on new images, "),
         (True, 0.2, "cannot be distinguished", "these runs and images would have shown 3.00 points"),
     ],
 )

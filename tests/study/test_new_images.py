@@ -1,5 +1,7 @@
 """Verdicts of a study on new images: what is shown on the tested ones alone, effects, interactions, folds, looks."""
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,10 +9,12 @@ import numpy as np
 import pytest
 
 from sota_exp.config.configuration import Configuration
+from sota_exp.report.study.answer import build_study_answer
+from sota_exp.report.study.read import read_study
 from sota_exp.statistics.two_sources import combine_crossed, combine_splits
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.plan import StudyDesign
-from sota_exp.study.results import JsonObject, StudyRuns
+from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 from sota_exp.study.screening import plan_screening
 from sota_exp.study.study_json import build_study_json
 from sota_exp.study.technique import Technique
@@ -24,10 +28,9 @@ def build(made, directory: Path) -> JsonObject:
     return build_study_json(made, StudyRuns.read(made, StudyFiles(directory=directory), {}))
 
 
-@pytest.mark.parametrize(("gained", "lost", "word"), [(8, 3, "helps here"), (3, 8, "hurts here"), (40, 3, "helps")])
-def test_an_effect_on_few_images_is_shown_here_alone(tmp_path: Path, gained: int, lost: int, word: str) -> None:
-    """Every seed gains and loses the same images, which other images like these need not have."""
-    made, files = study(chain("a", "b"), seeds=8), StudyFiles(directory=tmp_path)
+def write_same_images(made: PlannedStudy, directory: Path, gained: int, lost: int) -> None:
+    """Runs of arms a and b; at every seed b gains and loses the same images."""
+    files = StudyFiles(directory=directory)
     for each in made.arms.ready:
         for seed in made.seeds:
             correct = np.arange(NUM) % 2 == 0
@@ -35,7 +38,14 @@ def test_an_effect_on_few_images_is_shown_here_alone(tmp_path: Path, gained: int
                 correct[1 : 2 * gained : 2] = True
                 correct[0 : 2 * lost : 2] = False
                 correct[101 + 2 * seed] = seed % 2  # so that differences are not all equal
-            write_run(tmp_path / files.place(each, seed), correct, np.arange(NUM) % 2)
+            write_run(directory / files.place(each, seed), correct, np.arange(NUM) % 2)
+
+
+@pytest.mark.parametrize(("gained", "lost", "word"), [(8, 3, "helps here"), (3, 8, "hurts here"), (40, 3, "helps")])
+def test_an_effect_on_few_images_is_shown_here_alone(tmp_path: Path, gained: int, lost: int, word: str) -> None:
+    """Other images like these need not have what every seed gains here."""
+    made = study(chain("a", "b"), seeds=8)
+    write_same_images(made, tmp_path, gained, lost)
     row = build(made, tmp_path)["arms"][1]
     assert row["p_adjusted"] <= 0.05 and row["verdict"] == word
     low, high = row["new_images"]["interval"]
@@ -78,17 +88,19 @@ def test_an_interaction_of_a_pair_has_both_noises(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("repeats", [1, 2])
 def test_folds_are_widened_for_the_images_they_share(tmp_path: Path, repeats: int) -> None:
-    values = {"tracking": {}, "data": {"split": {"folds": FOLDS, "repeats": 1, "repeat": 0, "fold": None}}}
+    split = {"folds": FOLDS, "repeats": 1, "repeat": 0, "fold": None}
+    values = {"tracking": {}, "data": {"val_fraction": 0.1, "split": split}}
     arms = [replace(each, configuration=Configuration(choices={}, values=values)) for each in chain("a", "b")]
     made = study(arms, seeds=FOLDS * repeats)
     write_folds(made, StudyFiles(directory=tmp_path))
     found = build(made, tmp_path)
     one, other = ([each["values"][seed] for seed in each["values"]] for each in found["arms"])
-    expected = combine_splits(np.subtract(other, one), 1 / (FOLDS - 1)).find_interval(largest=1.0)
+    ratio = 1 / (FOLDS - 1) / 0.9  # val is a tenth of what is not tested
+    expected = combine_splits(np.subtract(other, one), ratio).find_interval(largest=1.0)
     row = found["arms"][1]
     assert row["new_images"]["interval"] == pytest.approx([expected.low, expected.high])
     wider = np.diff(row["new_images"]["interval"])[0] / np.diff(row["interval"])[0]
-    assert wider == pytest.approx(np.sqrt(1 + repeats * FOLDS / (FOLDS - 1)))
+    assert wider == pytest.approx(np.sqrt(1 + repeats * FOLDS * ratio))
 
 
 @pytest.mark.parametrize("seeds", [8, 40])
@@ -108,3 +120,104 @@ def test_a_loss_has_the_noise_of_the_runs_alone(tmp_path: Path) -> None:
     write_all(made, StudyFiles(directory=tmp_path), {"b": 2.0})
     row = build(made, tmp_path)["arms"][1]
     assert row["new_images"] is None and row["verdict"] == "helps here" and "it is not known" in row["verdict_words"]
+
+
+@pytest.mark.parametrize(("gained", "lost", "word"), [(8, 3, "helps here"), (60, 3, "helps")])
+def test_looks_at_any_time_go_on_until_an_arm_is_shown_on_new_images_or_cannot_be(
+    tmp_path: Path, gained: int, lost: int, word: str
+) -> None:
+    """An arm left with the evidence for these images, which is never enough for others: "helps" was out of reach."""
+    made = study(chain("a", "b"), looks="anytime", seeds=40)
+    write_same_images(made, tmp_path, gained, lost)
+    found = build(made, tmp_path)
+    row = found["arms"][1]
+    assert row["verdict"] == word and found["looks"]["decided"]["b"] == row["n"] < 40
+    assert row["further_seeds"] is None and row["p_adjusted"] <= 0.05
+
+
+def build_design(directory: Path, seeds: int, gains: float) -> tuple[PlannedStudy, StudyFiles]:
+    techniques = [Technique(name=name, label=name, on=(f"s/{name}=x",), off=(f"s/{name}=none",)) for name in "pqr"]
+    blueprint = plan_screening(techniques, False, lambda on: None, False, beside=False)
+    made = study([arm(each.name, is_cell=True) for each in blueprint.arms], blueprint, kind="screening", seeds=seeds)
+    assert blueprint.design is not None
+    rows = zip(made.arms.ready, blueprint.design, strict=True)
+    files = StudyFiles(directory=directory)
+    if gains:
+        write_all(made, files, {each.name: gains * float(row[0]) for each, row in rows})
+        return made, files
+    for each, row in rows:
+        for seed in made.seeds:
+            write_run(directory / files.place(each, seed), np.arange(100) < 50 + 10 * (row[0] > 0), np.arange(100) % 2)
+    return made, files
+
+
+def test_a_design_without_noise_has_no_interval_for_new_images_either(tmp_path: Path) -> None:
+    made, _ = build_design(tmp_path, 1, 0.0)
+    assert [(each["interval"], each["new_images"]) for each in build(made, tmp_path)["effects"]] == [(None, None)] * 3
+
+
+def test_a_lost_run_of_a_design_leaves_the_seeds_that_all_cells_have(tmp_path: Path) -> None:
+    made, files = build_design(tmp_path, 8, 1.5)
+    whole = build(made, tmp_path)["effects"][0]
+    shutil.rmtree(tmp_path / files.place(made.arms.ready[3], 7))
+    found = build(made, tmp_path)["effects"][0]
+    assert whole["verdict"] == found["verdict"] == "helps"
+    assert found["new_images"]["interval"] == pytest.approx(whole["new_images"]["interval"], abs=0.02)
+
+
+def test_arms_without_a_p_value_count_among_all_comparisons(tmp_path: Path) -> None:
+    """Eleven arms that differ by the same at every seed, and one with five images: 0.02 was its adjusted p-value."""
+    names = [f"t{number}" for number in range(12)]
+    made = study([arm("base"), *(arm(name, "base") for name in names)], kind="add_one_in", seeds=12)
+    files = StudyFiles(directory=tmp_path)
+    for each in made.arms.ready:
+        for seed in made.seeds:
+            correct = np.arange(24) < (15 if each.name == "t0" else 10)
+            correct[16] = each.name == "t0" and seed == 3
+            write_run(tmp_path / files.place(each, seed), correct, np.arange(24) % 2)
+    row = build(made, tmp_path)["arms"][1]
+    assert row["verdict"] == "helps here"
+    assert row["new_images"]["p_adjusted"] == pytest.approx(12 * row["new_images"]["p_value"])
+
+
+def test_an_interaction_can_be_of_two_whole_points(tmp_path: Path) -> None:
+    arms = [arm("baseline"), *(arm(name, "baseline") for name in ("a", "b", "a+b"))]
+    made = study(arms, StudyDesign(arms=tuple(each.arm for each in arms), pairs=(("a", "b"),)), kind="pairs", seeds=7)
+    files = StudyFiles(directory=tmp_path)
+    for each in arms:
+        for seed in made.seeds:
+            right = np.random.default_rng([seed, len(each.name)]).random(40) < 0.95
+            is_high = each.name in ("baseline", "a+b")
+            write_run(tmp_path / files.place(each, seed), right == is_high, np.arange(40) % 2)
+    found = build(made, tmp_path)
+    row = found["interactions"][0]
+    low, high = row["new_images"]["interval"]
+    assert 1 < low < row["estimate"] < high <= 2
+    (tmp_path / "study.json").write_text(json.dumps(found))
+    assert "1 pair helps more together" in " ".join(
+        str(part) for words in build_study_answer(read_study(tmp_path)) for part in words
+    )
+
+
+def test_an_interaction_that_is_shown_here_is_told(tmp_path: Path) -> None:
+    """Of a loss, whose words are all "here": the page said that no interaction was shown."""
+    arms = [arm("baseline"), *(arm(name, "baseline") for name in ("a", "b", "a+b"))]
+    blueprint = StudyDesign(arms=tuple(each.arm for each in arms), pairs=(("a", "b"),))
+    made = study(arms, blueprint, kind="pairs", seeds=8, metric="test/loss")
+    write_all(made, StudyFiles(directory=tmp_path), {"a+b": 3.0})
+    found = build(made, tmp_path)
+    assert found["interactions"][0]["verdict"] == "helps here"
+    (tmp_path / "study.json").write_text(json.dumps(found))
+    words = " ".join(str(part) for words in build_study_answer(read_study(tmp_path)) for part in words)
+    assert "1 pair changed the score on these test images" in words and "No interaction" not in words
+
+
+def test_what_is_adjusted_was_scaled_by_its_look_before(tmp_path: Path) -> None:
+    """Two arms that leave at different looks: neither's p-value is less than its own, scaled, nor more than twice."""
+    made = study([arm("a"), arm("b", "a"), arm("c", "a")], looks=[8, 10])
+    write_all(made, StudyFiles(directory=tmp_path), {"b": 1.0, "c": 0.05})
+    rows = build(made, tmp_path)["arms"][1:]
+    assert {row["n"] for row in rows} == {8, 10}
+    for row in rows:
+        scaled = min(1.0, row["new_images"]["p_value"] * 10 / (8 if row["n"] == 8 else 2))
+        assert scaled <= row["new_images"]["p_adjusted"] <= min(1.0, 2 * scaled)

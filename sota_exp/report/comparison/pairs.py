@@ -102,11 +102,12 @@ def compare_pair(first: SeedGroup, second: SeedGroup, part: str) -> GroupDiffere
     else:
         before, after = (np.stack(correct).astype(np.float64) for correct in rows)
     seeds = paired_t_interval(one, other, largest=1.0) if len(common) > 1 else None
-    ratio = get_test_to_train(first.first.config)
+    is_new = part in ("test", "val")  # the networks were not trained on these
+    ratio = get_test_to_train(first.first.config, part) if is_new else None
     both = None
     if seeds is not None and has_folds and ratio is not None:
         both = combine_splits(np.subtract(other, one), ratio).find_interval(largest=1.0)
-    elif seeds is not None and not has_folds:
+    elif seeds is not None and not has_folds and is_new:
         both = combine_crossed(after - before).find_interval(largest=1.0)
     return GroupDifference(
         first=first.name,

@@ -60,7 +60,8 @@ def describe_interactions(study: StudyResult) -> list[str]:
         if some := sort_by_size(study.interactions, verdict):
             begin = f"{format_count(len(some), 'pair')} help{'s' if len(some) == 1 else ''} {how} together"
             words += [Strong(begin), ": ", *list_estimates(some, get_metric_format(study.metric)), ". "]
-    num_open = sum(each.verdict not in SHOWN for each in study.interactions)
+    words += list_shown_here(study.interactions, "pair", get_metric_format(study.metric))
+    num_open = sum(each.verdict not in (*SHOWN, *SHOWN_HERE) for each in study.interactions)
     if not words:
         return [Strong(f"No interaction of {len(study.interactions)} was shown.")]
     return [*words, f"{format_count(num_open, 'more pair')} cannot be distinguished. "] if num_open else words
@@ -73,10 +74,17 @@ def describe_decided(found: Sequence[StudyArm | DesignEffect], total: str, scale
         if some := sort_by_size(found, verdict):
             begin = f"{len(some)}{'' if words else f' of {total}'} {verb if len(some) > 1 else verdict}"
             words += [Strong(begin), ": ", *list_estimates(some, scale), ". "]
-    if here := [each for verdict in SHOWN_HERE for each in sort_by_size(found, verdict)]:
-        words += [Strong(f"{len(here)}{'' if words else f' of {total}'} changed the score on these test images"), ": "]
-        words += [*list_estimates(here, scale), "; on other images like these that is not shown. "]
-    return words
+    return [*words, *list_shown_here(found, "" if words else f"of {total}", scale)]
+
+
+def list_shown_here(found: Sequence[StudyArm | DesignEffect], what: str, scale: MetricFormat) -> list[str]:
+    """`2 of 12 steps changed the score on these test images: …`; empty if none did so here alone."""
+    here = [each for verdict in SHOWN_HERE for each in sort_by_size(found, verdict)]
+    if not here:
+        return []
+    num = format_count(len(here), what) if what and not what.startswith("of ") else f"{len(here)} {what}".rstrip()
+    begin = Strong(f"{num} changed the score on these test images")
+    return [begin, ": ", *list_estimates(here, scale), "; on other images like these that is not shown. "]
 
 
 def sort_by_size(found: Sequence[StudyArm | DesignEffect], verdict: str) -> list[StudyArm | DesignEffect]:
