@@ -15,7 +15,7 @@ from sota_exp.config.multirun import save_command
 from sota_exp.config.rules import check_rules
 from sota_exp.config.split_of_seed import check_split_is_open, describe_folds
 from sota_exp.config.values import flatten, get_override_key
-from sota_exp.errors import ConfigError, Interrupted, RunFailed
+from sota_exp.errors import ConfigError, Interrupted, RunFailed, convert_errors
 from sota_exp.report.terminal import make_console
 from sota_exp.study import plan, terminal
 from sota_exp.study.arms import StudyConfiguration, compose_arms
@@ -29,10 +29,7 @@ from sota_exp.study.settings import StudySettings
 from sota_exp.study.technique import Technique, build_overrides, build_slot_techniques
 
 #: Why a study has another recipe than `train`, where the command and its experiment choose none.
-RECIPE_NOTE = (
-    "This kind of study takes recipe={0}, which has all the techniques of study.techniques on; "
-    "train takes recipe=small_images. recipe=NAME chooses another."
-)
+RECIPE_NOTE = "This study takes recipe={0}; train takes recipe=small_images. recipe=NAME chooses another."
 
 
 def run_study(sweeper: StudySweeper, arguments: list[str]) -> JsonObject | None:
@@ -56,6 +53,8 @@ def run_study(sweeper: StudySweeper, arguments: list[str]) -> JsonObject | None:
 
         out.print(terminal.format_study_plan(study, files, estimate_arm_seconds(study) if sweeper.measure else {}))
         return None
+    if sweeper.is_sequential:
+        load_first_weights(study)
     save_command(sweeper.whole, sweeper.directory)  # MLflow's note reads it there.
     batch_size = 1 if sweeper.is_sequential else None
     progress = terminal.ProgressPrinter(study, files)
@@ -74,6 +73,17 @@ def run_study(sweeper: StudySweeper, arguments: list[str]) -> JsonObject | None:
     if not any(arm["runs"] for arm in found["arms"]):
         raise RunFailed(f"no run of the study finished; {found['missing'][0]['reason']}")
     return found
+
+
+@convert_errors()
+def load_first_weights(study: PlannedStudy) -> None:
+    """Load the initial weights of the first arm, so that a study without them ends here and not in each run.
+
+    Raises:
+        ConfigError, RunFailed: they cannot be read or fetched.
+    """
+    model = study.arms.ready[0].configuration.experiment.model
+    model.weights.content_hash(model.arch)
 
 
 def plan_study(sweeper: StudySweeper, arguments: list[str]) -> PlannedStudy:
@@ -127,6 +137,8 @@ def build_blueprint(settings: StudySettings, base: StudyConfiguration) -> StudyD
     techniques = [each.at(choices, values) for each in settings.get_chosen_techniques()]
     if settings.kind == "leave_one_out":
         return plan.plan_leave_one_out([*techniques, *_find_other_slots(settings, base, techniques)], choices)
+    if settings.kind == "one_change":
+        return plan.plan_one_change(techniques, choices)
     absent = [each.at(choices, values) for each in settings.get_absent_techniques()]
     if settings.kind in ("add_one_in", "pairs"):
         return (plan.plan_pairs if settings.kind == "pairs" else plan.plan_add_one_in)(techniques, absent)
