@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sota_exp import CONF, PACKAGE
-from sota_exp.config.build import build
+from sota_exp.config.build import build, prefix_invalid_values
 from sota_exp.config.catalog import load_catalog
 from sota_exp.config.multirun import save_command
 from sota_exp.config.rules import check_rules
@@ -53,15 +53,16 @@ def run_study(sweeper: StudySweeper, arguments: list[str]) -> JsonObject | None:
 
         out.print(terminal.format_study_plan(study, files, estimate_arm_seconds(study) if sweeper.measure else {}))
         return None
-    if sweeper.is_sequential:
-        load_first_weights(study)
     save_command(sweeper.whole, sweeper.directory)  # MLflow's note reads it there.
     batch_size = 1 if sweeper.is_sequential else None
     progress = terminal.ProgressPrinter(study, files)
     ablation = StudyScheduler(
         study=study, files=files, launch=sweeper.launch, batch_size=batch_size, on_job=progress.print_ended_run
     )
-    progress.begin(ablation.find_missing_runs())
+    missing = ablation.find_missing_runs()
+    if missing and sweeper.is_sequential:
+        load_first_weights(study)
+    progress.begin(missing)
     try:
         found = ablation.run()
     except (Interrupted, KeyboardInterrupt):  # A launcher raises the latter when it ends all jobs of a multirun.
@@ -83,7 +84,8 @@ def load_first_weights(study: PlannedStudy) -> None:
         ConfigError, RunFailed: they cannot be read or fetched.
     """
     model = study.arms.ready[0].configuration.experiment.model
-    model.weights.content_hash(model.arch)
+    with prefix_invalid_values("model.weights"):
+        model.weights.content_hash(model.arch)
 
 
 def plan_study(sweeper: StudySweeper, arguments: list[str]) -> PlannedStudy:

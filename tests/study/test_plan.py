@@ -96,7 +96,7 @@ def test_one_change_leaves_out_what_is_on_and_adds_what_is_off(given: list[str])
         made = composed(*of.combine_overrides(arm.overrides, on_top=True))
         changed = {slot: option for slot, option in made.choices.items() if base.choices[slot] != option}
         assert changed == OF_FEW_IMAGES[arm.name]
-    assert [arm.label for arm in design.arms][9:11] == ["With Head alone", "With Random erasing"]
+    assert [arm.label for arm in design.arms][9:11] == ["With training the head alone", "With random erasing"]
 
 
 def test_leaving_out_mixup_leaves_cutmix() -> None:
