@@ -24,8 +24,8 @@ NO_CHANGE_REASON = "its changes set values that the configuration has already"
 
 @dataclass(frozen=True, kw_only=True)
 class StudyConfiguration:
-    """The configuration of the study. Keys that the command line sets keep their value in every arm, but for options that
-    an arm changes on top of the whole.
+    """The configuration of the study. Keys that the command line sets keep their value in every arm, but for options
+    that an arm changes on top of the whole.
 
     overrides: those of the command, without those of `study`. compose: composes overrides; raises `ConfigError`.
     """
