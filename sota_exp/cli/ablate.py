@@ -6,6 +6,7 @@ resumes an interrupted study.
 
   sota-exp ablate study=ladder data=cifar10                   the published ladder, step by step
   sota-exp ablate study=leave_one_out recipe=small_images     the recipe without each of its techniques
+  sota-exp ablate study=few_images data=image_folder data.root=DIR   one change each: pretrained weights, mixing …
   sota-exp ablate study=add_one_in                            each technique alone
   sota-exp ablate study=pairs study.only=[mixup,ema]          alone and together: their interaction
   sota-exp ablate study=one_slot study.slot=augmentation/mix  every option of a slot

@@ -25,6 +25,7 @@ from torch import Tensor
 from sota_exp.config.data_paths import expand_home
 from sota_exp.data import splits
 from sota_exp.data.decode import WHITE_BY_FILE, WHITE_BY_KEY, describe_remark, read_white
+from sota_exp.data.near_duplicates import CACHE_NAME, keep_together
 from sota_exp.data.normalization import choose_images, compute_statistics
 from sota_exp.data.split.folds import unite_groups
 from sota_exp.data.store_writer import STORE_FORMAT, TEST, TRAIN, VAL, StoreContents, write_store
@@ -224,6 +225,8 @@ def open_data_set(
         remedy = WHITE_BY_KEY if "white" in vars(source) else WHITE_BY_FILE
         if text := describe_remark(remark, found["num"], len(store), name_image(found["first"]), remedy):
             log.warning("%s", text)
+    if source.split.near_duplicates:
+        groups = keep_together(groups, len(store), store.image, store.path / CACHE_NAME, name_image)
     train, val, test = assign_splits(store.split, store.labels, source, store.digests, groups)
     chosen = choose_images(train, store.labels)
     num_pixels = int((store.height[chosen] * store.width[chosen]).sum())

@@ -21,6 +21,7 @@ from sota_exp.config.data_paths import expand_home
 from sota_exp.data.decode import DECODE_ERRORS, WHITE_BY_KEY, choose_step, decode_image, describe_remark
 from sota_exp.data.listing import ImageFile, Listing
 from sota_exp.data.members import Member
+from sota_exp.data.near_duplicates import CACHE_NAME, STORED_SIDE, keep_together
 from sota_exp.data.normalization import choose_images, compute_statistics, sum_pixels
 from sota_exp.data.open_image import open_image
 from sota_exp.data.read_files import read_all
@@ -73,6 +74,10 @@ class StreamedImages(Images):
     def read_reduced(self, index: int, factor: float) -> Tensor:
         """The whole image at 1/1, 1/2, 1/4 or 1/8 of its size, at least 1/`factor`, rounded up: uint8 [3, h, w]."""
         return self._decode(self.files.path(index), self.step_of(index, factor))
+
+    def read_small(self, index: int) -> Tensor:
+        """The whole image at the smallest size that a thumbnail for `keep_together` needs: uint8 [3, h, w]."""
+        return self.read_reduced(index, min(self.size(index)) / STORED_SIDE)
 
     def find_changed(self, indices: Tensor, digests: Tensor, since: float) -> list[int]:
         assert self._find_changed is not None, "a worker process does not compare"
@@ -148,12 +153,16 @@ def open_streamed_data_set(
         if text := describe_remark(remark, len(those), len(found), found.name(those[0]), WHITE_BY_KEY):
             log.warning("%s", text)
     labels, split = found.get_labels(classes), found.rows["split"]
+    images = StreamedImages(found, index)
+    if source.split.near_duplicates:
+        cached = index_path.with_name(f"{index_path.stem}-{CACHE_NAME}")
+        groups = keep_together(groups, len(found), images.read_small, cached, found.name)
     train, val, test = assign_splits(split, labels, source, index.digests, groups)
     content = [*index.content, *((hash_array(column) if is_sampled else column.tolist()) for column in (labels, split))]
     digest = hashlib.blake2b(json.dumps([*content, list(classes)]).encode(), digest_size=16).hexdigest()
     chosen = [found.path(place) for place in choose_images(train, labels).tolist()]
     return DataSet(
-        images=StreamedImages(found, index),
+        images=images,
         labels=torch.from_numpy(labels),
         train=torch.from_numpy(train),
         val=torch.from_numpy(val),

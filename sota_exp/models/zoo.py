@@ -1,14 +1,17 @@
 """Networks by library (`small`, ours; `torchvision`; `timm`) and name, and their published weights."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 import timm
 import torchvision
+from huggingface_hub import constants, get_session
 from torch import nn
 
+from sota_exp.errors import RunFailed, first_line
 from sota_exp.models.network_names import list_networks
 from sota_exp.models.small_nets import SMALL_NETWORKS, build_small
 from sota_exp.models.weight_files import hash_weights_with_use
@@ -19,6 +22,15 @@ from sota_exp.stages.stage import InvalidValue
 # Both have auxiliary classifiers, and their published weights expect images in [-1, 1] instead of ImageNet's
 # normalization.
 AUXILIARY_CLASSIFIERS = ("googlenet", "inception_v3")
+
+#: Seconds in which Hugging Face's hub should respond.
+HUB_TIMEOUT_SECONDS = 5.0
+
+#: What to do where published weights cannot be fetched.
+OFFLINE = (
+    "without a connection give those of the same network in a file: model/weights=checkpoint model.weights.path=FILE, "
+    "of a teacher regularization.distillation.source=file and .path=FILE"
+)
 
 
 def require_known(field: str, name: str, known: Iterable[str], kind: str) -> None:
@@ -73,7 +85,7 @@ def load_torchvision_weights(name: str, tag: str) -> PublishedWeights:
 
     Raises:
         InvalidValue: there are no weights with this tag.
-        OSError: the weights cannot be downloaded.
+        RunFailed: the weights cannot be downloaded.
     """
     known = torchvision.models.get_model_weights(name)
     tag = tag or "DEFAULT"
@@ -81,7 +93,7 @@ def load_torchvision_weights(name: str, tag: str) -> PublishedWeights:
     try:
         state = dict(known[tag].get_state_dict(progress=False, check_hash=True, weights_only=True))
     except OSError as error:
-        raise OSError(f"cannot download the weights {tag} of torchvision's {name}: {error}") from error
+        raise RunFailed(f"cannot download the weights {tag} of torchvision's {name} ({error}); {OFFLINE}") from error
     preset = known[tag].transforms()
     mean, std = tuple(preset.mean), tuple(preset.std)
     if name in AUXILIARY_CLASSIFIERS:
@@ -96,13 +108,33 @@ def load_torchvision_weights(name: str, tag: str) -> PublishedWeights:
     )
 
 
+def does_hub_respond() -> bool:
+    """Whether Hugging Face's hub responds, with an error or without."""
+    try:
+        get_session().head(constants.ENDPOINT, timeout=HUB_TIMEOUT_SECONDS)
+    except Exception:  # Whatever its HTTP client raises, which differs by version.
+        return False
+    return True
+
+
+@contextmanager
+def with_cache_alone(is_asked: bool) -> Iterator[None]:
+    """Within it, if asked, Hugging Face's hub is its cache, which else would be looked at after a minute of retries."""
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or is_asked
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
 @lru_cache(maxsize=1)
 def load_timm_weights(name: str, tag: str, img_size: int | None) -> PublishedWeights:
     """timm's published weights; tag: "" for its default.
 
     Raises:
         InvalidValue: there are no weights with this tag.
-        OSError: the weights cannot be downloaded.
+        RunFailed: the weights cannot be downloaded.
     """
     full_name = f"{name}.{tag}" if tag else name
     tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{name}*") if known.partition(".")[0] == name]
@@ -110,10 +142,13 @@ def load_timm_weights(name: str, tag: str, img_size: int | None) -> PublishedWei
         raise InvalidValue("tag", tag, f"none: timm has no published weights of {name}")
     require_known("tag", tag or tags[0], tags, f"weight of {name}")
     extra: dict[str, Any] = {} if img_size is None else {"img_size": img_size}
+    responds = does_hub_respond()
     try:
-        model = timm.create_model(full_name, pretrained=True, **extra)
+        with with_cache_alone(not responds):
+            model = timm.create_model(full_name, pretrained=True, **extra)
     except (OSError, RuntimeError) as error:
-        raise OSError(f"cannot download the weights {full_name} of timm: {error}") from error
+        reason = first_line(error) if responds else f"{constants.ENDPOINT} does not respond"
+        raise RunFailed(f"cannot download the weights {full_name} of timm ({reason}); {OFFLINE}") from error
     settings: Any = model.pretrained_cfg
     state = model.state_dict()
     preprocessing = Preprocessing(

@@ -119,8 +119,8 @@ class DataSet:
 class Split(Stage):
     """Which images of a data set are for training, for choices (val) and for the test."""
 
-    #: Whether images of a group stay in one part.
-    keeps_groups = True
+    #: Whether images of a group stay in one part; and whether images that are almost equal are such a group.
+    keeps_groups, near_duplicates = True, False
 
     @abstractmethod
     def __call__(

@@ -10,7 +10,7 @@ from sota_exp.config.fingerprint import compute_run_fingerprint, compute_trainin
 from sota_exp.config.formats import key_to_command_line
 from sota_exp.config.rules import check_rules
 from sota_exp.config.split_of_seed import with_split_of_seed
-from sota_exp.config.values import flatten, get_override_key
+from sota_exp.config.values import find_presets, flatten, get_override_key
 from sota_exp.errors import ConfigError
 from sota_exp.study.plan import PlannedArm, StudyDesign
 from sota_exp.study.technique import merge_overrides
@@ -24,7 +24,8 @@ NO_CHANGE_REASON = "its changes set values that the configuration has already"
 
 @dataclass(frozen=True, kw_only=True)
 class StudyConfiguration:
-    """The configuration of the study. Keys that the command line sets keep their value in every arm.
+    """The configuration of the study. Keys that the command line sets keep their value in every arm, but for options
+    that an arm changes on top of the whole.
 
     overrides: those of the command, without those of `study`. compose: composes overrides; raises `ConfigError`.
     """
@@ -37,10 +38,23 @@ class StudyConfiguration:
         """Not checked against the rules, since it need not be one of the arms."""
         return self.compose(self.overrides)
 
-    def combine_overrides(self, changes: Sequence[str]) -> tuple[str, ...]:
-        """All overrides of an arm that changes the study's configuration by `changes`."""
-        fixed = {get_override_key(override) for override in self.overrides} - {"recipe"}
-        return merge_overrides(self.overrides, [change for change in changes if get_override_key(change) not in fixed])
+    def combine_overrides(self, changes: Sequence[str], on_top: bool = False) -> tuple[str, ...]:
+        """All overrides of an arm that changes the study's configuration by `changes`.
+
+        on_top: whether the arm is the configuration itself with these changes. Then other options than those of the
+        command are chosen too, and the values that the command gives these are left out.
+        """
+        choices = self.configuration.choices if on_top else {}
+        pairs = [change.partition("=")[::2] for change in changes]
+        slots = {key for key, option in pairs if choices.get(key, option) != option}
+        places = tuple(f"{slot.replace('/', '.')}." for slot in slots - find_presets(choices))
+        given = [
+            word
+            for word in self.overrides
+            if not (key := get_override_key(word)).startswith(places) and key not in slots
+        ]
+        fixed = {get_override_key(override) for override in given} - {"recipe"}
+        return merge_overrides(given, [change for change in changes if get_override_key(change) not in fixed])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,13 +120,14 @@ def compose_arms(blueprint: StudyDesign, base: StudyConfiguration) -> ComposedAr
 
 def _compose_arm(arm: PlannedArm, base: StudyConfiguration, ready: Mapping[str, ComposedArm]) -> ComposedArm:
     """The arm; a `ConfigError` if it does not compose, a rule forbids it, or it equals its reference."""
-    whole_overrides = base.combine_overrides(arm.overrides)
+    reference = ready.get(arm.reference or "")
+    on_top = reference is not None and not reference.arm.overrides
+    whole_overrides = base.combine_overrides(arm.overrides, on_top)
     configuration = base.compose(whole_overrides)
     warnings, values = check_rules(configuration), configuration.values
     _ = configuration.experiment  # Built here, so that an illegal value refuses the arm.
     of_any_seed = with_split_of_seed(configuration, 0).values | {"seed": None}
     training = compute_training_fingerprint(of_any_seed, {})
-    reference = ready.get(arm.reference or "")
     composed = ComposedArm(
         arm=arm,
         overrides=whole_overrides,

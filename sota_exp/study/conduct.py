@@ -9,13 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from sota_exp import CONF, PACKAGE
-from sota_exp.config.build import build
+from sota_exp.config.build import build, prefix_invalid_values
 from sota_exp.config.catalog import load_catalog
 from sota_exp.config.multirun import save_command
 from sota_exp.config.rules import check_rules
 from sota_exp.config.split_of_seed import check_split_is_open, describe_folds
 from sota_exp.config.values import flatten, get_override_key
-from sota_exp.errors import ConfigError, Interrupted, RunFailed
+from sota_exp.errors import ConfigError, Interrupted, RunFailed, convert_errors
 from sota_exp.report.terminal import make_console
 from sota_exp.study import plan, terminal
 from sota_exp.study.arms import StudyConfiguration, compose_arms
@@ -29,10 +29,7 @@ from sota_exp.study.settings import StudySettings
 from sota_exp.study.technique import Technique, build_overrides, build_slot_techniques
 
 #: Why a study has another recipe than `train`, where the command and its experiment choose none.
-RECIPE_NOTE = (
-    "This kind of study takes recipe={0}, which has all the techniques of study.techniques on; "
-    "train takes recipe=small_images. recipe=NAME chooses another."
-)
+RECIPE_NOTE = "This study takes recipe={0}; train takes recipe=small_images. recipe=NAME chooses another."
 
 
 def run_study(sweeper: StudySweeper, arguments: list[str]) -> JsonObject | None:
@@ -62,7 +59,10 @@ def run_study(sweeper: StudySweeper, arguments: list[str]) -> JsonObject | None:
     ablation = StudyScheduler(
         study=study, files=files, launch=sweeper.launch, batch_size=batch_size, on_job=progress.print_ended_run
     )
-    progress.begin(ablation.find_missing_runs())
+    missing = ablation.find_missing_runs()
+    if missing and sweeper.is_sequential:
+        load_first_weights(study)
+    progress.begin(missing)
     try:
         found = ablation.run()
     except (Interrupted, KeyboardInterrupt):  # A launcher raises the latter when it ends all jobs of a multirun.
@@ -75,6 +75,18 @@ def run_study(sweeper: StudySweeper, arguments: list[str]) -> JsonObject | None:
     if not has_results:
         raise RunFailed(f"no run of the study finished; {found['missing'][0]['reason']}")
     return found
+
+
+@convert_errors()
+def load_first_weights(study: PlannedStudy) -> None:
+    """Load the initial weights of the first arm, so that a study without them ends here and not in each run.
+
+    Raises:
+        ConfigError, RunFailed: they cannot be read or fetched.
+    """
+    model = study.arms.ready[0].configuration.experiment.model
+    with prefix_invalid_values("model.weights"):
+        model.weights.content_hash(model.arch)
 
 
 def plan_study(sweeper: StudySweeper, arguments: list[str]) -> PlannedStudy:
@@ -128,6 +140,8 @@ def build_blueprint(settings: StudySettings, base: StudyConfiguration) -> StudyD
     techniques = [each.at(choices, values) for each in settings.get_chosen_techniques()]
     if settings.kind == "leave_one_out":
         return plan.plan_leave_one_out([*techniques, *_find_other_slots(settings, base, techniques)], choices)
+    if settings.kind == "one_change":
+        return plan.plan_one_change(techniques, choices)
     absent = [each.at(choices, values) for each in settings.get_absent_techniques()]
     if settings.kind in ("add_one_in", "pairs"):
         return (plan.plan_pairs if settings.kind == "pairs" else plan.plan_add_one_in)(techniques, absent)

@@ -99,12 +99,29 @@ def plan_leave_one_out(techniques: Sequence[Technique], choices: Mapping[str, st
     full = plan_arm(FULL_ARM, "Everything", None, ())
     arms = [full]
     for technique in on:
-        settings = build_overrides(on, [other.name for other in on if other is not technique])
+        kept = [other.name for other in on if other is not technique and other.needs != technique.name]
+        settings = build_overrides(on, kept)
         own = tuple(override for override in settings if get_override_key(override) in technique.keys)
         arms.append(plan_left_out_arm(technique, full, own))
     refused = [(f"without_{each.name}", "the recipe has it off") for each in techniques if each not in on]
     note = "Each arm leaves out one technique: where it is worse, the technique helps on top of all the others."
     return StudyDesign(arms=tuple(arms), refused=tuple(refused), notes=(note,))
+
+
+def plan_one_change(techniques: Sequence[Technique], choices: Mapping[str, str]) -> StudyDesign:
+    """The study's configuration, with its `choices`; without each technique that it has on, and with each other one."""
+    on = [technique for technique in techniques if technique.is_on(choices)]
+    whole = plan_leave_one_out(on, choices)
+    added = []
+    for technique in (each for each in techniques if each not in on):
+        settings = build_overrides([*on, technique], [*(each.name for each in on), technique.name])
+        own = tuple(override for override in settings if get_override_key(override) in technique.keys)
+        added.append(plan_arm(f"with_{technique.name}", f"With {technique.label}", whole.arms[0], own))
+    note = (
+        "Each arm changes one thing in the whole: where an arm without a technique is worse, the technique helps on "
+        "top of all the others; where an arm with a further one is better, that one would."
+    )
+    return StudyDesign(arms=(*whole.arms, *added), notes=(note,))
 
 
 def plan_add_one_in(techniques: Sequence[Technique], absent: Sequence[Technique] = ()) -> StudyDesign:

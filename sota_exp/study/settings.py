@@ -12,7 +12,7 @@ from sota_exp.statistics.sign_flip import find_smallest_p_value
 from sota_exp.statistics.units import HIGHER_IS_BETTER, find_direction
 from sota_exp.study.technique import Technique
 
-STUDY_KINDS = ("ladder", "leave_one_out", "add_one_in", "pairs", "one_slot", "screening", "null")
+STUDY_KINDS = ("ladder", "leave_one_out", "one_change", "add_one_in", "pairs", "one_slot", "screening", "null")
 DIRECTIONS = ("maximize", "minimize")
 BUDGETS = ("epochs", "steps", "flops", "seconds")
 
@@ -178,7 +178,7 @@ def parse_study_technique(name: str, node: object) -> Technique:
     Raises:
         ConfigError: a missing or unknown key, or a value of another type.
     """
-    legal = ("label", "with", "without", "scaled", "beside")
+    legal = ("label", "with", "without", "scaled", "beside", "needs")
     key = f"study.techniques.{name}"
     if not isinstance(node, Mapping):
         raise ConfigError(f"{key}={node}: expected a group with the keys {', '.join(legal)}")
@@ -198,6 +198,7 @@ def parse_study_technique(name: str, node: object) -> Technique:
         off=_list_overrides(f"{key}.without", node.get("without")),
         scaled={str(scale): float(value) for scale, value in scaled.items()},
         combined_on={str(other): _list_overrides(f"{key}.beside.{other}", both) for other, both in beside.items()},
+        needs=None if node.get("needs") is None else str(node["needs"]),
     )
 
 

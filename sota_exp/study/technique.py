@@ -13,7 +13,8 @@ class Technique:
     """The overrides that turn a technique on and off.
 
     scaled: key → factor; with the technique, the value of the key is that factor times its value without it.
-    combined_on: another technique of the same slot → the overrides that turn on both.
+    combined_on: another technique of the same slot → the overrides that turn on both. needs: the technique with which
+    it is left out.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Technique:
     off: tuple[str, ...]
     scaled: Mapping[str, float] = field(default_factory=dict)
     combined_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    needs: str | None = None
 
     def at(self, choices: Mapping[str, str], values: Mapping[str, Any]) -> "Technique":
         """The technique for one configuration: scaled values become overrides, computed from its own values."""

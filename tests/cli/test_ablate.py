@@ -57,6 +57,19 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     return directory, first, said.getvalue()
 
 
+def test_a_study_whose_weights_cannot_be_fetched_ends_before_its_first_run(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    def unreachable(self: object, **options: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("torchvision.models.ResNet18_Weights.get_state_dict", unreachable)
+    given = [item for item in small("study.seeds=2") if not item.startswith("model.")]
+    assert run_command_line([*given, "model/arch=torchvision", "model/weights=pretrained"]) == 1
+    assert "cannot download the weights DEFAULT of torchvision's resnet18 (no route" in capfd.readouterr().err
+    assert not list((elsewhere / "study").glob("runs/*/*"))
+
+
 @pytest.mark.usefixtures("charts_only_made")
 def test_a_study_runs_once_and_can_be_extended(
     extended: tuple[Path, dict[str, int], str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -17,7 +17,7 @@ from tests.experiments import TINY, composed
 from tests.options import options
 
 #: Recipes that set values inside slots.
-WITH_VALUES = ("photos", "rsb_a2", "semi_supervised", "torchvision_exact", "transfer")
+WITH_VALUES = ("few_images", "photos", "rsb_a2", "semi_supervised", "torchvision_exact", "transfer")
 
 
 OURS = (CONF,)
@@ -44,6 +44,10 @@ def test_any_option_replaces_the_recipes_own(recipe):
         ("recipe=semi_supervised", "augmentation.mix.alpha", 0.5),
         ("recipe=semi_supervised augmentation/mix=cutmix", "augmentation.mix.alpha", 1.0),
         ("recipe=semi_supervised augmentation/mix=cutmix augmentation.mix.alpha=0.5", "augmentation.mix.alpha", 0.5),
+        ("recipe=few_images", "data.split.near_duplicates", True),
+        ("recipe=few_images data/split=repeated", "data.split.near_duplicates", False),
+        ("recipe=few_images data/split=holdout", "data.split", {"_option_": "holdout"}),
+        ("recipe=few_images optimizer=nesterov", "optimizer.lr", 0.1),
         ("recipe=transfer", "model.arch.name", "resnet50"),
         ("recipe=transfer model/arch=small", "model.arch.name", "resnet_s"),
         ("recipe=transfer model/arch=timm", "model.arch.name", "resnet18"),

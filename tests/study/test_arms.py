@@ -64,6 +64,18 @@ def test_a_value_that_the_command_gives_is_kept_in_every_arm() -> None:
     assert {arm.configuration.values["optimizer"]["lr"] for arm in found.ready} == {0.3}
 
 
+def test_what_the_command_turns_on_can_be_left_out_with_the_values_that_it_gives() -> None:
+    of = base("regularization/dropout=head", "regularization.dropout.drop_rate=0.3", "schedule.length.epochs=5")
+    choices, values = of.configuration.choices, flatten(of.configuration.values)
+    chosen = [each for each in (*table(), *table("few_images")) if each.name in ("lr_optimizations", "dropout")]
+    found = compose_arms(plan.plan_one_change([each.at(choices, values) for each in chosen], choices), of)
+    assert [arm.name for arm in found.ready] == ["full", "without_lr_optimizations", "without_dropout"]
+    assert [arm.configuration.choices["regularization/dropout"] for arm in found.ready] == ["head", "head", "none"]
+    rates = [arm.configuration.values["regularization"]["dropout"].get("drop_rate") for arm in found.ready]
+    assert rates == [0.3, 0.3, None]
+    assert {arm.configuration.values["schedule"]["length"]["epochs"] for arm in found.ready} == {5}
+
+
 def test_a_study_without_an_arm_to_compare_ends_with_the_reason() -> None:
     of = base("augmentation/mix=none")
     with pytest.raises(ConfigError, match="no arm is left to compare: mixup"):

@@ -10,7 +10,7 @@ from sota_exp import CONF
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.values import flatten
 from sota_exp.study import plan
-from sota_exp.study.arms import find_differences
+from sota_exp.study.arms import StudyConfiguration, find_differences
 from sota_exp.study.screening import plan_screening
 from sota_exp.study.settings import parse_study_technique
 from sota_exp.study.technique import Technique, build_overrides, build_slot_techniques, merge_overrides
@@ -20,14 +20,14 @@ RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("ladder_*.yaml"))
 
 
 @lru_cache
-def table() -> tuple[Technique, ...]:
-    nodes = yaml.safe_load((CONF / "study" / "techniques" / "published.yaml").read_text())
+def table(name: str = "published") -> tuple[Technique, ...]:
+    nodes = yaml.safe_load((CONF / "study" / "techniques" / f"{name}.yaml").read_text())
     return tuple(parse_study_technique(name, node) for name, node in nodes.items())
 
 
-def on_top_of(*given: str) -> tuple[Configuration, list[Technique]]:
+def on_top_of(*given: str, techniques: str = "published") -> tuple[Configuration, list[Technique]]:
     base = composed(*given)
-    return base, [each.at(base.choices, flatten(base.values)) for each in table()]
+    return base, [each.at(base.choices, flatten(base.values)) for each in table(techniques)]
 
 
 @pytest.mark.parametrize(("index", "recipe"), list(enumerate(RECIPES)))
@@ -63,6 +63,40 @@ def test_scaled_values_start_from_the_configurations_own() -> None:
         assert by_name["lr_optimizations"].on[-1] == "optimizer.lr=0.125"
         assert by_name["lr_optimizations"].off[-1] == "optimizer.lr=0.1"
         assert by_name["weight_decay_tuning"].off[-1] == "optimizer.weight_decay=0.0001"
+
+
+OF_FEW_IMAGES = {
+    "without_transfer": {"model/weights": "scratch", "model/tuning": "full"},
+    "without_head_first": {"model/tuning": "full"},
+    "without_trivialaugment": {"augmentation/policy": "none"},
+    "without_inference_resize": {"evaluation/resolution": "fixed"},
+    "without_label_smoothing": {"regularization/smoothing": "none"},
+    "without_weight_decay": {"regularization/weight_decay": "none"},
+    "without_dropout": {"regularization/dropout": "none"},
+    "without_ema": {"regularization/average": "none"},
+    "with_head_alone": {"model/tuning": "head_only"},
+    "with_random_erasing": {"augmentation/erase": "random_erasing"},
+    "with_mixup": {"augmentation/mix": "mixup"},
+    "with_cutmix": {"augmentation/mix": "cutmix"},
+    "with_fixres": {"augmentation/train_size": "fixres"},
+    "with_distillation": {"regularization/distillation": "logits"},
+    "with_long_training": {"schedule/length": "long"},
+}
+
+
+@pytest.mark.parametrize("given", [[], ["model/weights=checkpoint", "model.weights.path=x"]])
+def test_one_change_leaves_out_what_is_on_and_adds_what_is_off(given: list[str]) -> None:
+    given = ["data=fake", "recipe=few_images", *given]
+    base, techniques = on_top_of(*given, techniques="few_images")
+    of = StudyConfiguration(overrides=tuple(given), compose=lambda overrides: composed(*overrides))
+    design = plan.plan_one_change(techniques, base.choices)
+    assert [arm.name for arm in design.arms] == ["full", *OF_FEW_IMAGES] and not design.refused
+    for arm in design.arms[1:]:
+        assert arm.reference == "full" and arm.changes == arm.overrides
+        made = composed(*of.combine_overrides(arm.overrides, on_top=True))
+        changed = {slot: option for slot, option in made.choices.items() if base.choices[slot] != option}
+        assert changed == OF_FEW_IMAGES[arm.name]
+    assert [arm.label for arm in design.arms][9:11] == ["With training the head alone", "With random erasing"]
 
 
 def test_leaving_out_mixup_leaves_cutmix() -> None:

@@ -11,7 +11,7 @@ from typing import Annotated
 from sota_exp.data.split.folds import IntArray, assign_folds
 from sota_exp.data.split.parts import split_rest
 from sota_exp.stages.data import DataSource, Split
-from sota_exp.stages.stage import Count, Legal, Several
+from sota_exp.stages.stage import Count, Legal, Several, added_field
 
 Fold = Annotated[
     int,
@@ -28,12 +28,14 @@ class CrossValidation(Split):
 
     folds: of a repeat. repeats: how often `train` goes through all folds, each time with other ones. repeat, fold:
     which of them this run trains, from 0. fold: None for each in turn; what trains nothing shows the first.
+    near_duplicates: whether images that `data.near_duplicates` finds almost equal are a group.
     """
 
     folds: Several
     repeats: Count
     repeat: Repeat
     fold: Fold | None
+    near_duplicates: bool = added_field(False)
 
     def __call__(self, given: IntArray, labels: IntArray, groups: IntArray, source: DataSource) -> IntArray:
         key, fold = f"{source.split_seed}/{self.repeat}", self.fold or 0

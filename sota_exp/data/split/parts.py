@@ -9,6 +9,9 @@ from sota_exp.errors import ConfigError
 from sota_exp.stages.data import DataSource
 from sota_exp.stages.stage import require
 
+#: A further fix where groups are of near-duplicates too.
+ALMOST_EQUAL = "; data.split.near_duplicates=false does not take images that look alike as a group"
+
 
 def split_rest(is_test: np.ndarray, labels: IntArray, groups: IntArray, source: DataSource, key: str) -> IntArray:
     """The part of every image, int64 [N]: those that are not tested, bool [N], are for training and, a part, for val.
@@ -31,7 +34,7 @@ def split_rest(is_test: np.ndarray, labels: IntArray, groups: IntArray, source: 
         num = int(np.count_nonzero(labels == untrained[0]))
         raise ConfigError(
             f"data.split: class number {untrained[0]} has {num} images and none to train on, as groups are not cut; "
-            "give it more images or groups, or leave it out"
+            f"give it more images or groups, or leave it out{ALMOST_EQUAL if source.split.near_duplicates else ''}"
         )
     return parts
 

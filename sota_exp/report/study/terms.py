@@ -14,6 +14,7 @@ MAX_LISTED_NAMES = 6
 NOUNS = {
     "ladder": "step",
     "leave_one_out": "omission",
+    "one_change": "change",
     "add_one_in": "addition",
     "one_slot": "option",
     "screening": "cell",

@@ -1,7 +1,10 @@
 import pytest
 import timm
 import torch
+from huggingface_hub import constants
 
+from sota_exp.errors import RunFailed
+from sota_exp.models import zoo
 from sota_exp.models.parts import get_classifier_layer
 from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.stage import InvalidValue
@@ -30,17 +33,24 @@ def test_an_unknown_tag_gets_suggestions():
         TimmNetwork(name="resnet50", img_size=None).load_published("a1_in2k")
 
 
-def test_unreachable_weights_are_an_os_error_that_names_them(monkeypatch):
+@pytest.mark.parametrize(("responds", "reason"), [(True, "no route to host"), (False, "https://.* does not respond")])
+def test_weights_that_cannot_be_fetched_are_named_with_what_to_do(monkeypatch, responds, reason):
     def unreachable(name, **options):
+        assert responds != constants.HF_HUB_OFFLINE  # or else it would be asked again for a minute
         raise OSError("no route to host")
 
+    monkeypatch.setattr(zoo, "does_hub_respond", lambda: responds)
     monkeypatch.setattr(timm, "create_model", unreachable)
-    with pytest.raises(OSError, match=r"resnet18.a1_in1k of timm: no route"):
+    with pytest.raises(
+        RunFailed, match=rf"resnet18.a1_in1k of timm \({reason}\); .*model/weights=checkpoint model.weights"
+    ):
         TimmNetwork(name="resnet18", img_size=None).load_published("a1_in1k")
+    assert not constants.HF_HUB_OFFLINE
 
 
 def test_published_weights_come_with_their_preprocessing(monkeypatch):
     build = timm.create_model
+    monkeypatch.setattr(zoo, "does_hub_respond", lambda: True)
     monkeypatch.setattr(timm, "create_model", lambda name, **options: build(name, pretrained=False))
     published = TimmNetwork(name="tf_efficientnet_lite0", img_size=None).load_published("")
     assert published.preprocessing == Preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3, interpolation="bicubic")

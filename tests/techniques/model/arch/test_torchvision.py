@@ -2,6 +2,7 @@ import pytest
 import torch
 import torchvision
 
+from sota_exp.errors import RunFailed
 from sota_exp.models.parts import get_classifier_layer
 from sota_exp.stages.stage import InvalidValue
 from sota_exp.techniques.model.arch.torchvision import TorchvisionNetwork
@@ -46,10 +47,12 @@ def test_published_weights_come_with_their_preprocessing(monkeypatch):
     assert published.evaluated_at == "data.image_size=224 data.crop_ratio=0.875"
 
 
-def test_unreachable_weights_are_an_os_error_that_names_them(monkeypatch):
+def test_weights_that_cannot_be_fetched_are_named_with_what_to_do(monkeypatch):
     def unreachable(self, **options):
         raise OSError("no route to host")
 
     monkeypatch.setattr(torchvision.models.ResNet34_Weights, "get_state_dict", unreachable)
-    with pytest.raises(OSError, match="IMAGENET1K_V1 of torchvision's resnet34: no route"):
+    with pytest.raises(
+        RunFailed, match=r"IMAGENET1K_V1 of torchvision's resnet34 \(no route to host\); .*weights.path=FILE"
+    ):
         TorchvisionNetwork(name="resnet34").load_published("IMAGENET1K_V1")
