@@ -7,30 +7,35 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
+from hydra._internal import config_loader_impl
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository, ConfigResult, IConfigRepository
+from hydra._internal.defaults_list import DefaultsList
 from hydra.core.default_element import ResultDefault
 from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.plugins.config_source import ConfigSource
 from omegaconf import DictConfig, OmegaConf
 
 from sota_exp import CONF
 
-#: Where the files lie that no test changes.
-SHIPPED = frozenset((f"file://{CONF}", "pkg://hydra.conf", "structured://"))
+#: Where the files lie that no test changes; tests add folders of their own.
+UNCHANGED = {f"file://{CONF}", "pkg://hydra.conf", "structured://"}
 
 #: What is kept, by what it was made of: of the whole process, so that the forks of one that has composed find it.
 _kept: dict[object, bytes] = {}
 
-#: Which of the places of `SHIPPED` has a file or group.
+#: Which of the places of `UNCHANGED` has a file or group.
 _places: dict[object, int | None] = {}
 
 
 @contextlib.contextmanager
 def compositions_share_their_work() -> Iterator[None]:
-    """Hydra reads and merges fifty files for each of the thousands of configurations; here each file that we ship is read
-    once, and Hydra merges once what each list of files has below one key. Files of a test's own are read each time, and
-    count by what they contain. `tests/config/test_hydra_compose.py` compares with Hydra left alone.
+    """Hydra reads and merges fifty files for each of the thousands of configurations; here each file that no test changes is read
+    once, each override is parsed once, the files of the same choices are listed once, and Hydra merges once what each
+    list of files has below one key. Other files are read each time, and count by what they contain.
+    `tests/config/test_hydra_compose.py` compares with Hydra left alone.
 
     What is kept is a pickle: it is read ten times as fast as OmegaConf's nodes are copied. So are copies of nodes made.
     """
@@ -38,22 +43,27 @@ def compositions_share_their_work() -> Iterator[None]:
     load_file = ConfigRepository.load_config
     embed_file = ConfigLoaderImpl._load_single_config
     merge_files = ConfigLoaderImpl._compose_config_from_defaults_list
+    parse_override = OverridesParser.parse_rule
+    list_defaults = config_loader_impl.create_defaults_list
 
     def once(make: Callable[[], Any], *key: object) -> Any:
         if key not in _kept:
             _kept[key] = pickle.dumps(make())
         return pickle.loads(_kept[key])
 
+    def list_places(repo: IConfigRepository) -> tuple[str, ...]:
+        return tuple(f"{source.scheme()}://{source.path}" for source in repo.get_sources())
+
     def identify(default: ResultDefault, repo: IConfigRepository) -> tuple[object, ...]:
         found = repo.load_config(str(default.config_path))
         assert found is not None
-        content = b"" if found.path in SHIPPED else pickle.dumps(found)
+        content = b"" if found.path in UNCHANGED else pickle.dumps(found)
         return default.config_path, default.package, default.primary, found.provider, found.path, content
 
     @functools.wraps(find_source)
     def find(self: ConfigRepository, config_path: str, object_type: ObjectType | None) -> ConfigSource | None:
-        places = tuple(f"{source.scheme()}://{source.path}" for source in self.sources)
-        if not SHIPPED.issuperset(places):
+        places = list_places(self)
+        if not UNCHANGED.issuperset(places):
             return find_source(self, config_path, object_type)
         key = places, config_path, object_type
         if key not in _places:
@@ -65,9 +75,30 @@ def compositions_share_their_work() -> Iterator[None]:
     @functools.wraps(load_file)
     def load(self: ConfigRepository, config_path: str) -> ConfigResult | None:
         source = self._find_object_source(config_path, ObjectType.CONFIG)
-        if source is None or f"{source.scheme()}://{source.path}" not in SHIPPED:
+        if source is None or f"{source.scheme()}://{source.path}" not in UNCHANGED:
             return load_file(self, config_path)
         return once(lambda: load_file(self, config_path), "file", source.provider, source.path, config_path)
+
+    @functools.wraps(parse_override)
+    def parse(self: OverridesParser, s: str, rule_name: str) -> Any:
+        return once(lambda: parse_override(self, s, rule_name), "parsed", s, rule_name)
+
+    @functools.wraps(list_defaults)
+    def list_files(
+        repo: IConfigRepository, config_name: str | None, overrides_list: list[Override], *flags: bool, **named: bool
+    ) -> DefaultsList:
+        """The values among the overrides change nothing in the list."""
+        given = [each for each in overrides_list if not each.is_sweep_override()]
+        are_values = [is_value(each, repo) for each in given]
+        chosen = [each for each, is_one in zip(given, are_values, strict=True) if not is_one]
+        places = list_places(repo)
+        if not UNCHANGED.issuperset(places) or any(each.is_delete() for each in chosen):
+            return list_defaults(repo, config_name, overrides_list, *flags, **named)
+        words = tuple(str(each.input_line) for each in chosen)
+        key = "list", places, config_name, words, flags, tuple(named.items())
+        found: DefaultsList = once(lambda: list_defaults(repo, config_name, chosen, *flags, **named), *key)
+        found.config_overrides = [each for each, is_one in zip(given, are_values, strict=True) if is_one]
+        return found
 
     @functools.wraps(embed_file)
     def embed(self: ConfigLoaderImpl, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
@@ -107,8 +138,18 @@ def compositions_share_their_work() -> Iterator[None]:
         stack.enter_context(mock.patch.object(ConfigLoaderImpl, "_load_single_config", embed))
         stack.enter_context(mock.patch.object(ConfigLoaderImpl, "_compose_config_from_defaults_list", merge))
         stack.enter_context(mock.patch.object(ConfigRepository, "_find_object_source", find))
+        stack.enter_context(mock.patch.object(OverridesParser, "parse_rule", parse))
+        stack.enter_context(mock.patch.object(config_loader_impl, "create_defaults_list", list_files))
         stack.enter_context(mock.patch.object(DictConfig, "__deepcopy__", copy_by_pickle))
         yield
+
+
+def is_value(override: Override, repo: IConfigRepository) -> bool:
+    """Whether it sets or deletes a value; else it chooses files."""
+    if override.is_value_path:
+        return True
+    is_file = repo.group_exists(override.key_or_group) or repo.config_exists(override.key_or_group)
+    return not is_file or (isinstance(override.value(), dict) and not override.is_delete())
 
 
 _copy_node = DictConfig.__deepcopy__

@@ -1,11 +1,12 @@
 """One thread and a cache of its own for every test run, so that tests neither wait for nor find what another left."""
 
 import contextlib
+import gc
 import io
 import logging
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,18 @@ from PIL import Image
 from sota_exp.tracking import mlflow_process
 from tests.composing import compositions_share_their_work
 from tests.forked import UploadProcess
+from tests.study_tables import studies_share_their_tables
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """The tests and what they import stay to the end: nothing looks for garbage among their millions of objects."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -72,8 +85,8 @@ def made_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def shared_compositions() -> Iterator[None]:
-    with compositions_share_their_work():
+def shared_work() -> Iterator[None]:
+    with compositions_share_their_work(), studies_share_their_tables():
         yield
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from sota_exp.runs.environment import changed_environment
 from tests.composing import compositions_share_their_work
 from tests.options import ROOT
+from tests.study_tables import studies_share_their_tables
 
 START_METHOD = "forkserver"
 
@@ -26,33 +27,7 @@ START_METHOD = "forkserver"
 START_METHODS = multiprocessing.get_all_start_methods()
 
 _context = multiprocessing.get_context(START_METHOD)
-_context.set_forkserver_preload(
-    [
-        "torchvision",
-        "optuna.storages._rdb.storage",
-        "optuna.importance",
-        "scipy.stats",
-        "sklearn.ensemble",
-        "sqlalchemy.dialects.sqlite",
-        "alembic.command",
-        "altair",
-        "jinja2",
-        "markdown_it",
-        "matplotlib.backends.backend_agg",
-        "matplotlib.figure",
-        "hydra.main",
-        "mlflow.store.tracking.sqlalchemy_store",
-        "sota_exp.cli.train",
-        "sota_exp.cli.ablate",
-        "sota_exp.cli.sweep",
-        "sota_exp.sweep.end",
-        "sota_exp.sweep.loop",
-        "sota_exp.tracking.mlflow_upload",
-        "sota_exp.training.run",
-        "vl_convert",
-        "tests.composed",
-    ]
-)
+_context.set_forkserver_preload(["tests.composed"])
 
 
 class Forked:
@@ -100,7 +75,7 @@ class Forked:
 
 
 class Program(Forked):
-    """`python -m sota_exp ARGUMENTS`, or `python PATH ARGUMENTS`."""
+    """`python -m sota_exp ARGUMENTS`, or `python PATH ARGUMENTS`; `is_bare`: before anything of this package is imported."""
 
     def __init__(
         self,
@@ -108,10 +83,11 @@ class Program(Forked):
         path: Path | None = None,
         cwd: Path | None = None,
         output: Path | None = None,
+        is_bare: bool = False,
     ) -> None:
         """Start it. output: the file to which stdout and stderr are appended; without it they are dropped."""
         changed = dict(os.environ) | {"OMP_NUM_THREADS": "1"}
-        super().__init__(_run, arguments, path, cwd or Path.cwd(), output or Path(os.devnull), changed)
+        super().__init__(_run, arguments, path, cwd or Path.cwd(), output or Path(os.devnull), changed, is_bare)
 
     def kill_group(self) -> None:
         """SIGKILL for the program and all that it started."""
@@ -144,11 +120,21 @@ def _run_upload(pipes: Sequence[Any], environment: Mapping[str, str]) -> None:
     runpy.run_module("sota_exp.tracking.mlflow_follow", run_name="__main__")
 
 
-def _run(arguments: Sequence[str], path: Path | None, cwd: Path, output: Path, environment: Mapping[str, str]) -> None:
+def _run(
+    arguments: Sequence[str],
+    path: Path | None,
+    cwd: Path,
+    output: Path,
+    environment: Mapping[str, str],
+    is_bare: bool,
+) -> None:
     os.setsid()
     with output.open("ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    if is_bare:
+        for name in [name for name in sys.modules if name.partition(".")[0] in ("sota_exp", "tests")]:
+            del sys.modules[name]
     faulthandler.enable()
     os.environ.clear()
     os.environ.update(environment)
@@ -158,7 +144,7 @@ def _run(arguments: Sequence[str], path: Path | None, cwd: Path, output: Path, e
     multiprocessing.set_start_method(START_METHODS[0], force=True)  # Python's own, as in a program that was started
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # The tests may run under `nohup`.
     try:
-        with compositions_share_their_work():
+        with compositions_share_their_work(), studies_share_their_tables():
             _run_program(arguments, path)
     finally:
         atexit._run_exitfuncs()

@@ -4,12 +4,14 @@ It composes and builds, is its own schema, trains, repeats and resumes to the bi
 option changes nothing, draws only its own random numbers, and has its module, test and row.
 """
 
+import contextlib
 import dataclasses
 import json
 import shutil
 import sys
 import tarfile
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -329,12 +331,14 @@ def test_every_technique_has_its_four_touches() -> None:
     assert missing_touches(ROOT) == []
 
 
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A copy of the tree, and which touches are missing there."""
+    root = tmp_path_factory.mktemp("copy")
     for folder in ("conf", "sota_exp", "tests", "docs"):
         if (ROOT / folder).is_dir():
-            shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    return tmp_path
+            shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return root, missing_touches(root)
 
 
 TOUCHES = {
@@ -355,25 +359,30 @@ TOUCHES = {
 }
 
 
-def add_touches(root: Path, left_out: str = "") -> None:
-    for name, text in TOUCHES.items():
-        if name != left_out:
-            path = root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text((path.read_text() if path.exists() else "") + text)
+@contextlib.contextmanager
+def touches(root: Path, left_out: str = "") -> Iterator[None]:
+    """Within it, all touches of a technique but one are in the tree."""
+    written = {root / name: text for name, text in TOUCHES.items() if name != left_out}
+    before = {path: path.read_text() if path.exists() else None for path in written}
+    for path, text in written.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text((before[path] or "") + text)
+    yield
+    for path, former in before.items():
+        path.unlink() if former is None else path.write_text(former)
 
 
-def test_a_technique_of_four_touches_lacks_nothing(copy: Path) -> None:
-    before = missing_touches(copy)
-    add_touches(copy)
-    assert missing_touches(copy) == before
+def test_a_technique_of_four_touches_lacks_nothing(copy: tuple[Path, list[str]]) -> None:
+    root, before = copy
+    with touches(root):
+        assert missing_touches(root) == before
 
 
 @pytest.mark.parametrize("left_out", TOUCHES)
-def test_each_touch_left_out_is_named(copy: Path, left_out: str) -> None:
-    before = missing_touches(copy)
-    add_touches(copy, left_out)
-    new = [line for line in missing_touches(copy) if line not in before]
+def test_each_touch_left_out_is_named(copy: tuple[Path, list[str]], left_out: str) -> None:
+    root, before = copy
+    with touches(root, left_out):
+        new = [line for line in missing_touches(root) if line not in before]
     assert new and all(line.startswith(f"{left_out}: ") and "painted_column" in line for line in new)
 
 

@@ -173,8 +173,9 @@ def shipped(made: Configuration, directory: Path) -> dict[str, float]:
     return dict(result["metrics"])
 
 
-def in_groups() -> list[list[Option]]:
-    """Every option once: six of different slots together, but alone what needs something else too."""
+def in_groups(refused: list[str]) -> list[list[Option]]:
+    """Every option once: six of different slots together, but alone what needs something else too or is refused."""
+    alone = {*NEEDS, *refused}
     found: list[list[Option]] = []
     for option in options():
         if option.slot.split("/")[0] not in GROUPS or str(option) in LEFT_OUT:
@@ -183,9 +184,9 @@ def in_groups() -> list[list[Option]]:
             group
             for group in found
             if len(group) < NUM_TOGETHER
-            and not any(other.slot == option.slot or str(other) in NEEDS for other in group)
+            and not any(other.slot == option.slot or str(other) in alone for other in group)
         )
-        group = None if str(option) in NEEDS else next(free, None)
+        group = None if str(option) in alone else next(free, None)
         if group is None:
             found.append(group := [])
         group.append(option)
@@ -195,7 +196,7 @@ def in_groups() -> list[list[Option]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["torchvision", pytest.param("small_images", marks=pytest.mark.torture)])
 def test_every_option_runs_on_top_of_the_whole_recipe(recipe: str, published: None, tmp_path: Path) -> None:
-    failures, refused, groups = {}, [], in_groups()
+    failures, refused, groups = {}, [], in_groups(REFUSED[recipe])
     for group in groups:
         name = " ".join(map(str, group))
         made = composed(*overrides_on(recipe, group))

@@ -26,7 +26,6 @@ STUDY = ["ablate", "study=ladder", "study.only=[ema,inference_resize]", "hydra.s
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SOTA_EXP_CACHE", str(tmp_path / "cache"))
     return tmp_path
 
 
@@ -49,7 +48,6 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     directory, said = tmp_path_factory.mktemp("extended"), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
         patch.chdir(directory)
-        patch.setenv("SOTA_EXP_CACHE", str(directory / "cache"))
         only_make_charts(patch)
         assert run_command_line(small("study.seeds=1")) == 0
         first = finished(directory / "study")

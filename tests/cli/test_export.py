@@ -1,8 +1,6 @@
 """`sota-exp export`: another process reads each format with its own library, and gets the same logits."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +15,7 @@ from sota_exp.models.export import ExportSource, compare_logits, export
 from sota_exp.models.standalone import StandaloneModel
 from sota_exp.runs.files import read_trained_on_beside
 from tests.experiments import TINY
+from tests.forked import Program
 
 #: Programs that read images and print logits; only those for safetensors and MLflow import this package.
 READERS = {
@@ -56,7 +55,9 @@ def test_another_program_sees_the_same(
     # Another batch size, height and width than any it was made with.
     images = torch.rand(5, 3, 24, 20, generator=torch.Generator().manual_seed(7))
     np.save(tmp_path / "images.npy", images.numpy())
-    subprocess.run([sys.executable, "-c", READ.format(reader=READERS[form])], cwd=tmp_path, check=True)
+    (tmp_path / "read.py").write_text(READ.format(reader=READERS[form]))
+    reader = Program(path=tmp_path / "read.py", cwd=tmp_path, output=tmp_path / "said.txt", is_bare=True)
+    assert reader.wait() == 0, (tmp_path / "said.txt").read_text()
     model = saved.load_saved_model(finished / "model.json", finished / "model.safetensors")
     with torch.no_grad():
         expected = StandaloneModel(model).eval()(images)

@@ -121,7 +121,7 @@ def test_a_place_that_cannot_be_a_folder_is_told_at_once(tmp_path, monkeypatch, 
 def test_a_run_is_read_from_any_folder_and_moved_data_are_told(tmp_path, monkeypatch, capsys):
     make_set(tmp_path / "set", [b"a", b"b"])
     monkeypatch.chdir(tmp_path)
-    words = [*WORDS, "data.root=set", "tracking=none", "hydra.run.dir=run"]
+    words = [*WORDS, "data.root=set", "tracking=none", "tracking.figures=false", "hydra.run.dir=run"]
     assert main.run_command_line(["train", *words]) == 0
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")

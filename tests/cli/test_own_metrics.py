@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sota_exp.cli import main
+from sota_exp.report.sweep import figures
 from tests.experiments import TINY
 
 MODULE = """
@@ -100,13 +101,25 @@ def train_odd(own: list[str], place: Path, made: str) -> int:
     return main.run_command_line(["train", *odd, *TINY, "recipe=baseline", f"hydra.run.dir={place}"])
 
 
-@pytest.mark.parametrize("made", ["np.float32(0.5)", "np.int64(2)", "torch.tensor(0.5)", "np.array(0.5)", "3", "True"])
-def test_a_number_of_numpy_or_torch_is_a_number(own: list[str], tmp_path: Path, made: str) -> None:
-    assert train_odd(own, tmp_path / "r", f"{{\\'x\\': {made}}}") == 0
-    expected = {"np.int64(2)": 2.0, "3": 3.0, "True": 1.0}.get(made, 0.5)
+#: What a metric may return → the number that it is.
+NUMBERS = {
+    "np.float32(0.5)": 0.5,
+    "np.int64(2)": 2.0,
+    "torch.tensor(0.5)": 0.5,
+    "np.array(0.5)": 0.5,
+    "3": 3.0,
+    "True": 1.0,
+}
+
+
+def test_a_number_of_numpy_or_torch_is_a_number(own: list[str], tmp_path: Path) -> None:
+    names = {f"m{index}": made for index, made in enumerate(NUMBERS)}
+    words = ", ".join(f"\\'{name}\\': {made}" for name, made in names.items())
+    assert train_odd(own, tmp_path / "r", f"{{{words}}}") == 0
+    result = json.loads((tmp_path / "r" / "result.json").read_text())["metrics"]
     for line in (tmp_path / "r" / "metrics.jsonl").read_text().splitlines():
-        assert json.loads(line)["val/x"] == expected
-    assert json.loads((tmp_path / "r" / "result.json").read_text())["metrics"]["test/x"] == expected
+        for name, made in names.items():
+            assert json.loads(line)[f"val/{name}"] == result[f"test/{name}"] == NUMBERS[made]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +148,10 @@ def test_a_metric_that_fails_is_told_in_one_line(
 
 @pytest.mark.usefixtures("charts_only_made")
 @pytest.mark.parametrize("objective", ["val/macro_f1", "val/cost", "val/top2_accuracy"])
-def test_a_sweep_searches_by_it(own: list[str], tmp_path: Path, objective: str) -> None:
+def test_a_sweep_searches_by_it(
+    own: list[str], tmp_path: Path, objective: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "draw_sweep_figures", lambda *given: None)
     words = ["sweep", *own, *TINY, "recipe=baseline", "optimizer.lr=interval(0.01,0.1)", "hydra.sweeper.n_trials=2"]
     words += ["hydra.sweeper.confirm={top: 1, seeds: 2}", "schedule.length.epochs=1"]
     words += [f"hydra.sweeper.objective={objective}", f"hydra.sweep.dir={tmp_path}/s"]

@@ -19,6 +19,7 @@ from sota_exp.cli.technique_template import UNSUPPORTED_GROUPS, NewTechnique, pa
 from sota_exp.config.catalog import load_catalog
 from sota_exp.errors import ConfigError
 from sota_exp.stages.stage import Stage
+from tests.forked import Program
 from tests.options import ROOT, missing_touches
 
 SLOTS = sorted({option.group for option in load_catalog(ROOT / "conf", ROOT / "sota_exp")} - set(UNSUPPORTED_GROUPS))
@@ -153,11 +154,10 @@ def test_new_slots_are_begun_whole(tmp_path: Path) -> None:
         assert tmp_path / call in files
         own |= {str(file.relative_to(tmp_path)) for file in (files[0], files[2], files[3])}
         assert {line.partition(":")[0] for line in missing_touches(tmp_path)} == own
-    done = subprocess.run(
-        [sys.executable, "-c", TRAIN_TWICE, *NEW_SLOTS],
-        cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    (tmp_path / "script.py").write_text(TRAIN_TWICE)
+    said = tmp_path / "said.txt"
+    program = Program(*NEW_SLOTS, path=tmp_path / "script.py", cwd=tmp_path, output=said, is_bare=True)
+    assert program.wait() == 0, said.read_text()
     without, with_all = (json.loads((tmp_path / name / "result.json").read_text()) for name in ("without", "with"))
     for path in NEW_SLOTS:
         slot, _, option = path.rpartition("/")

@@ -25,7 +25,6 @@ FOLDS = [*TINY, "schedule.length.epochs=1", "data/split=cross_validation", "data
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SOTA_EXP_CACHE", str(tmp_path / "cache"))
     return tmp_path
 
 

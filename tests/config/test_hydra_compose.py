@@ -1,8 +1,10 @@
 """Composing for tests, which share Hydra's work, and composing as users do."""
 
 import pytest
+from hydra._internal import config_loader_impl
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from sota_exp.config.hydra_compose import compose_with_hydra
@@ -15,6 +17,8 @@ REPLACED = (
     (ConfigRepository, "load_config"),
     (ConfigLoaderImpl, "_load_single_config"),
     (ConfigLoaderImpl, "_compose_config_from_defaults_list"),
+    (OverridesParser, "parse_rule"),
+    (config_loader_impl, "create_defaults_list"),
     (DictConfig, "__deepcopy__"),
 )
 

@@ -17,7 +17,7 @@ from sota_exp.study.study_json_effects import estimate_screening_effects
 from sota_exp.study.verdicts import run_arm_tests
 from tests.study.studies import arm, chain, study
 
-NUM_STUDIES = 2000
+NUM_STUDIES = 1000
 
 #: At most this share of the simulated studies: 5 %, and two standard errors of `NUM_STUDIES`.
 LIMIT = 0.05 + 2 * math.sqrt(0.05 * 0.95 / NUM_STUDIES)

@@ -24,15 +24,26 @@ from sota_exp.sweep import loop as sweep_loop
 from sota_exp.sweep import sweep as sweep_module
 from sota_exp.sweep.space import SearchSpace
 from sota_exp.sweep.storage import StudyStorage
+from tests.composing import UNCHANGED
 from tests.experiments import TINY
-from tests.sweep.toy import main
+from tests.sweep import toy
 
 LR = "lr=tag(log,interval(0.001,10))"
 PLAIN = (LR, "hydra/sweeper/pruner=none", "hydra.sweeper.objective=val/x")
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The configuration of the toy, which no test changes."""
+    toy.write_config(made := tmp_path_factory.mktemp("toy_conf"))
+    UNCHANGED.add(f"file://{made}")
+    yield made
+    UNCHANGED.remove(f"file://{made}")
+
+
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
+def elsewhere(tmp_path, folder, monkeypatch):
+    monkeypatch.setattr(toy, "FOLDER", folder)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["sota-exp"])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
@@ -53,7 +64,7 @@ def with_figures(tmp_path):
 
 def sweep(num_trials, *arguments, base=PLAIN):
     """Exit status of the toy sweep, and what it wrote."""
-    status = main([*base, f"hydra.sweeper.n_trials={num_trials}", *arguments])
+    status = toy.main([*base, f"hydra.sweeper.n_trials={num_trials}", *arguments])
     try:
         with open("sweep/sweep.json") as file:
             return status, json.load(file)

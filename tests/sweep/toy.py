@@ -18,6 +18,9 @@ from sota_exp import CONF
 from sota_exp.config.compose import HYDRA_TARGETS_WHITELIST
 from sota_exp.errors import ConfigError, RunFailed
 
+#: Of the configuration; None for `toy_conf` in the working directory.
+FOLDER: Path | None = None
+
 CONFIG = """
 defaults:
   - _self_
@@ -96,7 +99,7 @@ def write_config(folder: Path) -> None:
 
 def main(arguments: list[str]) -> int:
     """The exit status, as the command line gives it."""
-    folder = Path.cwd() / "toy_conf"
+    folder = FOLDER or Path.cwd() / "toy_conf"
     if not (folder / "config.yaml").exists():
         write_config(folder)
     sys.argv = ["toy", "-m", *arguments]

@@ -7,7 +7,7 @@ from typing import Any
 
 import altair as alt
 
-from sota_exp.report.drawing.chart import FAINT, PAPER, compute_range
+from sota_exp.report.drawing.chart import FAINT, PAPER, build_data, compute_range
 
 Values = Sequence[dict[str, Any]]
 
@@ -31,9 +31,9 @@ def draw_cost_scatter(points: Values, titles: tuple[str, str], size: tuple[float
     count = max(2, int(size[0] / 90))
     x_axis = alt.Axis(title=titles[0], labelExpr="format(datum.value, ',')", tickCount=count, **places)
     y_scale, y_axis = alt.Scale(domain=list(upright), nice=False, zero=False), alt.Axis(title=titles[1], tickCount=6)
-    front = alt.Chart(alt.Data(values=find_pareto_front(points, across[1])))
+    front = alt.Chart(build_data(find_pareto_front(points, across[1])))
     front = front.mark_line(color=FAINT, strokeWidth=2, interpolate="step-after")
-    base = alt.Chart(alt.Data(values=place_numbers(points, across, upright, size, is_log)))
+    base = alt.Chart(build_data(place_numbers(points, across, upright, size, is_log)))
     number = base.mark_text(fontSize=11, fontWeight=600, align="left", stroke=PAPER, strokeWidth=3)
 
     def at(x: str, y: str) -> list[alt.X | alt.Y]:
@@ -42,8 +42,8 @@ def draw_cost_scatter(points: Values, titles: tuple[str, str], size: tuple[float
     return alt.layer(
         front.encode(*at("time", "score")),
         base.mark_rule(strokeWidth=1.3).encode(*at("time", "low"), alt.Y2("high"), INK),
-        base.mark_circle(size=80, opacity=1, aria=True).encode(*at("time", "score"), INK, description="tip:N"),
-        number.encode(*at("number_x", "number_y"), text="number:N"),
+        base.mark_circle(size=80, opacity=1, aria=True).encode(*at("time", "score"), INK, alt.Description("tip:N")),
+        number.encode(*at("number_x", "number_y"), alt.Text("number:N")),
     ).properties(width=size[0], height=size[1])
 
 

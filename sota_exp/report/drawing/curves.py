@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from sota_exp.report.drawing.chart import TRIANGLES_NOTE, compute_range, place_in_range
+from sota_exp.report.drawing.chart import TRIANGLES_NOTE, build_data, compute_range, place_in_range
 from sota_exp.report.study.runs import SeedCurve
 from sota_exp.statistics.units import MetricFormat
 
@@ -75,7 +75,7 @@ def draw_curves(
     y_scale = alt.Scale(domain=[scale.factor * low, scale.factor * high], nice=False, zero=False, clamp=True)
     y_axis = alt.Axis(title=titles[1], tickCount=5)
     x_axis = make_whole_axis(titles[0], size[0] / 60)
-    base = alt.Chart(alt.Data(values=values)).encode(
+    base = alt.Chart(build_data(values)).encode(
         alt.X("x:Q", scale=alt.Scale(zero=False, nice=False), axis=x_axis),
         alt.Y("mean:Q", scale=y_scale, axis=y_axis),
         alt.Detail("line:O"),
@@ -85,9 +85,7 @@ def draw_curves(
     band = lines_only.mark_area(opacity=0.18).encode(alt.Y("low:Q", scale=y_scale, axis=y_axis), alt.Y2("high"))
     line = lines_only.mark_line(strokeWidth=1.8).encode(alt.StrokeDash("dash:N", scale=None))
     discs = base.mark_point(filled=True, opacity=1, aria=True).transform_filter("datum.area > 0")
-    discs = discs.encode(
-        size=alt.Size("area:Q", scale=None), shape=alt.Shape("shape:N", scale=None), description="tip:N"
-    )
+    discs = discs.encode(alt.Size("area:Q", scale=None), alt.Shape("shape:N", scale=None), alt.Description("tip:N"))
     return alt.layer(band, line, discs).properties(width=size[0], height=size[1])
 
 

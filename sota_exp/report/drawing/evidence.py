@@ -6,7 +6,7 @@ from typing import Any
 
 import altair as alt
 
-from sota_exp.report.drawing.chart import MUTED, PAPER, compute_range
+from sota_exp.report.drawing.chart import MUTED, PAPER, build_data, compute_range
 from sota_exp.report.drawing.cost_scatter import INK, place_numbers
 from sota_exp.report.drawing.curves import make_whole_axis
 
@@ -37,18 +37,18 @@ def draw_evidence(lines: Sequence[dict[str, Any]], threshold: float, width: floa
         x_axis = make_whole_axis("seeds", size[0] / 60)
         return [alt.X(f"{x}:Q", scale=x_scale, axis=x_axis), alt.Y(f"{y}:Q", scale=y_scale, axis=y_axis)]
 
-    base = alt.Chart(alt.Data(values=points))
+    base = alt.Chart(build_data(points))
     ends = [point for point, after in zip(points, [*points[1:], {"time": 0}], strict=True) if after["time"] == 0]
-    marks = alt.Chart(alt.Data(values=place_numbers(ends, across, upright, size, is_log=False)))
+    marks = alt.Chart(build_data(place_numbers(ends, across, upright, size, is_log=False)))
     number = marks.mark_text(fontSize=11, fontWeight=600, align="left", stroke=PAPER, strokeWidth=3)
-    line_of_verdict = alt.Chart(alt.Data(values=[{"time": 0, "score": math.log10(threshold)}]))
+    line_of_verdict = alt.Chart(build_data([{"time": 0, "score": math.log10(threshold)}]))
     word = line_of_verdict.mark_text(align="left", dy=-8, dx=4, fill=MUTED).encode(
-        text=alt.value(f"{threshold:g}: decided")
+        alt.TextValue(f"{threshold:g}: decided")
     )
     return alt.layer(
         line_of_verdict.mark_rule(color=MUTED, strokeDash=[5, 3], strokeWidth=1.4).encode(at("time", "score")[1]),
         word.encode(*at("time", "score")),
         base.mark_line(strokeWidth=1.8).encode(*at("time", "score"), alt.Detail("number:N"), INK),
-        marks.mark_circle(size=60, opacity=1, aria=True).encode(*at("time", "score"), INK, description="tip:N"),
-        number.encode(*at("number_x", "number_y"), text="number:N"),
+        marks.mark_circle(size=60, opacity=1, aria=True).encode(*at("time", "score"), INK, alt.Description("tip:N")),
+        number.encode(*at("number_x", "number_y"), alt.Text("number:N")),
     ).properties(width=size[0], height=size[1])

@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 from rich.cells import cell_len
 
-from sota_exp.report.drawing.chart import ARROWS_NOTE, GREY, MUTED, ORANGE, PAPER, compute_range
+from sota_exp.report.drawing.chart import ARROWS_NOTE, GREY, MUTED, ORANGE, PAPER, build_data, compute_range
 from sota_exp.report.numbers import format_interval
 from sota_exp.report.study.study import ConfidenceInterval
 from sota_exp.statistics.paired import Estimate
@@ -133,7 +133,7 @@ def draw_rows(
         scale = alt.Scale(domain=list(domain), nice=False, zero=False, clamp=True)
         return alt.X(field, type="quantitative", scale=scale, axis=axis)
 
-    rows = alt.Chart(alt.Data(values=list(values))).encode(alt.Y("row:O", axis=None))
+    rows = alt.Chart(build_data(values)).encode(alt.Y("row:O", axis=None))
     bars = rows.mark_bar(height=14, opacity=0.35, aria=True)
     links = rows.mark_rule(color=MUTED, strokeDash=[2, 2], yOffset=7, y2Offset=-7)
     second = rows.mark_rule(strokeWidth=1.6, strokeDash=[3, 2], color=ORANGE, yOffset=6)
@@ -141,8 +141,10 @@ def draw_rows(
     discs = rows.mark_point(size=65, strokeWidth=1.8, opacity=1, aria=True)
     discs = discs.encode(place("mean"), alt.Fill("fill:N", scale=None), alt.Stroke("ink:N", scale=None))
     return alt.layer(
-        alt.Chart(alt.Data(values=list(zero))).mark_rule(color=MUTED, strokeWidth=1.2).encode(place("zero")),
-        bars.encode(place("before"), alt.X2("mean"), INK, description="tip:N").transform_filter("datum.mean != null"),
+        alt.Chart(build_data(zero)).mark_rule(color=MUTED, strokeWidth=1.2).encode(place("zero")),
+        bars.encode(place("before"), alt.X2("mean"), INK, alt.Description("tip:N")).transform_filter(
+            "datum.mean != null"
+        ),
         links.encode(place("mean"), alt.Y2("next")).transform_filter("datum.next != null"),
         second.encode(place("second_low"), alt.X2("second_high")),
         rows.mark_rule(strokeWidth=2).encode(place("low"), alt.X2("high"), INK),
@@ -151,9 +153,11 @@ def draw_rows(
         rows.mark_tick(thickness=2.5, height=14, opacity=1)
         .encode(place("mean"), INK)
         .transform_filter("datum.before != null"),
-        discs.encode(description="tip:N").transform_filter("datum.before == null"),
-        rows.mark_text(**halo, **layout.label).encode(text="label:N"),
-        rows.mark_text(fontSize=11.5, **halo | layout.word).encode(alt.Fill("word_ink:N", scale=None), text="word:N"),
+        discs.encode(alt.Description("tip:N")).transform_filter("datum.before == null"),
+        rows.mark_text(**halo, **layout.label).encode(alt.Text("label:N")),
+        rows.mark_text(fontSize=11.5, **halo | layout.word).encode(
+            alt.Fill("word_ink:N", scale=None), alt.Text("word:N")
+        ),
     ).properties(width=layout.plot, height=alt.Step(layout.step))
 
 
@@ -187,7 +191,7 @@ def find_ends(values: Sequence[Values], domain: tuple[float, float], which: str 
 
 def draw_ends(values: Sequence[Values], domain: tuple[float, float], place: alt.X) -> alt.Chart:
     """The ends of the intervals."""
-    marks = alt.Chart(alt.Data(values=find_ends(values, domain)))
+    marks = alt.Chart(build_data(find_ends(values, domain)))
     marks = marks.mark_point(size=72, filled=True, opacity=1, strokeWidth=2)
     shape = alt.Shape("shape:N", scale=None)
     return marks.encode(alt.Y("row:O", axis=None), place, shape, INK, alt.Stroke("ink:N", scale=None))
@@ -196,5 +200,5 @@ def draw_ends(values: Sequence[Values], domain: tuple[float, float], place: alt.
 def draw_arrows_of_second(values: Sequence[Values], domain: tuple[float, float], place: alt.X) -> alt.Chart:
     """Arrow heads where the second intervals continue outside the plot."""
     outside = [end for end in find_ends(values, domain, "second_") if end["shape"] != CAP]
-    marks = alt.Chart(alt.Data(values=outside)).mark_point(size=72, filled=True, opacity=1, color=ORANGE, yOffset=6)
+    marks = alt.Chart(build_data(outside)).mark_point(size=72, filled=True, opacity=1, color=ORANGE, yOffset=6)
     return marks.encode(alt.Y("row:O", axis=None), place, alt.Shape("shape:N", scale=None))

@@ -5,7 +5,7 @@ from typing import Any
 
 import altair as alt
 
-from sota_exp.report.drawing.chart import MUTED, PAPER
+from sota_exp.report.drawing.chart import MUTED, PAPER, build_data
 from sota_exp.report.drawing.curves import arrange_panels, split_width
 
 
@@ -21,9 +21,9 @@ def draw_reliability_panels(bins: Sequence[dict[str, Any]], width: float) -> alt
     base = alt.Chart().encode(x, y)
     size = alt.Size("weight:Q", scale=alt.Scale(domain=[0, 1], range=[10, 1600]), legend=None)
     rings = base.mark_point(strokeWidth=1.8, fill=PAPER, opacity=1, aria=True).encode(
-        alt.Color("ink:N", scale=None), size, description="tip:N"
+        alt.Color("ink:N", scale=None), size, alt.Description("tip:N")
     )
-    diagonal = alt.Chart(alt.Data(values=[{}])).mark_rule(color=MUTED, strokeDash=[3, 3], strokeWidth=1.2)
-    diagonal = diagonal.encode(x=alt.datum(0), y=alt.datum(0), x2=alt.datum(1), y2=alt.datum(1))
-    drawn = alt.layer(diagonal, rings, data=alt.Data(values=list(bins))).properties(width=side, height=side)
+    diagonal = alt.Chart(build_data([{}])).mark_rule(color=MUTED, strokeDash=[3, 3], strokeWidth=1.2)
+    diagonal = diagonal.encode(alt.XDatum(0), alt.YDatum(0), alt.X2Datum(1), alt.Y2Datum(1))
+    drawn = alt.layer(diagonal, rings, data=build_data(bins)).properties(width=side, height=side)
     return arrange_panels(drawn, [each["panel"] for each in bins], columns, side)

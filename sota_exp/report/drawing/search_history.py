@@ -6,7 +6,7 @@ from typing import Any
 
 import altair as alt
 
-from sota_exp.report.drawing.chart import BLUE, GREY, ORANGE, PAPER, compute_range, place_in_range
+from sota_exp.report.drawing.chart import BLUE, GREY, ORANGE, PAPER, build_data, compute_range, place_in_range
 from sota_exp.report.drawing.curves import make_whole_axis
 
 
@@ -24,7 +24,7 @@ def draw_search_history(
     placed = [
         each | dict(zip(("place", "shape"), place_in_range(each["value"], low, high), strict=True)) for each in trials
     ]
-    base = alt.Chart(alt.Data(values=placed)).encode(
+    base = alt.Chart(build_data(placed)).encode(
         alt.X("number:Q", scale=alt.Scale(domain=[-0.5, last + 0.5], nice=False), axis=x),
         alt.Y("place:Q", scale=alt.Scale(domain=[low, high], nice=False, zero=False), axis=y),
     )
@@ -33,14 +33,15 @@ def draw_search_history(
     steps = [{"number": each["number"], "value": sign * value} for each, value in zip(complete, best, strict=True)]
     steps = [step for step in steps if low <= step["value"] <= high]
     steps += [steps[-1] | {"number": last + 0.5}] if steps else []
-    line = alt.Chart(alt.Data(values=steps)).mark_line(color=ORANGE, strokeWidth=1.6, interpolate="step-after")
+    line = alt.Chart(build_data(steps)).mark_line(color=ORANGE, strokeWidth=1.6, interpolate="step-after")
+    ink = {"test": "datum.is_complete", "value": BLUE}
     discs = base.mark_point(size=46, strokeWidth=1.8, opacity=1, aria=True).encode(
-        fill=alt.condition("datum.is_complete", alt.value(BLUE), alt.value(PAPER)),
-        stroke=alt.condition("datum.is_complete", alt.value(BLUE), alt.value(GREY)),
-        shape=alt.Shape("shape:N", scale=None),
-        description="tip:N",
+        alt.FillValue(PAPER, condition=ink),
+        alt.StrokeValue(GREY, condition=ink),
+        alt.Shape("shape:N", scale=None),
+        alt.Description("tip:N"),
     )
-    return alt.layer(line.encode(x="number:Q", y="value:Q"), discs).properties(width=size[0], height=size[1])
+    return alt.layer(line.encode(alt.X("number:Q"), alt.Y("value:Q")), discs).properties(width=size[0], height=size[1])
 
 
 def choose_history_range(values: Sequence[float], sign: int) -> tuple[float, float]:

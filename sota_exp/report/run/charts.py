@@ -12,7 +12,19 @@ import altair as alt
 import numpy as np
 from numpy.typing import NDArray
 
-from sota_exp.report.drawing.chart import BLUE, FAINT, GREY, INKS, MUTED, ORANGE, PAPER, PERCENT_LABELS, RED, TEXT
+from sota_exp.report.drawing.chart import (
+    BLUE,
+    FAINT,
+    GREY,
+    INKS,
+    MUTED,
+    ORANGE,
+    PAPER,
+    PERCENT_LABELS,
+    RED,
+    TEXT,
+    build_data,
+)
 from sota_exp.report.drawing.curves import make_whole_axis
 from sota_exp.report.numbers import format_accuracy, format_percent
 from sota_exp.report.run.figure_data import RunFigureData
@@ -41,12 +53,12 @@ def draw_learning_curves(run: RunFigureData) -> alt.HConcatChart:
     loss = draw_epochs(run, {"train": "train/loss"} | {name: f"{key}/loss" for name, key in keys.items()})
     accuracy = draw_epochs(run, {name: f"{key}/accuracy" for name, key in keys.items()}, PERCENT_LABELS)
     epoch, value = get_saved_epoch(run.result), run.result["metrics"]["val/accuracy"]
-    saved = alt.Chart(alt.Data(values=[{"epoch": epoch, "value": value}]))
+    saved = alt.Chart(build_data([{"epoch": epoch, "value": value}]))
     saved = saved.mark_circle(size=110, opacity=1, color=RED if is_averaged else ORANGE)
     title = f"Accuracy on val: {format_accuracy(value)} of the saved weights, epoch {epoch}"
     return alt.hconcat(
         loss.properties(title="Loss: cross-entropy, nats"),
-        alt.layer(accuracy, saved.encode(x="epoch:Q", y="value:Q")).properties(title=title),
+        alt.layer(accuracy, saved.encode(alt.X("epoch:Q"), alt.Y("value:Q"))).properties(title=title),
         spacing=40,
     ).resolve_scale(color="independent", strokeDash="independent")
 
@@ -62,7 +74,7 @@ def draw_epochs(run: RunFigureData, keys: dict[str, str], labels: str = NUMBER_L
     inks, dashes = zip(*(CURVES[name] for name in keys), strict=True)
     epochs = alt.Scale(domain=[0.7, max(len(run.epochs), 1) + 0.3], nice=False)
     legend = alt.Legend(orient="top", symbolType="stroke", symbolSize=400) if len(keys) > 1 else None
-    chart = alt.Chart(alt.Data(values=values), width=380, height=260)
+    chart = alt.Chart(build_data(values), width=380, height=260)
     return chart.mark_line(strokeWidth=1.8, point={"size": 26, "opacity": 1} if len(run.epochs) < 30 else False).encode(
         alt.X("epoch:Q", scale=epochs, axis=make_whole_axis("epoch", 8)),
         alt.Y(
@@ -106,15 +118,15 @@ def draw_confusion_cells(
     # Two classes may have the same name: places are numbers, and the axes write the names.
     names = f"{json.dumps(classes)}[datum.value]"
     shade = alt.Scale(domain=[0, 1], range=[PAPER, BLUE], interpolate="rgb")
-    base = alt.Chart(alt.Data(values=values), width=side * num, height=side * num).encode(
+    base = alt.Chart(build_data(values), width=side * num, height=side * num).encode(
         alt.X("predicted:O", axis=alt.Axis(title="predicted class", labelAngle=-45, labelExpr=names)),
         alt.Y("true:O", axis=alt.Axis(title="true class", labelExpr=names)),
     )
     text = base.mark_text(fontSize=10.5).transform_filter("datum.count > 0")
-    white = alt.condition("datum.share > 0.55", alt.value(PAPER), alt.value(TEXT))
+    white = alt.ColorValue(TEXT, condition={"test": "datum.share > 0.55", "value": PAPER})
     colour = alt.Color("share:Q", scale=shade, legend=make_share_legend())
     cells = base.mark_rect().encode(color=alt.when("datum.there").then(colour).otherwise(alt.value(FAINT)))
-    return alt.layer(cells, *([text.encode(text="count:Q", color=white)] if num <= MAX_COUNTS else []))
+    return alt.layer(cells, *([text.encode(alt.Text("count:Q"), white)] if num <= MAX_COUNTS else []))
 
 
 def draw_confusion_image(
@@ -124,13 +136,13 @@ def draw_confusion_image(
     num, side = len(classes), 640
     blue, grey = (np.array([int(ink[at : at + 2], 16) for at in (1, 3, 5)]) for ink in (BLUE, FAINT))
     pixels = np.where(np.isnan(shares)[:, :, None], grey, 255 + shares[:, :, None] * (blue - 255)).astype(np.uint8)
-    image = alt.Chart(alt.Data(values=[{"url": to_data_url(pixels), "middle": num / 2}]))
+    image = alt.Chart(build_data([{"url": to_data_url(pixels), "middle": num / 2}]))
     image = image.mark_image(width=side, height=side, smooth=False)
-    corners = alt.Chart(alt.Data(values=[{"middle": 0, "share": 0}, {"middle": num, "share": 1}])).mark_point(opacity=0)
+    corners = alt.Chart(build_data([{"middle": 0, "share": 0}, {"middle": num, "share": 1}])).mark_point(opacity=0)
     shade = alt.Color("share:Q", scale=alt.Scale(range=[PAPER, BLUE], interpolate="rgb"), legend=make_share_legend())
     x = alt.X("middle:Q", scale=alt.Scale(domain=[0, num]), axis=alt.Axis(title="number of the predicted class"))
     y = alt.Y("middle:Q", scale=alt.Scale(domain=[num, 0]), axis=alt.Axis(title="number of the true class"))
-    drawn = alt.layer(image.encode(x, y, url="url:N"), corners.encode(x, y, shade))
+    drawn = alt.layer(image.encode(x, y, alt.Url("url:N")), corners.encode(x, y, shade))
     return drawn.properties(width=side, height=side)
 
 
@@ -158,16 +170,20 @@ def draw_run_reliability(run: RunFigureData) -> alt.VConcatChart:
         for index in np.flatnonzero(num).tolist()
     ]
     unit = alt.Scale(domain=[0, 1])
-    base = alt.Chart(alt.Data(values=values), width=380)
+    base = alt.Chart(build_data(values), width=380)
     x = alt.X("begin:Q", scale=unit, axis=alt.Axis(title="confidence of the prediction", labelExpr=PERCENT_LABELS))
     y = alt.Axis(title="accuracy, with its 95 % interval; dashed: perfect calibration", labelExpr=PERCENT_LABELS)
-    diagonal = alt.Chart(alt.Data(values=[{"begin": 0, "accuracy": 0}, {"begin": 1, "accuracy": 1}]))
+    diagonal = alt.Chart(build_data([{"begin": 0, "accuracy": 0}, {"begin": 1, "accuracy": 1}]))
     above = alt.layer(
-        base.mark_bar(color=BLUE, opacity=0.85).encode(x, alt.Y("none:Q", scale=unit, axis=y), x2="end", y2="accuracy"),
-        base.mark_rule(color=GREY, strokeWidth=1.5).encode(x="middle:Q", y="low:Q", y2="high"),
-        diagonal.mark_line(color=MUTED, strokeDash=[5, 4]).encode(x="begin:Q", y="accuracy:Q"),
+        base.mark_bar(color=BLUE, opacity=0.85).encode(
+            x, alt.Y("none:Q", scale=unit, axis=y), alt.X2("end"), alt.Y2("accuracy")
+        ),
+        base.mark_rule(color=GREY, strokeWidth=1.5).encode(alt.X("middle:Q"), alt.Y("low:Q"), alt.Y2("high")),
+        diagonal.mark_line(color=MUTED, strokeDash=[5, 4]).encode(alt.X("begin:Q"), alt.Y("accuracy:Q")),
     )
-    below = base.mark_bar(color=ORANGE).encode(x, alt.Y("none:Q", axis=alt.Axis(title="images")), x2="end", y2="images")
+    below = base.mark_bar(color=ORANGE).encode(
+        x, alt.Y("none:Q", axis=alt.Axis(title="images")), alt.X2("end"), alt.Y2("images")
+    )
     title = f"Reliability on test (calibration error {format_accuracy(run.result['metrics']['test/ece'])})"
     return alt.vconcat(above.properties(height=300, title=title), below.properties(height=90), spacing=24)
 
@@ -186,7 +202,7 @@ def draw_worst_mistakes(run: RunFigureData) -> alt.LayerChart:
         }
         for place, (true, predicted, confidence) in enumerate(zip(*found, strict=True))
     ]
-    base = alt.Chart(alt.Data(values=values)).encode(
+    base = alt.Chart(build_data(values)).encode(
         alt.X("x:Q", scale=alt.Scale(domain=[0, width], nice=False), axis=None),
         alt.Y("y:Q", scale=alt.Scale(domain=[height, 0], nice=False), axis=None),
     )
@@ -194,8 +210,8 @@ def draw_worst_mistakes(run: RunFigureData) -> alt.LayerChart:
         "The most confident mistakes on test: the class, and what it was taken for" if values else "No mistake on test"
     )
     words = base.mark_text(fontSize=11, dy=-side / 2 - 28, limit=side + 8, baseline="top", lineHeight=13)
-    pictures = base.mark_image(width=side, height=side, smooth=False).encode(url="url:N")
-    drawn = alt.layer(pictures, words.encode(text="words:N"))
+    pictures = base.mark_image(width=side, height=side, smooth=False).encode(alt.Url("url:N"))
+    drawn = alt.layer(pictures, words.encode(alt.Text("words:N")))
     return drawn.properties(title=title, width=width, height=height)
 
 
@@ -240,8 +256,8 @@ def draw_views(
         "val_accuracy:Q", scale=alt.Scale(zero=False), axis=alt.Axis(title="", labelExpr=PERCENT_LABELS, tickCount=6)
     )
     shape = alt.Scale(domain=["default", "chosen"], range=["circle", STAR])
-    marked = alt.Chart(alt.Data(values=list(marks))).mark_point(size=170, color=TEXT, opacity=1, strokeWidth=1.4)
-    lines = alt.Chart(alt.Data(values=list(points)), width=250, height=210).mark_line(point=True, strokeWidth=1.8)
+    marked = alt.Chart(build_data(marks)).mark_point(size=170, color=TEXT, opacity=1, strokeWidth=1.4)
+    lines = alt.Chart(build_data(points), width=250, height=210).mark_line(point=True, strokeWidth=1.8)
     return alt.layer(
         lines.encode(x, y, ink, alt.Order(f"{key}:Q")),
         marked.encode(x, y, alt.Shape("name:N", scale=shape, legend=alt.Legend(orient="right"))),

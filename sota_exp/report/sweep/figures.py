@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from sota_exp.report.drawing.chart import BLUE, GREEN, ORANGE, PERCENT_LABELS, chart_to_svg, write_png
+from sota_exp.report.drawing.chart import BLUE, GREEN, ORANGE, PERCENT_LABELS, build_data, chart_to_svg, write_png
 from sota_exp.report.drawing.matplotlib_canvas import save_figure
 from sota_exp.report.numbers import format_percent
 
@@ -117,7 +117,7 @@ def draw_importances(methods: Mapping[str, Mapping[str, float]], path: Path) -> 
         for name in next(iter(methods.values()))
         for share in [shares.get(name, 0.0)]
     ]
-    base = alt.Chart(alt.Data(values=values), width=480, height=alt.Step(18, **{"for": "offset"})).encode(
+    base = alt.Chart(build_data(values), width=480, height=alt.Step(18, **{"for": "offset"})).encode(
         alt.X("share:Q", axis=alt.Axis(title="share of the variation", labelExpr=PERCENT_LABELS, tickCount=6)),
         alt.Y("parameter:N", sort=None, axis=alt.Axis(title="", grid=False)),
         alt.YOffset("method:N", sort=None),
@@ -125,5 +125,5 @@ def draw_importances(methods: Mapping[str, Mapping[str, float]], path: Path) -> 
     ink = alt.Color(
         "method:N", sort=None, scale=alt.Scale(range=[BLUE, ORANGE, GREEN]), legend=alt.Legend(orient="top")
     )
-    text = base.mark_text(align="left", dx=4, fontSize=10.5).encode(text="words:N")
+    text = base.mark_text(align="left", dx=4, fontSize=10.5).encode(alt.Text("words:N"))
     write_png(chart_to_svg(alt.layer(base.mark_bar().encode(ink), text).properties(title="Importance")), path)
