@@ -217,6 +217,11 @@ class Agreement:
         self.asked = dist.all_reduce(mine, dist.ReduceOp.MAX, group=group, async_op=True), mine
         return before
 
+    def settle(self, *numbers: int) -> Sequence[int]:
+        """Ask for `numbers`, wait for the others, and return those of this call."""
+        found = self.reach(*numbers)
+        return self.finish() or found
+
     def finish(self) -> list[int] | None:
         """The numbers of the last call; None if there was none. Every process calls it, or none."""
         if self.asked is None:

@@ -92,6 +92,8 @@ class RunTrainer:
                 if isinstance(record, StepRecord):
                     listener.on_step(record)
                 elif self._end_epoch(record, listener, pruner, signals):
+                    if number := agreement.settle(signals.received or 0)[0]:
+                        raise Interrupted(number)
                     break
                 is_late = time.monotonic() - self.saved_at > interval
                 number, must_save = agreement.reach(signals.received or 0, is_late)

@@ -181,6 +181,24 @@ def test_a_signal_at_any_step_leaves_a_checkpoint_and_the_repeated_run_ends_alik
     assert_same_run(tmp_path, reference)
 
 
+def test_a_signal_in_the_last_validation_ends_the_command_and_the_repeated_run_ends_alike(tmp_path, reference):
+    """It was lost: a study trained all its further runs."""
+
+    class InLastEpoch(Silent):
+        def on_epoch_end(self, record):
+            super().on_epoch_end(record)
+            if record["epoch"] == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted) as caught:
+        run(request(tmp_path, *EMA), InLastEpoch())
+    assert caught.value.signal_number == signal.SIGTERM
+    listener = Silent()
+    result = run(request(tmp_path, *EMA), listener)
+    assert (listener.steps, result["resumed"], result["status"]) == ([], 1, "finished")
+    assert_same_run(tmp_path, reference)
+
+
 def test_under_nohup_the_end_of_the_session_is_ignored_and_training_goes_on(tmp_path, reference, no_nohup):
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     result = run(request(tmp_path, *EMA), Silent(signalled_at(2, signal.SIGHUP)))

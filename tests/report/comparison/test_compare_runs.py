@@ -215,7 +215,8 @@ def make_fold(place: Path, seed: int, choices: dict | None, wins: int, tells_ima
     """Fold `seed` of three of 120 images."""
     numbers = {"folds": 3, "repeats": 1, "repeat": 0, "fold": seed}
     values = {f"data.split.{key}": value for key, value in numbers.items()} | {
-        "data.split._option_": "cross_validation"
+        "data.split._option_": "cross_validation",
+        "data.val_fraction": 0.1,
     }
     made = make(place, seed, values, choices, right(20 + wins + seed), image_digests={"test": f"fold {seed}"})
     with np.load(made / "predictions.npz") as arrays:
