@@ -13,12 +13,15 @@ resumes an interrupted study.
   sota-exp ablate study=screening study.seeds=1               the main effects of twelve techniques in 24 arms
   sota-exp ablate study=null                                  equal arms: the differences that noise alone makes
   sota-exp ablate study=ladder --plan                         arms, time, and the smallest detectable effect
+  sota-exp ablate study=leave_one_out study.time=2h --plan    what two hours can show: designs, seeds, lengths, folds
 
 study.seeds=16 or study.seeds=[0,1,2]: more seeds later extend the study. study.only=[…]: these techniques, in this
 order. study.looks=[8,12,16]: more seeds only while the verdict is open. study.looks=anytime: verdicts that hold
-whenever you stop: repeat the command with more seeds until it is decided. study.budget=epochs|steps|flops|seconds:
+whenever you stop: repeat the command with more seeds until it is decided. study.time=2h (90m, 200runs, 5e6images):
+as many seeds as that buys, at the longest training and on the images that can decide something, as the plan recommends;
+kept in study_plan.json, so that the same command goes on with it. study.budget=epochs|steps|flops|seconds:
 equal for all arms. hydra.sweep.dir sets the directory; hydra/launcher=joblib trains several runs at once. The result
-is study.json.
+is study.json; it ends with what would decide its open questions.
 """
 
 from sota_exp import CONF
@@ -71,7 +74,16 @@ def build_directory_override(study: str, overrides: list[str]) -> str:
     if given:
         return given[-1]
     values = dict(item.partition("=")[::2] for item in overrides)
-    ignored = ("hydra", "study.seeds", "study.looks", "study.smallest_effect", "study.only", "runtime", "tracking")
+    ignored = (
+        "hydra",
+        "study.seeds",
+        "study.looks",
+        "study.smallest_effect",
+        "study.only",
+        "study.time",
+        "runtime",
+        "tracking",
+    )
     hashed = sorted(item for item in overrides if "=" in item and not item.lstrip("+").startswith(ignored))
     words = [study, values.get("recipe", ""), values.get("data", ""), compute_digest(hashed, length=8)]
     return f"hydra.sweep.dir=multirun/{'-'.join(word for word in words if word)}"

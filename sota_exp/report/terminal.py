@@ -2,10 +2,13 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich import markup
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.text import Text
 
 from sota_exp.config.printable import make_printable
 
@@ -19,6 +22,14 @@ def make_console() -> Console:
 def shorten_path(directory: Path) -> Path:
     """The path relative to the working directory if it is below it, else unchanged."""
     return Path(os.path.relpath(directory)) if directory.is_relative_to(Path.cwd()) else directory
+
+
+def format_next(lines: Sequence[str]) -> list[RenderableType]:
+    """What would decide the open questions, under its heading; nothing without lines."""
+    if not lines:
+        return []
+    shown = [Padding(Text(make_printable(line)), (0, 0, 0, 2)) for line in lines]
+    return ["", Text("What next", style="bold"), *shown]
 
 
 def escape(text: str) -> str:

@@ -1,25 +1,24 @@
 """Whether the networks of a study have learned more than a classifier that always names the most frequent class."""
 
 from sota_exp.report.numbers import format_count, join_with_and
+from sota_exp.runs.chance import compute_chance_accuracy, compute_chance_limit
 from sota_exp.statistics.units import SHARE_FORMAT
-from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
+from sota_exp.study.results import PlannedStudy, StudyRuns
 
 #: Most arms or runs that are named; the rest is counted.
 MOST_NAMED = 4
 
 
-def compute_chance_accuracy(result: JsonObject) -> float:
-    """The share of the most frequent class among the test images of a run; of equal classes, without their numbers."""
-    counts = [sum(row) for row in result.get("confusion_matrix") or ()]
-    return max(counts) / sum(counts) if sum(counts) else 1 / max(1, len(result["per_class_accuracy"]))
-
-
-def compute_chance_limit(chance: float) -> float:
-    """The accuracy up to which a network is at chance level: 14.5 % for ten equal classes, 52.5 % for two.
-
-    A twentieth of the way from chance to 1, but at most 1.5 times chance.
-    """
-    return min(1.5 * chance, chance + 0.05 * (1 - chance))
+def find_arms_at_chance(study: PlannedStudy, runs: StudyRuns) -> list[str]:
+    """The names of the arms whose mean accuracy is at chance level."""
+    if runs.first is None:
+        return []
+    limit, split = compute_chance_limit(compute_chance_accuracy(runs.first)), runs.metric.split("/")[0]
+    found = {
+        arm.name: list(runs.values(arm.name, lambda result: result["metrics"].get(f"{split}/accuracy")).values())
+        for arm in study.arms.ready
+    }
+    return [name for name, values in found.items() if values and sum(values) / len(values) <= limit]
 
 
 def describe_chance_level(study: PlannedStudy, runs: StudyRuns) -> str:
@@ -32,13 +31,14 @@ def describe_chance_level(study: PlannedStudy, runs: StudyRuns) -> str:
     split = runs.metric.split("/")[0]
     chance = compute_chance_accuracy(runs.first)
     limit = compute_chance_limit(chance)
+    low = find_arms_at_chance(study, runs)
     at_chance, collapsed, num_scored, best = list[str](), list[str](), 0, 0.0
     for arm in study.arms.ready:
         values = runs.values(arm.name, lambda result: result["metrics"].get(f"{split}/accuracy"))
         if not values:
             continue
         num_scored, mean = num_scored + 1, sum(values.values()) / len(values)
-        if mean <= limit:
+        if arm.name in low:
             at_chance.append(arm.arm.label)
             best = max(best, mean)
         else:

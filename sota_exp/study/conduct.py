@@ -4,6 +4,7 @@ import functools
 import os
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from sota_exp.config.build import build, prefix_invalid_values
 from sota_exp.config.catalog import load_catalog
 from sota_exp.config.multirun import save_command
 from sota_exp.config.rules import check_rules
-from sota_exp.config.split_of_seed import check_split_is_open, describe_folds
+from sota_exp.config.split_of_seed import check_split_is_open, describe_folds, with_split_of_seed
 from sota_exp.config.values import flatten, get_override_key
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, convert_errors
 from sota_exp.report.terminal import make_console
@@ -22,11 +23,13 @@ from sota_exp.study.arms import StudyConfiguration, compose_arms
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.hydra_sweeper import StudySweeper
 from sota_exp.study.plan import ForbiddenCheck, StudyDesign
-from sota_exp.study.results import JsonObject, PlannedStudy
+from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 from sota_exp.study.scheduler import StudyScheduler
 from sota_exp.study.screening import plan_screening
 from sota_exp.study.settings import StudySettings
 from sota_exp.study.technique import Technique, build_overrides, build_slot_techniques
+from sota_exp.study.terminal_plan import format_study_plan
+from sota_exp.study.terminal_time import format_time_plan
 
 #: Why a study has another recipe than `train`, where the command and its experiment choose none.
 RECIPE_NOTE = "This study takes recipe={0}; train takes recipe=small_images. recipe=NAME chooses another."
@@ -40,18 +43,19 @@ def run_study(sweeper: StudySweeper, arguments: list[str]) -> JsonObject | None:
     Raises:
         RunFailed: no run finished.
     """
+    began = time.monotonic()
     study = plan_study(sweeper, arguments)
     files = StudyFiles(directory=sweeper.directory)
     files.require_current_format()
+    out = make_console()
+    if study.settings.allowance is not None:
+        study = _choose_by_time(sweeper, arguments, study, files, began)
     for arm in study.arms.ready:
         files.place(arm, 0)  # So that the first arm of a configuration names its directory, whichever run comes first.
-    out = make_console()
     for part in terminal.format_study_heading(study, files):
         out.print(part)
     if sweeper.plan_only:
-        from sota_exp.study.cost_estimate import estimate_arm_seconds
-
-        out.print(terminal.format_study_plan(study, files, estimate_arm_seconds(study) if sweeper.measure else {}))
+        _print_plan(sweeper, study, files)
         return None
     save_command(sweeper.whole, sweeper.directory)  # MLflow's note reads it there.
     batch_size = 1 if sweeper.is_sequential else None
@@ -89,13 +93,52 @@ def load_first_weights(study: PlannedStudy) -> None:
         model.weights.content_hash(model.arch)
 
 
-def plan_study(sweeper: StudySweeper, arguments: list[str]) -> PlannedStudy:
-    """Everything that is known before the first run.
+def _print_plan(sweeper: StudySweeper, study: PlannedStudy, files: StudyFiles) -> None:
+    """The plan of `study.time`, or the arms of a study without it."""
+    from sota_exp.study.cost_estimate import count_images, estimate_arm_seconds
+
+    if study.time_plan is not None:
+        make_console().print(format_time_plan(study.time_plan, str(study.settings.time)))
+        return
+    first = with_split_of_seed(study.arms.ready[0].configuration, study.seeds[0])
+    estimates = estimate_arm_seconds(study) if sweeper.measure else {"counts": count_images(first)}
+    make_console().print(format_study_plan(study, files, estimates))
+
+
+def _choose_by_time(
+    sweeper: StudySweeper, arguments: list[str], study: PlannedStudy, files: StudyFiles, began: float
+) -> PlannedStudy:
+    """The study with the seeds, length and folds that its plan of `study.time` recommends.
+
+    Raises:
+        ConfigError: no option decides anything, and this is no plan alone.
+    """
+    from sota_exp.study.time_plan import plan_by_time
+
+    settings = study.settings
+    if not sweeper.measure:
+        raise ConfigError(f"study.time={settings.time} is planned by measured steps: leave --no-measure out")
+
+    def plan_other(other: StudySettings, overrides: Sequence[str]) -> PlannedStudy:
+        return plan_study(sweeper, [*arguments, *overrides], other)
+
+    found = plan_by_time(sweeper.directory, study, StudyRuns.read(study, files, {}), arguments, plan_other, began)
+    if found["recommended"] is None:
+        if sweeper.plan_only:
+            return replace(study, time_plan=found)
+        raise ConfigError(f"study.time={settings.time}: {found['why']}")
+    best = found["options"][found["recommended"]]
+    chosen = plan_other(replace(settings, seeds=best["seeds"]), best["overrides"])
+    return replace(chosen, time_plan=found)
+
+
+def plan_study(sweeper: StudySweeper, arguments: list[str], settings: StudySettings | None = None) -> PlannedStudy:
+    """Everything that is known before the first run. settings: instead of those of the command.
 
     Raises:
         ConfigError: a wrong key or value, or no arm is left to compare.
     """
-    settings: StudySettings = build(StudySettings, sweeper.get_study_node(), "study")
+    settings = settings or build(StudySettings, sweeper.get_study_node(), "study")
     check_split_is_open(arguments, "study.seeds")
     given = [item for item in arguments if not get_override_key(item).startswith("study")]
     takes_own = settings.recipe is not None and sweeper.chosen_recipe is None

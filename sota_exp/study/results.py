@@ -1,7 +1,9 @@
 """A study as it was planned, and the results of its runs so far."""
 
+import math
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,8 @@ from numpy.typing import NDArray
 
 from sota_exp.runs.arrays import open_arrays
 from sota_exp.runs.scored_images import describe_cut, get_image_digest
-from sota_exp.statistics.power import find_detectable_difference
+from sota_exp.statistics.planned_effect import EffectOverSeeds
+from sota_exp.statistics.power import MAX_SEEDS, find_detectable_difference, find_detectable_main_effect
 from sota_exp.statistics.sign_flip import find_smallest_p_value
 from sota_exp.statistics.stopping import find_detectable_anytime_effect
 from sota_exp.study.arms import ComposedArm, ComposedArms
@@ -39,6 +42,7 @@ class PlannedStudy:
     data: str
     command: str
     budget_note: str = ""
+    time_plan: JsonObject | None = None
 
     @property
     def compared(self) -> list[ComposedArm]:
@@ -82,6 +86,42 @@ class PlannedStudy:
             return find_detectable_difference(sd, num_pairs, self.num_tests, self.get_test_level(last_look))
         effect = find_detectable_anytime_effect(num_pairs, self.num_tests, self.settings.level)
         return None if effect is None else effect * sd
+
+    @property
+    def num_effects(self) -> int:
+        """Number of effects that a screening design estimates: main effects, and interactions if asked for."""
+        num = len(self.blueprint.factors)
+        return num * (num + 1) // 2 if self.settings.interactions else num
+
+    def find_detectable_main_effect(self, sd: float, num_seeds: int) -> float | None:
+        """The smallest main effect of a screening design that so many seeds per cell show; None: none."""
+        assert self.blueprint.design is not None
+        level = 1 - (1 - self.settings.level) / self.num_families_of_effects
+        return find_detectable_main_effect(sd, len(self.blueprint.design), num_seeds, self.num_effects, level)
+
+    def plan_effect(self, sd: float, num_seeds: int) -> EffectOverSeeds:
+        """What the study shows over so many seeds. sd: of the differences."""
+        num_cells = 0 if self.blueprint.design is None else len(self.blueprint.design)
+        error = sd * math.sqrt(2 / (num_cells * num_seeds) if num_cells else 1 / num_seeds)
+        df = max(1, num_cells - 1) * (num_seeds - 1) or num_cells - 1 - self.num_effects
+        return EffectOverSeeds(smallest=self.find_planned_effect(sd, num_seeds), error=error, df=max(1, df))
+
+    def count_cell_seeds(self, sd: float, effect: float) -> int | None:
+        """The fewest seeds per cell that show a main effect; None: more than `MAX_SEEDS`, or the effect is zero."""
+
+        def is_enough(num: int) -> bool:
+            shown = self.find_detectable_main_effect(sd, num)
+            return shown is not None and shown <= effect
+
+        found = bisect_left(range(MAX_SEEDS + 1), True, lo=2, key=is_enough)
+        return found if effect > 0 and found <= MAX_SEEDS else None
+
+    def find_planned_effect(self, sd: float, num_seeds: int) -> float | None:
+        """The smallest effect that the study shows in four of five studies if it has so many seeds; None: none."""
+        planned = replace(self, seeds=tuple(range(num_seeds)))
+        if planned.blueprint.design is not None:
+            return planned.find_detectable_main_effect(sd, num_seeds)
+        return planned.find_detectable(sd, num_seeds, num_seeds)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,7 @@
 """The settings of a study, the node `study` of the configuration, checked."""
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +21,34 @@ BUDGETS = ("epochs", "steps", "flops", "seconds")
 #: The value of `looks` for verdicts that hold whenever one looks.
 ANYTIME = "anytime"
 
+#: Unit in `time` → what is counted, and how many of it a unit is.
+TIME_UNITS = {
+    **{unit: ("seconds", size) for unit, size in {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}.items()},
+    "runs": ("runs", 1),
+    "images": ("images", 1),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allowance:
+    """What a study may cost. unit: seconds, runs, or images (training images, each as often as it is trained on)."""
+
+    amount: float
+    unit: str
+
+
+def parse_time(value: object) -> Allowance | None:
+    """The allowance of `2h`, `90m`, `5400`, `200runs` or `5e6images`; None for anything else."""
+    found = re.fullmatch(r"([0-9.]+(?:e[0-9]+)?) *([a-z]*)", "" if isinstance(value, bool) else str(value))
+    try:
+        amount = float(found[1]) if found else math.nan
+    except ValueError:
+        return None
+    if found is None or found[2] not in TIME_UNITS or not 0 < amount < math.inf:
+        return None
+    unit, size = TIME_UNITS[found[2]]
+    return Allowance(amount=amount * size, unit=unit)
+
 
 @dataclass(frozen=True, kw_only=True)
 class StudySettings:
@@ -34,6 +64,7 @@ class StudySettings:
     level: float
     looks: Any
     smallest_effect: float | None
+    time: Any
     only: list[str] | None
     every_slot: bool
     slot: str | None
@@ -54,6 +85,8 @@ class StudySettings:
         require(self.forbidden in ("refuse", "replace"), "forbidden", self.forbidden, "refuse, replace")
         positive = self.smallest_effect is None or self.smallest_effect > 0
         require(positive, "smallest_effect", self.smallest_effect, "null, or a positive difference of the metric")
+        legal = "null, or a positive number of seconds, 90m, 2h, 1d, 200runs or 5e6images"
+        require(self.time is None or self.allowance is not None, "time", self.time, legal)
         if self.looks is not None:
             self._require_looks()
         if self.planned_looks is not None:
@@ -61,6 +94,11 @@ class StudySettings:
         if self.kind == "null":
             are_apart = not isinstance(self.seeds, list) or max(self.seeds) < 1000
             require(are_apart, "seeds", self.seeds, "seeds below 1000 in a null study, whose arms are 1000 seeds apart")
+
+    @property
+    def allowance(self) -> Allowance | None:
+        """What the study may cost, if `time` says it."""
+        return None if self.time is None else parse_time(self.time)
 
     @property
     def has_anytime_looks(self) -> bool:

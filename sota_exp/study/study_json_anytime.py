@@ -49,9 +49,10 @@ def add_evidence(
 def build_costs_of_looks(study: PlannedStudy, power: JsonObject) -> JsonObject:
     """Entries of `plan`: the effect of interest, and the seeds per arm of each kind of looks that show it.
 
-    power: that of `build_power_table`. Empty for a screening design, which has no looks.
+    power: that of `build_power_table`. Empty for a screening design, which has no looks, and
+    where the noise is unknown.
     """
-    if study.blueprint.design is not None:
+    if study.blueprint.design is not None or power["sd_assumed"] is None:
         return {}
     settings, sd, num = study.settings, power["sd_assumed"], study.num_tests
     least = max(len(study.seeds), LEAST_PLANNED_SEEDS)

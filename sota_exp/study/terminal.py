@@ -4,17 +4,14 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from sota_exp.config.split_of_seed import get_split
 from sota_exp.config.values import join_first
-from sota_exp.report.numbers import estimate_remaining, format_count, format_duration, get_headline
-from sota_exp.report.terminal import escape, make_console
-from sota_exp.statistics.power import MAX_SEEDS
+from sota_exp.report.numbers import estimate_remaining, format_duration, get_headline
+from sota_exp.report.terminal import escape, format_next, make_console
 from sota_exp.statistics.units import UNKNOWN, MetricFormat, format_level, format_p_value, get_metric_format
 from sota_exp.statistics.verdict import (
     MEANING_HERE,
@@ -24,14 +21,13 @@ from sota_exp.statistics.verdict import (
     describe_anytime_error_rate,
     describe_error_rate,
 )
-from sota_exp.study.chance import describe_chance_level
 from sota_exp.study.files import StudyFiles, find_trainings
-from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
+from sota_exp.study.results import JsonObject, PlannedStudy
 from sota_exp.study.scheduler import ArmRun
 from sota_exp.study.settings import ANYTIME
-from sota_exp.study.study_json import build_power_table
-from sota_exp.study.study_json_anytime import build_costs_of_looks
-from sota_exp.study.terminal_looks import describe_looks, format_costs_of_looks
+from sota_exp.study.terminal_looks import describe_looks
+from sota_exp.study.terminal_plan import describe_power, describe_tested, format_warning
+from sota_exp.study.terminal_time import describe_choice
 
 #: Style of each verdict.
 VERDICT_STYLES = {
@@ -60,6 +56,8 @@ def format_study_heading(study: PlannedStudy, files: StudyFiles) -> Iterable[Ren
     )
     seeds = f"{'up to ' * looks_anytime}{len(study.seeds)} seeds"
     yield Text(f"  {len(ready)} arms × {seeds}{shares}; in {os.path.relpath(files.directory)}", style="dim")
+    if study.time_plan is not None and study.time_plan["recommended"] is not None:
+        yield Text(f"  study.time={study.settings.time}: {describe_choice(study.time_plan)}", style="dim")
     for note in study.blueprint.notes:
         yield Text(f"  {note}", style="dim")
     for name, reason in study.arms.refused:
@@ -119,11 +117,7 @@ def format_study_result(found: JsonObject) -> RenderableType:
     ]
     notes = [Text(line, style="dim") for line in _format_closing(found)]
     shown = [part for table in tables if table.rows for part in ("", table)]
-    return Group(*format_warning(found["warning"]), *shown, *notes)
-
-
-def format_warning(warning: str) -> list[Text]:
-    return [Text(f"Warning: {warning}", style="bold yellow")] if warning else []
+    return Group(*format_warning(found["warning"]), *shown, *notes, *format_next(found["next"]["lines"]))
 
 
 @dataclass(frozen=True)
@@ -223,76 +217,9 @@ def _format_closing(found: JsonObject) -> list[str]:
         if effect["aliases"]:
             lines.append(f"{effect['label']} is aliased with {join_first(effect['aliases'], 2)}")
     if looks := found["looks"]:
-        lines.append(describe_looks(found, looks))
+        lines.append(describe_looks(looks))
     lines += [f"refused {item['name']}: {item['reason']}" for item in found["refused"]]
     if missing := found["missing"]:
         first = missing[0]
         lines.append(f"missing: {len(missing)} runs, such as {first['arm']}, seed {first['seed']}: {first['reason']}")
     return lines
-
-
-def format_study_plan(study: PlannedStudy, files: StudyFiles, estimates: dict[str, Any]) -> RenderableType:
-    """The plan: arms, seeds, cost and statistical power. estimates: arm → seconds of a run, or why they are unknown."""
-    table = Table("arm", "compared with", "changes", "per run", "finished", box=None, pad_edge=False)
-    num_seeds, total, left = len(study.seeds), 0.0, 0.0
-    for arm in study.arms.ready:
-        finished = sum(files.is_finished(files.place(arm, seed)) for seed in study.seeds)
-        cost = estimates.get(arm.name, "–")
-        if isinstance(cost, float):
-            total, left = total + cost * num_seeds, left + cost * (num_seeds - finished)
-            cost = format_duration(cost)
-        changes = ", ".join(arm.arm.changes)
-        table.add_row(*map(escape, (arm.arm.label, arm.arm.reference or "", changes, cost, f"{finished}/{num_seeds}")))
-    num_test = estimates.get("num_test")
-    folds = get_split(study.arms.ready[0].configuration.values).get("folds", 1)
-    lines: list[RenderableType] = [table, "", *map(Text, describe_tested(num_test and num_test * folds, num_test))]
-    if estimates:
-        lines.append(
-            f"About {format_duration(left)} if the runs are trained one after the other "
-            f"({format_duration(total)} for the whole study), estimated from a few measured steps."
-        )
-    runs = StudyRuns.read(study, files, {})
-    power = build_power_table(study, runs, estimates.get("num_test"))
-    unit = get_metric_format(study.settings.metric)
-    notes = describe_power(power, len(study.seeds), unit)
-    costs = format_costs_of_looks(build_costs_of_looks(study, power), study.settings.planned_looks, unit)
-    return Group(*format_warning(describe_chance_level(study, runs)), *lines, *map(Text, notes), *costs)
-
-
-def describe_tested(num_test: int | None, num_per_run: int | None) -> list[str]:
-    """How many images are tested in all, where a run tests a part of them."""
-    if num_test is None or num_per_run is None or num_test <= num_per_run:
-        return []
-    return [
-        f"Test images: {num_test:,} in all, about {num_per_run:,} a run; intervals over images are over all of them."
-    ]
-
-
-def describe_power(power: JsonObject, num_seeds: int, unit: MetricFormat) -> list[str]:
-    """The smallest effect that these seeds can detect, and what other numbers of seeds can."""
-    spread = f"have a standard deviation of {unit.size(power['sd_assumed'])} ({power['sd_source']})."
-    if "detectable_effect" in power:
-        found = {
-            int(seeds): unit.size(value) for seeds, value in power["detectable_effect"].items() if value is not None
-        }
-        return [
-            f"Differences between runs of equal seed {spread}",
-            f"The smallest main effect that {format_count(num_seeds, 'seed')} per cell detect among "
-            f"{format_count(power['num_tests'], 'effect')} in four of five studies: "
-            f"{found.get(num_seeds, 'none: add a seed')}.",
-            f"By seeds per cell: {', '.join(f'{size} with {seeds}' for seeds, size in found.items())}.",
-        ]
-    smallest = power["detectable"][str(num_seeds)]
-    least = " (of one arm alone)" if "most_seeds" in power else ": at least 6 seeds are needed"
-    detected = unit.size(smallest) if smallest is not None else f"none, however large{least}"
-    most = power.get("most_seeds", MAX_SEEDS)
-    needed = ", ".join(
-        f"{seeds or f'over {most:,}'} for {unit.factor * float(effect):g}"
-        for effect, seeds in power["seeds_needed"].items()
-    )
-    return [
-        f"Differences between paired seeds {spread}",
-        f"The smallest effect that {format_count(num_seeds, 'seed')} detect among "
-        f"{format_count(power['num_tests'], 'comparison')} in four of five studies: {detected}.",
-        f"Seeds needed: {needed} {unit.difference_unit}".strip() + ".",
-    ]

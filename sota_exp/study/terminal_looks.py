@@ -9,17 +9,13 @@ from sota_exp.statistics.units import MetricFormat
 from sota_exp.study.results import JsonObject
 
 
-def describe_looks(found: JsonObject, looks: JsonObject) -> str:
-    """The looks so far; of looks at any time also how to go on."""
+def describe_looks(looks: JsonObject) -> str:
+    """The looks so far."""
     if "planned" in looks:
         decided = ", ".join(looks["decided"]) or "none"
         return f"looks done: {looks['done'] or 'none'} of {looks['planned']} seeds; decided: {decided}"
     decided = ", ".join(f"{name} after {num} seeds" for name, num in looks["decided"].items()) or "none"
-    more = {arm["name"]: arm["further_seeds"] for arm in found["arms"] if arm.get("further_seeds")}
-    words = ", ".join(f"{name} about {num}" for name, num in more.items())
-    num_seeds = max((arm["n"] + more[arm["name"]] for arm in found["arms"] if arm["name"] in more), default=0)
-    further = f" Further seeds, if effects are as they seem: {words}; study.seeds={num_seeds} goes on." if more else ""
-    return f"Verdicts and intervals hold whenever you stop and look. Decided: {decided}.{further}"
+    return f"Verdicts and intervals hold whenever you stop and look. Decided: {decided}."
 
 
 def format_costs_of_looks(plan: JsonObject, planned: list[int] | None, unit: MetricFormat) -> list[RenderableType]:

@@ -12,9 +12,11 @@ from typing import Any
 
 from scipy.special import stdtr, stdtrit
 
+from sota_exp.report.numbers import format_duration
 from sota_exp.statistics.paired import Estimate, compute_mean_and_sd, paired_t_interval
 from sota_exp.statistics.units import get_metric_format
 from sota_exp.statistics.verdict import describe_interval
+from sota_exp.statistics.what_next import advise, describe_advice
 
 CONFIDENCE_LEVEL = 0.95
 
@@ -23,7 +25,10 @@ DEFAULT_ARM = "default"
 
 @dataclass(frozen=True, kw_only=True)
 class ConfirmedArm:
-    """One configuration on the fresh seeds; number: of its trial. val, test: {seed: value of the metric}."""
+    """One configuration on the fresh seeds; number: of its trial. val, test: {seed: value of the metric}.
+
+    seconds: mean of its runs. at_chance: whether all of them are at chance level.
+    """
 
     name: str
     overrides: list[str]
@@ -31,6 +36,8 @@ class ConfirmedArm:
     val: dict[int, float]
     test: dict[int, float]
     failures: dict[int, str]
+    seconds: float | None = None
+    at_chance: bool = False
 
 
 def compute_p_value(estimate: Estimate) -> float:
@@ -102,7 +109,38 @@ def summarize_confirmation(
         "test": None if on_test is None else difference_to_json(on_test),
         "verdict": verdict,
         "words": format_verdict(winner, on_test, metric, verdict),
+        "next": list_next_steps(default, winner, metric, seeds, verdict),
     }
+
+
+def list_next_steps(
+    default: ConfirmedArm, winner: ConfirmedArm | None, metric: str, seeds: Sequence[int], verdict: str
+) -> list[str]:
+    """What would decide whether the winner differs from the recipe's own values, in sentences."""
+    if winner is None:
+        return []
+    if default.at_chance and winner.at_chance:
+        return [
+            "Neither the recipe's own values nor the winner learned anything: both are at chance level. Train longer, "
+            "on more images, or search other learning rates."
+        ]
+    if verdict in ("beats", "loses"):
+        return ["Nothing is open: the winner differs from the recipe's own values beyond noise."]
+    common = [seed for seed in seeds if seed in default.test and seed in winner.test]
+    advice = advise([winner.test[seed] - default.test[seed] for seed in common], 1, CONFIDENCE_LEVEL)
+    costs = [arm.seconds for arm in (default, winner) if arm.seconds is not None]
+    words = describe_advice(
+        advice,
+        None,
+        get_metric_format(metric),
+        False,
+        lambda num: f" ({format_duration(num * sum(costs))})" if costs else "",
+    )
+    how = (
+        "If the effect is as it seems: seeds added because it is open make wrong verdicts more frequent, so compare the "
+        "winner with the recipe on seeds of their own, with study.looks=anytime if you want to look in between."
+    )
+    return [f"{winner.name.replace('-', ' ').capitalize()}: {words}", *([how] if advice.num_seeds else [])]
 
 
 def arm_to_json(

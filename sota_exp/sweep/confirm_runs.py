@@ -19,6 +19,7 @@ from sota_exp.config.job_returns import get_error
 from sota_exp.config.launch import MAX_LOSSES, launch_jobs
 from sota_exp.errors import Interrupted, RunLost
 from sota_exp.report.terminal import escape, make_console
+from sota_exp.runs.chance import is_at_chance
 from sota_exp.runs.files import RunFiles
 from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.sweep.confirm import DEFAULT_ARM, ConfirmedArm, choose_winner, summarize_confirmation
@@ -159,6 +160,8 @@ class Confirmation:
         number, knobs = self.arms[name]
         found = {seed: self._read_result(name, seed) for seed in (*self.choice_seeds, *self.seeds)}
         test = self.objective.replace("val/", "test/")
+        results = [result for result in found.values() if result]
+        seconds = [sum(result["seconds"].values()) for result in results]
         return ConfirmedArm(
             name=name,
             number=number,
@@ -166,4 +169,6 @@ class Confirmation:
             val={seed: result["metrics"][self.objective] for seed, result in found.items() if result},
             test={seed: result["metrics"][test] for seed, result in found.items() if result},
             failures={seed: reason for (arm, seed), reason in failures.items() if arm == name},
+            seconds=sum(seconds) / len(seconds) if seconds else None,
+            at_chance=bool(results) and all(map(is_at_chance, results)),
         )

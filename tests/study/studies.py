@@ -25,6 +25,7 @@ STANDARD: dict[str, Any] = {
     "level": 0.95,
     "looks": None,
     "smallest_effect": None,
+    "time": None,
     "only": None,
     "every_slot": False,
     "slot": None,

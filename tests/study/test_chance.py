@@ -7,11 +7,12 @@ import pytest
 
 from sota_exp.report.study.answer import build_study_answer
 from sota_exp.report.study.read import read_study
+from sota_exp.runs.chance import compute_chance_accuracy, compute_chance_limit, is_at_chance
 from sota_exp.study import terminal
-from sota_exp.study.chance import compute_chance_accuracy, compute_chance_limit
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.results import StudyRuns
 from sota_exp.study.study_json import build_study_json
+from sota_exp.study.terminal_plan import format_study_plan
 from sota_exp.tracking.mlflow_study import format_study_note
 from tests.study.studies import chain, study, write_run
 from tests.study.test_terminal import printed
@@ -49,6 +50,11 @@ def test_the_limit_is_near_chance_for_any_number_of_classes(chance: float, limit
     assert compute_chance_limit(chance) == pytest.approx(limit)
 
 
+@pytest.mark.parametrize(("accuracy", "is_chance"), [(0.1, True), (0.145, True), (0.15, False), (None, False)])
+def test_a_run_is_at_chance_level_up_to_the_limit(accuracy: float | None, is_chance: bool) -> None:
+    assert is_at_chance({"metrics": {"test/accuracy": accuracy}, **TEN_CLASSES}) is is_chance
+
+
 def test_a_study_at_chance_level_says_so_before_anything_else(tmp_path: Path) -> None:
     made, files, found = make(tmp_path, {"a": [0.10, 0.11, 0.12, 0.10, 0.09, 0.11], "b": [0.12] * 6})
     assert found["warning"].startswith("All 2 arms are at chance level: at best 12.00 % test accuracy, where naming")
@@ -56,7 +62,7 @@ def test_a_study_at_chance_level_says_so_before_anything_else(tmp_path: Path) ->
     files.write(found)
     for text in (
         printed(terminal.format_study_result(found)),
-        printed(terminal.format_study_plan(made, files, {})),
+        printed(format_study_plan(made, files, {})),
     ):
         assert text.lstrip().startswith("Warning: All 2 arms are at chance level")
     first = build_study_answer(read_study(tmp_path))[0]

@@ -1,6 +1,7 @@
 """study.json of simulated runs: every number is recomputed from the files, and missing runs are reported."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from sota_exp.study.results import StudyRuns
 from sota_exp.study.screening import plan_screening
 from sota_exp.study.settings import parse_study_technique
 from sota_exp.study.study_json import build_study_json
+from sota_exp.study.study_json_anytime import build_costs_of_looks
+from sota_exp.study.study_json_power import StudyNoise, build_power_table, estimate_sd, estimate_study_noise
 from sota_exp.study.terminal import format_study_result
 from sota_exp.tracking.mlflow_study import format_study_note
 from tests.study.studies import arm, chain, result, simulated, study, write_all, write_run
@@ -322,14 +325,55 @@ def test_with_few_seeds_looks_at_any_time_say_that_they_are_too_few(files: Study
 @pytest.mark.parametrize("looks", [None, [8, 12]])
 def test_without_looks_at_any_time_nothing_of_them_is_in_the_file(files: StudyFiles, looks: Any) -> None:
     made = study(chain("a", "b"), looks=looks, seeds=6)
+    write_all(made, files)
     found = build_study_json(made, StudyRuns.read(made, files, {}))
     assert not {"evidence", "further_seeds"} & {key for row in found["arms"] for key in row}
-    assert set(found["plan"]) == {"sd_assumed", "sd_source", "num_tests", "detectable", "seeds_needed"}
+    power = {"sd_assumed", "sd_source", "num_tests", "new_images", "detectable", "seeds_needed"}
+    assert set(found["plan"]) == power
+
+
+def test_without_a_number_of_test_images_nothing_is_promised(files: StudyFiles) -> None:
+    """A point was promised in 11 seeds before the test images were counted: with 24 of them it takes hundreds."""
+    made = study(chain("a", "b"), seeds=11)
+    plan = build_study_json(made, StudyRuns.read(made, files, {}))["plan"]
+    assert plan["sd_assumed"] is None and "number of test images" in plan["sd_source"] and "detectable" not in plan
+    noise = estimate_study_noise(made, StudyRuns.read(made, files, {}), {"train": 192, "val": 24, "test": 24})
+    plan = build_power_table(made, StudyRuns.read(made, files, {}), noise)
+    assert plan["seeds_needed"]["0.01"] > 600 and plan["new_images"]["detectable"] > plan["detectable"]["11"] > 0.05
+
+
+@pytest.mark.parametrize("metric", ["test/accuracy", "val/accuracy", "test/loss", "test/macro_f1"])
+def test_the_noise_of_images_is_that_of_shares_of_images(files: StudyFiles, metric: str) -> None:
+    made = study(chain("a", "b"), metric=metric, seeds=8)
+    found = estimate_study_noise(made, StudyRuns.read(made, files, {}), {"train": 192, "val": 48, "test": 24})
+    power = build_power_table(made, StudyRuns.read(made, files, {}), found)
+    assert found.num_test == (48 if metric.startswith("val") else 24)
+    assert (found.noise is None) == (not metric.endswith("accuracy")) == (power["new_images"]["detectable"] is None)
+
+
+def test_the_noise_of_a_design_is_that_between_seeds_within_its_cells(files: StudyFiles) -> None:
+    arms = [arm(f"cell_{num}", is_cell=True) for num in range(1, 5)]
+    design = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]])
+    blueprint = StudyDesign(arms=tuple(each.arm for each in arms), factors={"x": "X", "y": "Y"}, design=design)
+    made = study(arms, blueprint, kind="screening", seeds=6)
+    assert estimate_sd(made, StudyRuns.read(made, files, {})) is None
+    write_all(made, files)
+    runs = StudyRuns.read(made, files, {})
+    found = estimate_sd(made, runs)
+    assert found is not None and found[1] == "this study's 24 runs"
+    pairs = [
+        np.std([runs.values(one.name)[seed] - runs.values(other.name)[seed] for seed in made.seeds], ddof=1)
+        for index, one in enumerate(arms)
+        for other in arms[index + 1 :]
+    ]
+    assert found[0] == pytest.approx(math.sqrt(np.mean(np.square(pairs))))
 
 
 def test_the_plan_of_looks_at_any_time_has_the_cost_of_each_kind(files: StudyFiles) -> None:
     made = study(chain("a", "b", "c"), looks="anytime", smallest_effect=0.01)
-    plan = build_study_json(made, StudyRuns.read(made, files, {}))["plan"]
+    noise = StudyNoise(sd=0.01, source="known", num_train=0, num_test=0, noise=None, is_assumed=False)
+    plan = build_power_table(made, StudyRuns.read(made, files, {}), noise)
+    plan |= build_costs_of_looks(made, plan)
     assert plan["effect"] == 0.01 and [cost["kind"] for cost in plan["looks"]] == ["fixed", "planned", "anytime"]
     assert plan["detectable"]["6"] is None and plan["detectable"]["8"] > plan["detectable"]["12"]
     assert plan["seeds_needed"]["0.001"] is None and plan["seeds_needed"]["0.01"] == plan["looks"][2]["most"]

@@ -10,6 +10,7 @@ from sota_exp.study import terminal
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.results import StudyRuns
 from sota_exp.study.study_json import build_study_json
+from sota_exp.study.terminal_plan import format_study_plan
 from tests.study.studies import arm, chain, study, write_all
 
 
@@ -67,7 +68,7 @@ def test_a_plan_says_what_these_seeds_can_show(tmp_path: Path) -> None:
     made, files = study(chain("a", "b"), seeds=4), StudyFiles(directory=tmp_path)
     text = printed(
         *terminal.format_study_heading(made, files),
-        terminal.format_study_plan(made, files, {"a": 61.0, "b": "too large", "num_test": 2000}),
+        format_study_plan(made, files, {"a": 61.0, "b": "too large", "counts": {"train": 8000, "test": 2000}}),
     )
     assert "2 arms × 4 seeds" in text and "1 min 1 s" in text and "0/4" in text and "too large" in text
     words = " ".join(text.split())
@@ -77,11 +78,12 @@ def test_a_plan_says_what_these_seeds_can_show(tmp_path: Path) -> None:
 def test_a_plan_has_the_seeds_of_each_kind_of_looks(tmp_path: Path) -> None:
     """Also of a study without looks, and with the smallest effect that its user asks for."""
     files = StudyFiles(directory=tmp_path)
-    words = " ".join(printed(terminal.format_study_plan(study(chain("a", "b"), seeds=8), files, {})).split())
+    known = {"counts": {"train": 8000, "test": 2000}}
+    words = " ".join(printed(format_study_plan(study(chain("a", "b"), seeds=8), files, known)).split())
     assert "the smallest effect of interest (study.smallest_effect)" in words
     assert "fixed: study.seeds alone 8" in words and "any time: study.looks=anytime" in words
     made = study(chain("a", "b"), looks=[8, 12], smallest_effect=0.01)
-    words = " ".join(printed(terminal.format_study_plan(made, files, {})).split())
+    words = " ".join(printed(format_study_plan(made, files, known)).split())
     assert "Seeds per arm to show 1.00 points" in words and "planned: study.looks=[8,12] 12" in words
 
 
@@ -96,6 +98,6 @@ def test_a_result_of_looks_at_any_time_says_what_it_promises_and_how_to_go_on(tm
     (num,) = found["looks"]["decided"].values()
     further = found["arms"][2]["further_seeds"]
     assert f"Decided: b after {num} seeds." in words
-    assert f"c about {further}; study.seeds={8 + further} goes on." in words
+    assert f"C: {8 + further} seeds" in words and f"study.seeds={8 + further} goes on" in words
     heading = printed(*terminal.format_study_heading(made, files))
     assert "3 arms × up to 8 seeds" in heading

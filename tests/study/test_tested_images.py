@@ -11,7 +11,8 @@ from sota_exp.statistics.paired import bonett_price_interval
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.results import PlannedStudy, StudyRuns
 from sota_exp.study.study_json import build_study_json
-from sota_exp.study.terminal import format_study_plan, format_study_result
+from sota_exp.study.terminal import format_study_result
+from sota_exp.study.terminal_plan import format_study_plan
 from tests.study.studies import chain, result, study
 from tests.study.test_terminal import printed
 
@@ -71,7 +72,9 @@ def test_the_plan_counts_the_images_of_all_folds(tmp_path: Path) -> None:
     made, files = study(chain("a", "b"), seeds=FOLDS), StudyFiles(directory=tmp_path)
     for each in made.arms.ready:
         each.configuration.values["data"] = {"split": {"_option_": "cross_validation", "folds": FOLDS}}
-    text = " ".join(printed(format_study_plan(made, files, {"a": 61.0, "b": 61.0, "num_test": 12})).split())
+    text = " ".join(
+        printed(format_study_plan(made, files, {"a": 61.0, "b": 61.0, "counts": {"train": 24, "test": 12}})).split()
+    )
     assert "Test images: 60 in all, about 12 a run" in text and "a fifth of 12 test images change sides" in text
 
 

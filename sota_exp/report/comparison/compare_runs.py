@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sota_exp.report.comparison.groups import SeedGroup, find_differing_choices, find_differing_values, group_runs
+from sota_exp.report.comparison.next_steps import list_next_steps
 from sota_exp.report.comparison.pairs import GroupDifference, compare_groups, explain_other_images, find_compared_part
 from sota_exp.runs.find import SavedRun
 from sota_exp.statistics.paired import compute_mean_and_sd
@@ -38,7 +39,7 @@ class SeedStatistics:
 class RunComparison:
     """Every list has one entry per group, in order; None if the group has no such value.
 
-    part: that of the data on which `pairs` compare accuracies.
+    part: that of the data on which `pairs` compare accuracies. next: what would decide the open ones, in sentences.
     """
 
     groups: list[SeedGroup]
@@ -49,6 +50,7 @@ class RunComparison:
     pairs: list[GroupDifference]
     part: str
     best: dict[str, set[int]]
+    next: list[str]
     notes: list[str]
     environment: dict[str, list[str]]
 
@@ -61,15 +63,17 @@ def compare_runs(runs: Sequence[SavedRun], each: bool = False) -> RunComparison:
     names = [*HIGHER_IS_BETTER, *sorted(measured - {*HIGHER_IS_BETTER}), "best/epoch"]
     metrics = {name: [summarize(group, _build_metric_reader(name)) for group in groups] for name in names}
     choices = find_differing_choices([group.first for group in groups])
+    pairs = compare_groups(groups, part)
     return RunComparison(
         groups=groups,
         choices=choices,
         values=find_differing_values([group.first for group in groups], choices, with_seed=each),
         metrics={name: cells for name, cells in metrics.items() if any(cells)},
         costs={name: [summarize(group, _build_cost_reader(read)) for group in groups] for name, read in COSTS.items()},
-        pairs=compare_groups(groups, part),
+        pairs=pairs,
         part=part,
         best={name: find_best(groups, name, metrics[name]) for name in names if find_direction(name) is not None},
+        next=list_next_steps(groups, pairs, part),
         notes=collect_notes(groups),
         environment=find_environment_differences([run for group in groups for run in group.runs]),
     )

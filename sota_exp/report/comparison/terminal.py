@@ -19,7 +19,7 @@ from sota_exp.report.comparison.tables import (
 )
 from sota_exp.report.document.markdown import Strong
 from sota_exp.report.document.markdown import Table as PageTable
-from sota_exp.report.terminal import escape
+from sota_exp.report.terminal import escape, format_next
 
 #: Longest text of an option or value in a cell.
 MAX_LENGTH = 24
@@ -42,6 +42,8 @@ def print_comparison(comparison: RunComparison, console: Console) -> None:
         console.print()
         console.print(to_rich(pairs, [pairs.names, *pairs.rows], range(len(pairs.names))))
         console.print(explain_pair_table(pairs, comparison.part), style="dim")
+    for line in format_next(comparison.next):
+        console.print(line)
     for note in comparison.notes:
         console.print(f"[yellow]{escape(note)}[/]", soft_wrap=True)
     if comparison.environment:
@@ -133,6 +135,7 @@ def comparison_to_json(comparison: RunComparison) -> dict[str, Any]:
         "best": {name: [comparison.groups[index].name for index in sorted(at)] for name, at in comparison.best.items()},
         "part": comparison.part,
         "pairs": [asdict(each) for each in comparison.pairs],
+        "next": comparison.next,
         "notes": comparison.notes,
         "environment": comparison.environment,
     }

@@ -176,6 +176,13 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NextSteps:
+    """What would decide the open questions, in sentences."""
+
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyResult:
     """The contents of `study.json`."""
 
@@ -203,6 +210,7 @@ class StudyResult:
     interactions: tuple[DesignEffect, ...] = ()
     looks: InterimLooks | None = None
     plan: Plan = Plan()
+    next: NextSteps = NextSteps()
     notes: tuple[str, ...] = ()
     status: str = "complete"
     missing: tuple[Mapping[str, Any], ...] = ()

@@ -35,6 +35,7 @@ ABSENT: Tree = {
     "failures": (), "importances": {}, "entries": (), "stopped": "", "command": "",
     "confirm": {
         "words": "", "winner": None, "metric": "", "overrides": (), "arms": (), "choice_seeds": (), "test": None,
+        "next": (),
     },
 }  # fmt: skip
 

@@ -98,6 +98,8 @@ def build_sweep_summary(summary: Mapping[str, Any], directory: Path) -> Iterator
         facts.add_row("importance", describe_importances(summary))
     found = summary["confirm"]
     facts.add_row("confirmed", escape(found["words"]) if found else "no confirmation was run")
+    for line in list_next_steps(found):
+        facts.add_row("next", escape(line))
     facts.add_row("files", escape(f"{directory}/sweep.json, trials.csv, figures/"))
     grid = Table.grid()
     for part in (best, "", facts):
@@ -106,6 +108,11 @@ def build_sweep_summary(summary: Mapping[str, Any], directory: Path) -> Iterator
     yield Panel(grid, title=f"sweep {escape(summary['name'])}", title_align="left", border_style=colour, expand=False)
     if found and found["verdict"] == "beats":
         yield escape(f"Train with the winner: sota-exp train {' '.join(found['overrides'])}")
+
+
+def list_next_steps(found: Mapping[str, Any] | None) -> list[str]:
+    """What would decide whether the winner differs from the recipe's own values; files of older versions lack it."""
+    return [str(line) for line in (found or {}).get("next") or ()]
 
 
 def format_sweep_note(summary: Mapping[str, Any]) -> str:
@@ -118,7 +125,7 @@ def format_sweep_note(summary: Mapping[str, Any]) -> str:
     if found:
         arms = build_arm_table(found)
         parts += [f"**{found['words']}**", format_markdown_table([list(row) for row in (arms.names, *arms.rows)])]
-        parts.append(describe_arm_table(found, arms))
+        parts += [describe_arm_table(found, arms), *list_next_steps(found)]
     parts.append(format_markdown_table([["trial", *summary["objective"], "values"], *build_trial_rows(summary)]))
     if summary.get("fixed"):
         parts.append(f"All of them, and the recipe's own values too, with `{' '.join(summary['fixed'])}`.")

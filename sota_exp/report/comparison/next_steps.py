@@ -1,0 +1,79 @@
+"""What would decide the open differences of a comparison."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from sota_exp.report.comparison.groups import SeedGroup
+from sota_exp.report.comparison.pairs import GroupDifference
+from sota_exp.report.numbers import format_duration
+from sota_exp.runs.chance import is_at_chance
+from sota_exp.statistics.planned_effect import estimate_noise
+from sota_exp.statistics.units import SHARE_FORMAT
+from sota_exp.statistics.what_next import Advice, advise, describe_advice
+
+#: Most pairs that have a line each.
+MOST_LISTED = 6
+
+NOTHING_LEARNED = (
+    "None of these runs learned anything: all are at chance level, so more seeds or images decide nothing. Train "
+    "longer, on more images, or with another learning rate."
+)
+
+HOW = (
+    "If effects are as they seem. Seeds added until an interval excludes zero make wrong ones more frequent: choose "
+    "their number first, or compare in a study with study.looks=anytime."
+)
+
+
+def list_next_steps(groups: Sequence[SeedGroup], pairs: Sequence[GroupDifference], part: str) -> list[str]:
+    """Sentences: first what nothing can be learned from. part: that of the data on which accuracies are compared."""
+    by_name = {group.name: group for group in groups}
+    compared = [each for each in pairs if each.images is not None]
+    if not compared:
+        return []
+    if all(is_at_chance(run.result, part) for group in groups for run in group.runs):
+        return [NOTHING_LEARNED]
+    found = []
+    for each in filter(_is_open, compared):
+        first, second = by_name[each.first], by_name[each.second]
+        advice, num_images = _advise_on(each, first, second, part)
+        seconds = sum(_measure_seconds(group) for group in (first, second))
+        words = describe_advice(advice, num_images, SHARE_FORMAT, False, _make_cost(seconds))
+        found.append((advice, f"{each.second} − {each.first}: {words}"))
+    if not found:
+        return ["Nothing is open: every interval excludes zero."]
+    found.sort(key=lambda item: item[0].reason not in ("same", "equal"))
+    rest = [f"{len(found) - MOST_LISTED} more pairs are open."] if len(found) > MOST_LISTED else []
+    how = [HOW] if any(advice.num_seeds for advice, _ in found) else []
+    return [*(words for _, words in found[:MOST_LISTED]), *rest, *how]
+
+
+def _is_open(each: GroupDifference) -> bool:
+    """Whether an interval contains zero, or that over seeds is unknown."""
+    return any(found is None or found.low <= 0 <= found.high for found in (each.seeds, each.images))
+
+
+def _advise_on(each: GroupDifference, first: SeedGroup, second: SeedGroup, part: str) -> tuple[Advice, int | None]:
+    """What would decide a pair, and the number of images that a run of it tested."""
+    seeds = each.common_seeds
+    before, after = (group.collect_values(seeds, lambda run: run.correct(part)) for group in (first, second))
+    differences = [float(one.mean() - other.mean()) for one, other in zip(after, before, strict=True)]
+    scored = first.first.correct(part)
+    num_images = 0 if scored is None else len(scored)
+    is_same = len(seeds) > 1 and all(map(np.array_equal, before, after))
+    variance = 0.0
+    if len(seeds) > 1 and num_images > 1 and len({len(row) for row in (*before, *after)}) == 1:
+        images = {run.image_digest(part) for group in (first, second) for run in group.runs}
+        if len(images) == 1:
+            variance = estimate_noise(np.array(after, np.float64) - np.array(before, np.float64)).images / num_images
+    return advise(differences, 1, image_variance=variance, num_images=num_images, is_same=is_same), num_images
+
+
+def _make_cost(seconds: float) -> Callable[[int], str]:
+    return lambda num: f" ({format_duration(num * seconds)})"
+
+
+def _measure_seconds(group: SeedGroup) -> float:
+    """Mean seconds of a run."""
+    return float(np.mean([sum((run.result.get("seconds") or {}).values()) for run in group.runs]))

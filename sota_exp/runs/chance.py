@@ -1,0 +1,26 @@
+"""Chance level: what a classifier scores that always names the most frequent class."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def compute_chance_accuracy(result: Mapping[str, Any]) -> float:
+    """The share of the most frequent class among the test images of a run; of equal classes, without their numbers."""
+    counts = [sum(row) for row in result.get("confusion_matrix") or ()]
+    return max(counts) / sum(counts) if sum(counts) else 1 / max(1, len(result["per_class_accuracy"]))
+
+
+def compute_chance_limit(chance: float) -> float:
+    """The accuracy up to which a network is at chance level: 14.5 % for ten equal classes, 52.5 % for two.
+
+    A twentieth of the way from chance to 1, but at most 1.5 times chance.
+    """
+    return min(1.5 * chance, chance + 0.05 * (1 - chance))
+
+
+def is_at_chance(result: Mapping[str, Any], part: str = "test") -> bool:
+    """Whether the accuracy of a run on a part of the data is at chance level; false where it was not measured."""
+    accuracy = (result.get("metrics") or {}).get(f"{part}/accuracy")
+    if accuracy is None or not result.get("per_class_accuracy"):
+        return False
+    return float(accuracy) <= compute_chance_limit(compute_chance_accuracy(result))

@@ -1,0 +1,106 @@
+"""The smallest effect that a plan shows where both trainings and test images are drawn anew.
+
+The difference of two arms at seed s on test image i is D = μ + a + b + e: a of the seed, b of the image, e of both. Its
+mean over S seeds, each of which tests the same N images, has the variance var a / S + var b / N + var e / (S N). More
+seeds leave var b / N, more images leave var a / S.
+Source: crossed random effects, as in Searle, Casella and McCulloch 1992, "Variance Components", chapter 4.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import ndtri, stdtrit
+
+from sota_exp.statistics.power import DEFAULT_POWER, assume_difference_sd
+
+
+@dataclass(frozen=True, kw_only=True)
+class DifferenceNoise:
+    """Variances of a difference of correctness: of the seed, of the image, and of both (training noise per image)."""
+
+    seeds: float
+    images: float
+    both: float
+
+    def compute_variance(self, num_seeds: float, num_images: float, tests_per_image: float | None = None) -> float:
+        """Of the mean difference. tests_per_image: seeds that tested an image, fewer than `num_seeds` with folds."""
+        tests = num_seeds if tests_per_image is None else tests_per_image
+        return self.seeds / num_seeds + self.images / num_images + self.both / (tests * num_images)
+
+    def compute_sd_of_seed(self, num_images: float) -> float:
+        """The standard deviation over seeds of the difference on the same N images."""
+        return math.sqrt(self.seeds + self.both / num_images)
+
+
+#: Before any run. both: the rule of `assume_difference_sd`, a fifth of the images change sides between two short
+#: trainings. images: the expected correctness of an image differs by 17 points (√0.03) between the two methods.
+ASSUMED_NOISE = DifferenceNoise(seeds=0.0, images=0.03, both=assume_difference_sd(1) ** 2)
+
+
+def estimate_noise(differences: ArrayLike) -> DifferenceNoise:
+    """The three variances by the analysis of variance; one that would be negative is 0.
+
+    differences: of correctness per seed and image, float [S, N], S ≥ 2, N ≥ 2.
+
+    Raises:
+        ValueError: fewer than two seeds or images.
+    """
+    found = np.asarray(differences, np.float64)
+    if found.ndim != 2 or min(found.shape) < 2:
+        raise ValueError(f"differences of shape {found.shape}: at least two seeds and two images are needed")
+    num_seeds, num_images = found.shape
+    of_seeds, of_images = found.mean(1), found.mean(0)
+    rest = found - of_seeds[:, None] - of_images + found.mean()
+    both = float((rest**2).sum()) / ((num_seeds - 1) * (num_images - 1))
+    return DifferenceNoise(
+        seeds=max(0.0, float(of_seeds.var(ddof=1)) - both / num_images),
+        images=max(0.0, float(of_images.var(ddof=1)) - both / num_seeds),
+        both=both,
+    )
+
+
+def compute_images_quantile(num_tests: int, level: float = 0.95) -> float:
+    """How many standard errors of the images an effect must have: of the Šidák level of all tests, and of the power."""
+    return float(ndtri((1 + level ** (1 / num_tests)) / 2) + ndtri(DEFAULT_POWER))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EffectOverSeeds:
+    """What seeds show on the same test images.
+
+    smallest: the smallest effect shown with `DEFAULT_POWER`; None: none. error, df: standard error of an effect over
+    seeds, and its degrees of freedom.
+    """
+
+    smallest: float | None
+    error: float
+    df: float
+
+
+def add_noise_of_images(
+    over_seeds: EffectOverSeeds, variance: float, num_images: int, num_tests: int, level: float = 0.95
+) -> float | None:
+    """The smallest effect shown for other images like these, in new training runs; None: none.
+
+    variance: `DifferenceNoise.images`. By Student's t on the sum of both variances, at the Šidák level of all tests, with
+    Satterthwaite's degrees of freedom (1946, Biometrics Bulletin 2), at least those of the seeds.
+    """
+    if over_seeds.smallest is None:
+        return None
+    of_seeds, of_images = over_seeds.error**2, variance / num_images
+    total = of_seeds + of_images
+    spread = of_seeds**2 / over_seeds.df + of_images**2 / max(1, num_images - 1)
+    df = max(over_seeds.df, total**2 / spread) if spread else over_seeds.df
+    quantiles = float(stdtrit(df, (1 + level ** (1 / num_tests)) / 2) + stdtrit(df, DEFAULT_POWER))
+    return max(over_seeds.smallest, quantiles * math.sqrt(total))
+
+
+def add_noise_of_splits(over_seeds: float | None, num_runs: int, test_to_train: float) -> float | None:
+    """The same where each run tests other images and trains on the rest, such as folds: the runs share training images.
+
+    test_to_train: number of test images of a run / number of its training images. None stays None.
+    Source: Nadeau and Bengio 2003, Machine Learning 52: the variance of a mean of J runs is S² (1 / J + test / train).
+    """
+    return None if over_seeds is None else over_seeds * math.sqrt(1 + num_runs * test_to_train)

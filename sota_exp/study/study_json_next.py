@@ -1,0 +1,204 @@
+"""What would decide the open questions of a study: the entry `next` of `study.json`, shown on the terminal and the page."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from sota_exp.config.split_of_seed import get_split
+from sota_exp.config.values import join_first
+from sota_exp.report.numbers import format_count, format_duration
+from sota_exp.statistics.units import get_metric_format
+from sota_exp.statistics.what_next import Advice, SeedsFinder, advise, describe_advice
+from sota_exp.study.arms import ComposedArm
+from sota_exp.study.chance import find_arms_at_chance
+from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
+from sota_exp.study.study_json_power import StudyNoise, has_split_per_seed
+from sota_exp.study.tested_images import read_correctness
+from sota_exp.study.verdicts import compute_pair_interactions
+
+#: Verdicts that are open.
+OPEN = ("cannot be distinguished", "too few seeds")
+
+#: Most open questions that have a line each; the others are in `open`.
+MOST_LISTED = 6
+
+#: Reasons that no further seed changes; they are said first.
+FIRST_REASONS = ("same", "equal")
+
+NOTHING_LEARNED = (
+    "At this length no training learned anything: all arms are at chance level, so more seeds or images decide nothing. "
+    "Train longer, on more images, or with another learning rate."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenQuestion:
+    """A difference without a verdict. seconds: that one seed of it takes; None where that is unknown."""
+
+    name: str
+    label: str
+    advice: Advice
+    seconds: float | None
+
+    def to_json(self, words: str) -> JsonObject:
+        seeds = self.advice.num_seeds
+        return {
+            "name": self.name,
+            "reason": self.advice.reason,
+            "effect": self.advice.effect,
+            "seeds": seeds,
+            "seconds": None if seeds is None or self.seconds is None else seeds * self.seconds,
+            "images": self.advice.num_images,
+            "words": words,
+        }
+
+
+def build_next(study: PlannedStudy, runs: StudyRuns, found: JsonObject, noise: StudyNoise) -> JsonObject:
+    """The entry `next`. lines: sentences in their order; open: the questions without a verdict.
+
+    found: the content of `study.json` so far.
+    """
+    missing = found["missing"]
+    lines = [f"{format_count(len(missing), 'run')} missing: the same command goes on."] if missing else []
+    ready = [arm.name for arm in study.arms.ready if runs.results[arm.name]]
+    if ready and set(find_arms_at_chance(study, runs)) >= set(ready):
+        return {"lines": [NOTHING_LEARNED, *lines], "open": []}
+    questions = [*_ask_arms(study, runs, found, noise), *_ask_interactions(study, runs, found)]
+    questions += _ask_effects(study, found, noise)
+    unit, wanted = get_metric_format(study.settings.metric), study.settings.smallest_effect is not None
+    entries, by_words = [], dict[str, list[str]]()
+    for question in sorted(questions, key=_rank):
+        words = describe_advice(question.advice, found["num_test"], unit, wanted, _make_cost(question))
+        entries.append(question.to_json(words))
+        by_words.setdefault(words, []).append(question.label)
+    told = [f"{join_first(labels, 4)}: {words}" for words, labels in by_words.items()]
+    rest = [f"{len(told) - MOST_LISTED} more open questions are in study.json."] if len(told) > MOST_LISTED else []
+    how = _describe_how(study, questions) if questions else []
+    if not questions and not missing and found["status"] == "complete":
+        how = ["Nothing is open: every comparison has its verdict."]
+    return {"lines": [*lines, *told[:MOST_LISTED], *rest, *how], "open": entries}
+
+
+def _rank(question: OpenQuestion) -> tuple[bool, bool, float]:
+    """What nothing was learned from first, then the fewest seeds."""
+    advice = question.advice
+    return advice.reason not in FIRST_REASONS, advice.num_seeds is None, advice.num_seeds or 0
+
+
+def _make_cost(question: OpenQuestion) -> Callable[[int], str]:
+    return lambda num: "" if question.seconds is None else f" ({format_duration(num * question.seconds)})"
+
+
+def _measure_seconds(runs: StudyRuns, names: Iterable[str]) -> float | None:
+    """Mean seconds of one seed of these arms together; None without runs."""
+    means = [
+        float(np.mean([sum(value for value in result["seconds"].values()) for result in runs.results[name].values()]))
+        for name in names
+        if runs.results[name]
+    ]
+    return sum(means) if means else None
+
+
+def _ask_arms(study: PlannedStudy, runs: StudyRuns, found: JsonObject, noise: StudyNoise) -> list[OpenQuestion]:
+    arms = {arm.name: arm for arm in study.arms.ready}
+    entries = [entry for entry in found["arms"] if entry["reference"] is not None and entry["verdict"] in OPEN]
+    asked = []
+    for entry in entries:
+        arm, reference = arms[entry["name"]], arms[entry["reference"]]
+        differences = runs.differences(arm, study.seeds)
+        interval = entry["interval"] and (float(entry["interval"][0]), float(entry["interval"][1]))
+        further: int | None = entry.get("further_seeds")
+        advice = advise(
+            list(differences.values()),
+            study.num_tests,
+            study.get_test_level(len(study.seeds)),
+            study.settings.smallest_effect,
+            interval,
+            _compute_image_variance(study, noise),
+            noise.num_test or None,
+            _is_same(study, runs, arm, reference, list(differences)),
+            _make_anytime_finder(len(differences), further) if study.settings.has_anytime_looks else None,
+        )
+        names = (arm.name, reference.name)
+        seconds = _measure_seconds(runs, names)
+        asked.append(OpenQuestion(name=arm.name, label=arm.arm.label, advice=advice, seconds=seconds))
+    return asked
+
+
+def _make_anytime_finder(num_seeds: int, further: int | None) -> SeedsFinder:
+    """The seeds in all of an arm that takes so many further ones under looks at any time."""
+    return lambda effect, sd: None if further is None else num_seeds + further
+
+
+def _compute_image_variance(study: PlannedStudy, noise: StudyNoise) -> float:
+    """The variance of a mean difference that more seeds do not remove; 0 where it is unknown or only assumed."""
+    if has_split_per_seed(study):
+        return (noise.sd or 0.0) ** 2 * noise.num_test / noise.num_train if noise.num_train else 0.0
+    return 0.0 if noise.noise is None or noise.is_assumed else noise.noise.images / noise.num_test
+
+
+def _is_same(study: PlannedStudy, runs: StudyRuns, arm: ComposedArm, reference: ComposedArm, seeds: list[int]) -> bool:
+    """Whether both arms are right on the same images at every seed."""
+    is_accuracy = study.settings.metric.endswith("/accuracy")
+    read = read_correctness(runs, arm, reference, seeds) if is_accuracy and len(seeds) > 1 else None
+    return read is not None and bool(np.array_equal(*read))
+
+
+def _ask_interactions(study: PlannedStudy, runs: StudyRuns, found: JsonObject) -> list[OpenQuestion]:
+    """The open interactions of a study of pairs, whose noise is that of four runs."""
+    differences = compute_pair_interactions(study, runs)
+    asked = []
+    for entry in found["interactions"]:
+        name = " × ".join(entry["factors"])
+        if name not in differences or entry["verdict"] not in OPEN:
+            continue
+        advice = advise(
+            list(differences[name].values()),
+            study.num_tests,
+            study.get_test_level(len(study.seeds)),
+            study.settings.smallest_effect,
+        )
+        first, second = study.interactions[name]
+        seconds = _measure_seconds(runs, (f"{first}+{second}", first, second))
+        asked.append(OpenQuestion(name=name, label=entry["label"], advice=advice, seconds=seconds))
+    return asked
+
+
+def _ask_effects(study: PlannedStudy, found: JsonObject, noise: StudyNoise) -> list[OpenQuestion]:
+    """The open effects of a screening design, by the seeds per cell that would show them."""
+    if study.blueprint.design is None or noise.sd is None:
+        return []
+    asked = []
+    for entry in (*found["effects"], *found["interactions"]):
+        if entry["verdict"] not in OPEN:
+            continue
+        effect = study.settings.smallest_effect or abs(entry["estimate"])
+        num = study.count_cell_seeds(noise.sd, effect)
+        advice = Advice(reason="seeds" if num else "far", effect=effect, num_seeds=num)
+        name = entry.get("factor") or " × ".join(entry["factors"])
+        seconds = [arm["cost"]["seconds"] for arm in found["arms"] if arm["cost"]["seconds"] is not None]
+        asked.append(OpenQuestion(name=name, label=entry["label"], advice=advice, seconds=sum(seconds) or None))
+    return asked
+
+
+def _describe_how(study: PlannedStudy, questions: list[OpenQuestion]) -> list[str]:
+    """How to get what the open questions need, without making wrong verdicts more frequent."""
+    settings, folds = study.settings, int(get_split(study.arms.ready[0].configuration.values).get("folds", 1))
+    seeds = [each.advice.num_seeds for each in questions if each.advice.num_seeds is not None]
+    lines = []
+    if any(each.advice.reason == "images" for each in questions) and not has_split_per_seed(study):
+        lines.append("Where test images lack, data/split=cross_validation tests all images of the data set.")
+    if not seeds:
+        return lines
+    if settings.has_anytime_looks:
+        return [*lines, f"study.seeds={max(seeds)} goes on: these verdicts hold whenever you look."]
+    first = -(-(max(study.seeds) + 1) // folds) * folds
+    least = -(-min(seeds) // folds) * folds
+    twice = f"{200 * (1 - settings.level):.3g}"
+    return [
+        *lines,
+        "If effects are as they seem. More seeds in this study because a verdict is open would make wrong ones more "
+        f"frequent: ask again in a new study with other seeds (seed={first} study.seeds={least}), or go on with "
+        f"study.looks=anytime, whose verdicts hold whenever you look (with this one, at most {twice} % are wrong).",
+    ]

@@ -1,0 +1,177 @@
+"""Statistical power in `study.json`: the noise of differences, what seeds show of it, and what other images add."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sota_exp.config.split_of_seed import get_split_of_seed
+from sota_exp.statistics.paired import has_spread
+from sota_exp.statistics.planned_effect import (
+    ASSUMED_NOISE,
+    DifferenceNoise,
+    add_noise_of_images,
+    add_noise_of_splits,
+    estimate_noise,
+)
+from sota_exp.statistics.power import assume_difference_sd, find_num_seeds
+from sota_exp.statistics.stopping import MAX_SIMULATED_SEEDS, find_num_anytime_seeds
+from sota_exp.statistics.units import is_share_of_images
+from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
+from sota_exp.study.tested_images import read_correctness
+
+#: Numbers of seeds and effects (fractions) in the table of statistical power.
+POWER_TABLE_SEEDS, POWER_TABLE_EFFECTS = (4, 6, 8, 10, 12, 16, 24, 32), (0.001, 0.002, 0.005, 0.01, 0.02)
+CELL_SEEDS = (1, 2, 3, 4, 6, 8)
+
+#: Least differences of an arm whose spread is used instead of the assumption.
+LEAST_DIFFERENCES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyNoise:
+    """How much differences of the study vary.
+
+    sd: over seeds; None as long as the number of test images is unknown. source: where it comes from, in words.
+    num_train, num_test: images that a run trains on, and on which the metric is measured; 0 where that is unknown.
+    noise: by seed and image; None for a metric that is no share of images. is_assumed: whether that is the assumption.
+    """
+
+    sd: float | None
+    source: str
+    num_train: int
+    num_test: int
+    noise: DifferenceNoise | None
+    is_assumed: bool
+
+    def of_splits(self, num_train: int, num_test: int) -> "StudyNoise":
+        """The noise if each seed tested other images: that of the images is then between the seeds."""
+        sd = self.sd
+        if self.noise is not None:
+            sd = math.sqrt(self.noise.seeds + (self.noise.both + self.noise.images) / num_test)
+        return replace(self, sd=sd, num_train=num_train, num_test=num_test)
+
+    def find_effect(self, study: PlannedStudy, num_seeds: int, has_splits: bool) -> float | None:
+        """The smallest effect shown for other images like these in four of five studies; None: none, or unknown."""
+        if self.sd is None or not (self.num_train and self.num_test):
+            return None
+        over_seeds = study.plan_effect(self.sd, num_seeds)
+        if has_splits:
+            return add_noise_of_splits(over_seeds.smallest, num_seeds, self.num_test / self.num_train)
+        if self.noise is None:
+            return None
+        num_tests = study.num_tests if study.blueprint.design is None else study.num_effects
+        return add_noise_of_images(over_seeds, self.noise.images, self.num_test, num_tests, study.settings.level)
+
+
+def has_split_per_seed(study: PlannedStudy) -> bool:
+    """Whether each seed tests other images: folds, or a new split."""
+    return bool(get_split_of_seed(study.arms.ready[0].configuration.values, 0))
+
+
+def estimate_study_noise(study: PlannedStudy, runs: StudyRuns, counts: Mapping[str, int] | None = None) -> StudyNoise:
+    """The noise of the finished runs, or as long as there are too few, an assumption that counts the test images.
+
+    counts: images of each part, for a study without results.
+    """
+    part, first = runs.metric.partition("/")[0], runs.first
+    found = dict(counts or {})
+    if first is not None:
+        found = {"train": first.get("distinct_images") or 0, **first["evaluated_images"]}
+    num_test = found.get(part, 0)
+    components, measured = _estimate_components(study, runs), estimate_sd(study, runs)
+    if measured is not None:
+        sd, source = measured
+    elif num_test:
+        sd, source = (
+            assume_difference_sd(num_test),
+            f"an assumption: a fifth of {num_test:,} {part} images change sides",
+        )
+    else:
+        sd, source = None, f"unknown: it depends on the number of {part} images"
+    is_assumed = components is None and is_share_of_images(runs.metric)
+    return StudyNoise(
+        sd=sd,
+        source=source,
+        num_train=found.get("train", 0),
+        num_test=num_test,
+        noise=ASSUMED_NOISE if is_assumed else components,
+        is_assumed=is_assumed,
+    )
+
+
+def estimate_sd(study: PlannedStudy, runs: StudyRuns) -> tuple[float, str] | None:
+    """The pooled standard deviation of differences over seeds, and where it comes from; None: too few runs.
+
+    Of a design without arms beside it, √2 times that of runs of the same cell, less what a seed does in all cells.
+    """
+    samples = [list(runs.differences(arm, study.seeds).values()) for arm in study.compared]
+    samples = [sample for sample in samples if len(sample) >= LEAST_DIFFERENCES]
+    if any(map(has_spread, samples)):
+        squares = sum(np.var(sample, ddof=1) * (len(sample) - 1) for sample in samples)
+        sd = float(np.sqrt(squares / sum(len(sample) - 1 for sample in samples)))
+        return sd, f"this study's {sum(map(len, samples))} differences"
+    cells = [runs.values(arm.name) for arm in study.arms.ready if arm.arm.is_cell]
+    common = [seed for seed in study.seeds if cells and all(seed in values for values in cells)]
+    if len(common) < 2 or len(cells) < LEAST_DIFFERENCES:
+        return None
+    table = np.array([[values[seed] for seed in common] for values in cells])
+    rest = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
+    if not has_spread(rest.ravel()):
+        return None
+    variance = float((rest**2).sum()) / ((len(cells) - 1) * (len(common) - 1))
+    return math.sqrt(2 * variance), f"this study's {table.size} runs"
+
+
+def _estimate_components(study: PlannedStudy, runs: StudyRuns) -> DifferenceNoise | None:
+    """The mean of the variances that the arms have; None where too few runs tested the same images."""
+    if runs.metric not in ("val/accuracy", "test/accuracy") or has_split_per_seed(study):
+        return None
+    arms = {arm.name: arm for arm in study.arms.ready}
+    found = []
+    for arm in study.compared:
+        seeds, reference = list(runs.differences(arm, study.seeds)), arms[str(arm.arm.reference)]
+        if len(seeds) < LEAST_DIFFERENCES or not runs.have_same_images(arm, reference, seeds):
+            continue
+        read = read_correctness(runs, arm, reference, seeds)
+        if read is not None and read[0].shape[1] > 1:
+            found.append(estimate_noise(read[0] - read[1]))
+    if not found:
+        return None
+    parts = {name: float(np.mean([vars(each)[name] for each in found])) for name in ("seeds", "images", "both")}
+    return DifferenceNoise(**parts) if parts["both"] > 0 else None
+
+
+def build_power_table(study: PlannedStudy, runs: StudyRuns, found: StudyNoise | None = None) -> JsonObject:
+    """Statistical power: what each number of seeds can detect, on these test images and on others like them.
+
+    found: the noise; None: that of the runs, or the assumption.
+    """
+    found = found or estimate_study_noise(study, runs)
+    sd, level = found.sd, study.get_test_level(len(study.seeds))
+    power: JsonObject = {"sd_assumed": sd, "sd_source": found.source}
+    is_design = study.blueprint.design is not None
+    power["num_tests"] = study.num_effects if is_design else study.num_tests
+    if sd is None:
+        return power
+    has_splits, num = has_split_per_seed(study), len(study.seeds)
+    power["new_images"] = {
+        "detectable": found.find_effect(study, num, has_splits),
+        "variance": None if has_splits or found.noise is None else found.noise.images,
+        "is_assumed": found.is_assumed,
+    }
+    if is_design:
+        seeds = sorted({*CELL_SEEDS, num})
+        return power | {"detectable_effect": {str(each): study.find_detectable_main_effect(sd, each) for each in seeds}}
+    seeds, tests = sorted({*POWER_TABLE_SEEDS, num}), study.num_tests
+    power |= {"most_seeds": MAX_SIMULATED_SEEDS} if study.settings.has_anytime_looks else {}
+    return power | {
+        "detectable": {str(each): study.find_detectable(sd, each, num) for each in seeds},
+        "seeds_needed": {
+            str(effect): find_num_anytime_seeds(effect / sd, tests, level)
+            if study.settings.has_anytime_looks
+            else find_num_seeds(effect, sd, tests, level)
+            for effect in POWER_TABLE_EFFECTS
+        },
+    }

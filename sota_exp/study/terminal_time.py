@@ -1,0 +1,63 @@
+"""The plan of `study.time` on the terminal: what can be afforded, what each option shows, and the recommended one."""
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sota_exp.report.numbers import format_count, format_duration
+from sota_exp.statistics.units import UNKNOWN, MetricFormat, get_metric_format
+from sota_exp.study.results import JsonObject
+
+#: Before the recommended option.
+MARK = "→"
+
+
+def format_time_plan(plan: JsonObject, allowed: str) -> RenderableType:
+    """A table of the options and the recommended one, in 80 columns. allowed: `study.time` as it was typed."""
+    unit, best = get_metric_format(plan["metric"]), plan["recommended"]
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("")
+    table.add_column("design")
+    for heading in ("epochs", "tested", "seeds", "runs", "time"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("shows: other images", "these images"):
+        table.add_column(heading, justify="right", min_width=8)
+    for index, option in enumerate(plan["options"]):
+        numbers = [str(option[name]) for name in ("epochs", "num_tested", "seeds", "runs")]
+        effects = [_format_effect(option[name], unit) for name in ("shows", "shows_here")]
+        row = [option["design"], *numbers, format_duration(option["seconds"]), *effects]
+        table.add_row(MARK if index == best else "", *row, style="bold" if index == best else "")
+    heading = f"What {allowed} can buy, one run after the other ({format_duration(plan['seconds_per_run'])} a run):"
+    return Group("", Text(heading), "", table, "", *map(Text, _describe(plan, unit)))
+
+
+def _format_effect(value: float | None, unit: MetricFormat) -> str:
+    return UNKNOWN if value is None else unit.value(value)
+
+
+def _describe(plan: JsonObject, unit: MetricFormat) -> list[str]:
+    noise, best = plan["noise"], plan["recommended"]
+    lines = [f"Nothing is recommended: {plan['why']}."] if best is None else [describe_choice(plan)]
+    lines.append(
+        f"shows: the smallest effect{f', {unit.difference_unit},' if unit.difference_unit else ''} that four of five "
+        "studies would show, for other images like these, and for these test images. More images tested than a run "
+        "tests: by folds."
+    )
+    spread = f"Differences of runs of equal seed vary by {unit.size(noise['sd'])} ({noise['source']})"
+    images = "" if noise["images"] is None else f"; on an image, methods differ by {unit.size(noise['images'] ** 0.5)}"
+    lines.append(f"{spread}{images}.")
+    if any(not option["is_own"] for option in plan["options"]):
+        lines.append("Other designs answer other questions: study=NAME of the table takes one.")
+    return lines
+
+
+def describe_choice(plan: JsonObject) -> str:
+    """The recommended option in a line, and why."""
+    option, unit = plan["options"][plan["recommended"]], get_metric_format(plan["metric"])
+    effect = option["shows_here"] if option["shows"] is None else option["shows"]
+    shown = "" if effect is None else f", which show {unit.size(effect)}"
+    return (
+        f"Recommended: {option['design']}, {format_count(option['epochs'], 'epoch')}, "
+        f"{format_count(option['seeds'], 'seed')}, {format_count(option['runs'], 'run')}, "
+        f"{format_duration(option['seconds'])}{shown}: {plan['why']}."
+    )
