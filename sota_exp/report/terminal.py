@@ -28,7 +28,7 @@ def format_next(lines: Sequence[str]) -> list[RenderableType]:
     """What would decide the open questions, under its heading; nothing without lines."""
     if not lines:
         return []
-    shown = [Padding(Text(make_printable(line)), (0, 0, 0, 2)) for line in lines]
+    shown = [Padding(Text(make_printable(line)), (0, 0, 0, 2), expand=False) for line in lines]
     return ["", Text("What next", style="bold"), *shown]
 
 

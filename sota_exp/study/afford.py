@@ -20,6 +20,10 @@ from sota_exp.study.study_json_power import StudyNoise, has_split_per_seed
 #: Most seeds of an option: the arms of a null study are 1,000 seeds apart.
 MOST_SEEDS = 999
 
+#: Folds are recommended where they show at most so many times the effect that one split shows: theirs also covers
+#: which images are trained on.
+FOLDS_MARGIN = 1.25
+
 #: Seconds of a run beside its training, validation and evaluation: its files, figures and listeners, on two cores.
 RUN_OVERHEAD = 1.0
 
@@ -151,13 +155,18 @@ def recommend(options: Sequence[Option], study: PlannedStudy, epochs: int) -> tu
     longest = max(option.epochs for option in own)
     same = [option for option in own if option.epochs == longest]
     best = min(same, key=lambda option: (option.effect or math.inf, option.runs))
+    folds = [each for each in same if each.folds > 1 and (each.effect or 0) <= FOLDS_MARGIN * (best.effect or 0)]
+    best = folds[0] if folds else best
     smallest, unit = study.settings.smallest_effect, get_metric_format(study.settings.metric)
     others = [option for option in same if option.num_tested < best.num_tested]
     why = [f"{longest} epochs as configured, since techniques act differently in shorter trainings"]
     if longest < epochs:
         why = [f"at the configured {epochs} epochs too few seeds fit for any verdict, and {longest} is the longest"]
     if others:
-        why.append(f"folds test all {best.num_tested:,} images instead of {others[0].num_tested:,}")
+        why.append(
+            f"folds test all {best.num_tested:,} images instead of {others[0].num_tested:,}, and what they show holds "
+            "for other training images too"
+        )
     if smallest is not None:
         is_shown = (best.effect or math.inf) <= smallest
         why.append(

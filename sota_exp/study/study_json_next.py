@@ -17,8 +17,8 @@ from sota_exp.study.study_json_power import StudyNoise, has_split_per_seed
 from sota_exp.study.tested_images import read_correctness
 from sota_exp.study.verdicts import compute_pair_interactions
 
-#: Verdicts that are open.
-OPEN = ("cannot be distinguished", "too few seeds")
+#: Verdicts that leave nothing open, or have no runs to say what would decide them.
+CLOSED = ("helps", "hurts", "reference", "failed")
 
 #: Most open questions that have a line each; the others are in `open`.
 MOST_LISTED = 6
@@ -102,7 +102,7 @@ def _measure_seconds(runs: StudyRuns, names: Iterable[str]) -> float | None:
 
 def _ask_arms(study: PlannedStudy, runs: StudyRuns, found: JsonObject, noise: StudyNoise) -> list[OpenQuestion]:
     arms = {arm.name: arm for arm in study.arms.ready}
-    entries = [entry for entry in found["arms"] if entry["reference"] is not None and entry["verdict"] in OPEN]
+    entries = [entry for entry in found["arms"] if entry["reference"] is not None and entry["verdict"] not in CLOSED]
     asked = []
     for entry in entries:
         arm, reference = arms[entry["name"]], arms[entry["reference"]]
@@ -151,7 +151,7 @@ def _ask_interactions(study: PlannedStudy, runs: StudyRuns, found: JsonObject) -
     asked = []
     for entry in found["interactions"]:
         name = " × ".join(entry["factors"])
-        if name not in differences or entry["verdict"] not in OPEN:
+        if name not in differences or entry["verdict"] in CLOSED:
             continue
         advice = advise(
             list(differences[name].values()),
@@ -171,7 +171,7 @@ def _ask_effects(study: PlannedStudy, found: JsonObject, noise: StudyNoise) -> l
         return []
     asked = []
     for entry in (*found["effects"], *found["interactions"]):
-        if entry["verdict"] not in OPEN:
+        if entry["verdict"] in CLOSED:
             continue
         effect = study.settings.smallest_effect or abs(entry["estimate"])
         num = study.count_cell_seeds(noise.sd, effect)

@@ -75,7 +75,7 @@ def _describe_power_on_new_images(power: JsonObject, unit: MetricFormat) -> list
     if found["detectable"] is None:
         return []
     how = ""
-    if found["variance"] is not None:
+    if found["variance"]:
         spread = unit.size(math.sqrt(found["variance"]))
         how = f"; the methods differ by {spread} on an image{', an assumption' if found['is_assumed'] else ''}"
     return [f"For other images like these: {unit.size(found['detectable'])}, since test images are a sample too{how}."]

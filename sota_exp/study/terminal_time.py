@@ -20,8 +20,8 @@ def format_time_plan(plan: JsonObject, allowed: str) -> RenderableType:
     table.add_column("design")
     for heading in ("epochs", "tested", "seeds", "runs", "time"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("shows: other images", "these images"):
-        table.add_column(heading, justify="right", min_width=8)
+    for heading in ("shows on\nother images", "on these\nimages"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for index, option in enumerate(plan["options"]):
         numbers = [str(option[name]) for name in ("epochs", "num_tested", "seeds", "runs")]
         effects = [_format_effect(option[name], unit) for name in ("shows", "shows_here")]
@@ -40,11 +40,12 @@ def _describe(plan: JsonObject, unit: MetricFormat) -> list[str]:
     lines = [f"Nothing is recommended: {plan['why']}."] if best is None else [describe_choice(plan)]
     lines.append(
         f"shows: the smallest effect{f', {unit.difference_unit},' if unit.difference_unit else ''} that four of five "
-        "studies would show, for other images like these, and for these test images. More images tested than a run "
-        "tests: by folds."
+        "studies would show, for other images like these (by folds, for other training images too), and for the "
+        "tested ones."
     )
     spread = f"Differences of runs of equal seed vary by {unit.size(noise['sd'])} ({noise['source']})"
     images = "" if noise["images"] is None else f"; on an image, methods differ by {unit.size(noise['images'] ** 0.5)}"
+    images += " (assumed)" if images and noise["is_assumed"] else ""
     lines.append(f"{spread}{images}.")
     if any(not option["is_own"] for option in plan["options"]):
         lines.append("Other designs answer other questions: study=NAME of the table takes one.")

@@ -98,7 +98,12 @@ def _build_plan(
     return {
         "metric": settings.metric,
         "seconds_per_run": costs.compute(variants[0], 1, "seconds"),
-        "noise": {"sd": noise.sd, "source": noise.source, "images": noise.noise and noise.noise.images},
+        "noise": {
+            "sd": noise.sd,
+            "source": noise.source,
+            "images": noise.noise and noise.noise.images,
+            "is_assumed": noise.is_assumed,
+        },
         "options": [asdict(option) for option in found],
         "recommended": best,
         "why": why,

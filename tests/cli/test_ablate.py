@@ -13,6 +13,7 @@ import pytest
 
 from sota_exp.cli.ablate import build_directory_override
 from sota_exp.cli.main import run_command_line
+from sota_exp.study import cost_estimate
 from tests.conftest import only_make_charts
 from tests.experiments import TINY
 from tests.forked import Program
@@ -95,6 +96,30 @@ def test_a_plan_trains_nothing(elsewhere: Path, capsys: pytest.CaptureFixture[st
     assert not (elsewhere / "study" / "runs").exists()
 
 
+@pytest.mark.usefixtures("charts_only_made")
+def test_a_time_is_planned_then_spent_as_planned(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Six seeds are the fewest that decide an arm, so 17 runs of three arms are refused, and 19 take 18."""
+    monkeypatch.setattr(cost_estimate, "SECONDS_PER_ARM", 0.05)
+    assert run_command_line([*small("study.time=17runs"), "--plan"]) == 0
+    assert "Nothing is recommended" in capsys.readouterr().out and not (elsewhere / "study" / "runs").exists()
+    assert run_command_line(small("study.time=17runs")) == 2
+    assert "study.time=17runs: no verdict is possible with so few seeds" in capsys.readouterr().err
+    timed = small("study.time=19runs", "study.metric=val/accuracy", "data/split=holdout")
+    assert run_command_line([*timed, "--plan"]) == 0
+    planned = (elsewhere / "study" / "study_plan.json").read_text()
+    assert "→ ladder" in " ".join(capsys.readouterr().out.split())
+    assert run_command_line(timed) == 0
+    output = " ".join(capsys.readouterr().out.split())
+    assert "3 arms × 6 seeds" in output and "18 runs to train" in output and "What next" in output
+    found = json.loads((elsewhere / "study" / "study.json").read_text())
+    assert len(finished(elsewhere / "study")) == 18 and found["plan"]["time"] == json.loads(planned)
+    assert found["next"]["lines"] and (elsewhere / "study" / "study_plan.json").read_text() == planned
+    assert run_command_line(timed) == 0
+    assert "nothing is trained" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -102,6 +127,9 @@ def test_a_plan_trains_nothing(elsewhere: Path, capsys: pytest.CaptureFixture[st
         (["ablate", "study=lader"], "study=lader: no such study"),
         (small("study.seeds=no"), "study.seeds=no is not legal"),
         (small("study.only=[emma]"), "study.only=emma: no such technique"),
+        (small("study.time=2weeks"), "study.time=2weeks is not legal: null, or a positive number of seconds, 90m, 2h"),
+        (small("study.time=2h", "study.seeds=3"), "study.time=2h chooses the seeds, and so does study.seeds"),
+        ([*small("study.time=2h"), "--no-measure"], "study.time=2h is planned by measured steps: leave --no-measure"),
         (small("study.sedes=3"), "study.sedes: no such key"),
         (small("search=learning_rate"), "not of ablate; sota-exp sweep has it: sota-exp sweep search=learning_rate"),
         (small("hydra.sweeper.foo=1"), "hydra.sweeper.foo: no such key; legal: plan_only, measure."),
@@ -132,6 +160,7 @@ def test_a_study_without_a_finished_run_ends_with_status_1(elsewhere: Path, caps
     [
         (["data=fake"], ["study.seeds=16", "data=fake"], True),
         (["data=fake", "batch_size=8"], ["batch_size=8", "data=fake", "study.looks=[8,12]"], True),
+        (["data=fake"], ["study.time=2h", "data=fake"], True),
         (["data=fake"], ["data=fake", "study.looks=anytime", "study.smallest_effect=0.01", "study.seeds=12"], True),
         (["data=fake"], ["data=fake", "batch_size=8"], False),
     ],

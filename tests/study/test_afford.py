@@ -8,7 +8,16 @@ import pytest
 from sota_exp.preview.timing import CostEstimate
 from sota_exp.statistics.planned_effect import ASSUMED_NOISE
 from sota_exp.statistics.power import assume_difference_sd
-from sota_exp.study.afford import MOST_SEEDS, Costs, Option, Variant, build_option, describe_too_little, recommend
+from sota_exp.study.afford import (
+    FOLDS_MARGIN,
+    MOST_SEEDS,
+    Costs,
+    Option,
+    Variant,
+    build_option,
+    describe_too_little,
+    recommend,
+)
 from sota_exp.study.cost_estimate import RunCost
 from sota_exp.study.results import PlannedStudy
 from sota_exp.study.settings import Allowance, parse_time
@@ -108,10 +117,12 @@ def test_the_smallest_effect_of_interest_takes_no_more_seeds_than_show_it() -> N
     assert before is not None and before.shows is not None and before.shows > 0.15
 
 
-def test_folds_test_more_images_and_show_smaller_effects_in_the_same_time() -> None:
+def test_folds_test_more_images_in_the_same_time() -> None:
+    """They show less on these images, and about as much for others, where their interval covers other training too."""
     one, folds = option(800), option(800, of=variant(folds=5))
     assert one is not None and folds is not None
-    assert (one.num_tested, folds.num_tested) == (24, 240) and (folds.shows or 1) < (one.shows or 0)
+    assert (one.num_tested, folds.num_tested) == (24, 240) and (folds.shows_here or 1) < (one.shows_here or 0)
+    assert folds.seconds <= 800 and (folds.shows or 1) < FOLDS_MARGIN * (one.shows or 0)
 
 
 def choose(*found: Option | None, **changes: Any) -> tuple[int | None, str]:
@@ -141,5 +152,5 @@ def test_nothing_is_recommended_where_nothing_decides() -> None:
     best, why = choose(whole)
     assert best is None and why == "no verdict is possible with so few seeds"
     words = describe_too_little(made(), [variant(), variant(2)], COSTS, [], noise())
-    assert words.startswith("6 seeds of every arm are the fewest for a verdict: about 49 s with 2 epochs")
+    assert words.startswith("6 seeds of every arm are the fewest for a verdict: about 54 s with 2 epochs")
     assert "study.only=[…]" in words

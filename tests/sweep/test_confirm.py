@@ -1,5 +1,7 @@
 """Does the winner win: the arithmetic of a confirmation, and its words."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import yaml
@@ -7,6 +9,7 @@ from scipy.stats import ttest_rel
 
 from sota_exp import CONF
 from sota_exp.errors import ConfigError
+from sota_exp.report.numbers import format_duration
 from sota_exp.statistics.paired import paired_t_interval
 from sota_exp.sweep.confirm import ConfirmedArm, choose_winner, compute_p_value, summarize_confirmation
 from sota_exp.sweep.console import format_sweep_plan
@@ -51,6 +54,8 @@ def test_the_verdict_is_that_of_the_paired_interval_on_test(gains, verdict, says
         [DEFAULT, arm("trial-3", 3, [0.9] * 4, test)], "val/accuracy", "maximize", SEEDS, CHOICE_SEEDS
     )
     assert found["verdict"] == verdict and says in found["words"]
+    is_decided = verdict in ("beats", "loses")
+    assert found["next"][0].startswith("Nothing is open" if is_decided else "Trial 3: ")
     expected = paired_t_interval(list(DEFAULT.test.values()), test)
     assert (found["test"]["interval"] is None) == (found["test"]["p_value"] is None) == (expected is None)
     if expected is not None:
@@ -65,6 +70,21 @@ def test_the_winner_is_chosen_by_val_and_test_is_its_alone():
     )
     assert found["winner"] == "trial-2" and found["overrides"] == ["x=trial-2"]
     assert found["test"]["mean"] == pytest.approx(0.0025)
+
+
+def test_what_next_names_seeds_and_their_time_and_first_that_nothing_was_learned():
+    noisy = replace(arm("trial-3", 3, [0.9] * 4, [0.82, 0.81, 0.81, 0.80]), seconds=50.0)
+    default = replace(DEFAULT, seconds=10.0)
+    found = summarize_confirmation([default, noisy], "val/accuracy", "maximize", SEEDS, CHOICE_SEEDS)
+    words, how = found["next"]
+    num = int(words.split()[2])
+    assert (
+        words.startswith(f"Trial 3: {num} seeds ({format_duration(60.0 * num)}) show the 0.50 points")
+        and "study.looks=anytime" in how
+    )
+    low = [replace(each, at_chance=True) for each in (default, noisy)]
+    found = summarize_confirmation(low, "val/accuracy", "maximize", SEEDS, CHOICE_SEEDS)
+    assert found["next"][0].startswith("Neither the recipe's own values nor the winner learned anything")
 
 
 def test_a_loss_is_better_when_it_is_lower():
