@@ -15,7 +15,7 @@ from sota_exp.statistics.units import MetricFormat, get_metric_format
 from sota_exp.study.cost_estimate import RunCost
 from sota_exp.study.results import PlannedStudy
 from sota_exp.study.settings import Allowance
-from sota_exp.study.study_json_power import StudyNoise, has_split_per_seed
+from sota_exp.study.study_json_power import StudyNoise, get_ratio
 
 #: Most seeds of an option: the arms of a null study are 1,000 seeds apart.
 MOST_SEEDS = 999
@@ -108,9 +108,9 @@ def build_option(
     """As many seeds as fit, or as few as show `study.smallest_effect`; None where none fits."""
     num_arms = len(study.arms.ready)
     per_seed = costs.compute(variant, num_arms, allowance.unit)
-    is_new_split = variant.folds > 1 and not has_split_per_seed(study)
-    has_splits = variant.folds > 1 or has_split_per_seed(study)
-    own = noise.of_splits(variant.counts["train"], variant.counts["test"]) if is_new_split else noise
+    ratio, own = get_ratio(study), noise
+    if ratio is None and variant.folds > 1:
+        ratio, own = 1 / (variant.folds - 1), noise.of_splits(variant.counts["test"])
     steps = min(int(allowance.amount / (per_seed * variant.folds)), MOST_SEEDS // variant.folds)
     if steps < 1 or own.sd is None:
         return None
@@ -118,7 +118,7 @@ def build_option(
     smallest = study.settings.smallest_effect
 
     def shows(num: int) -> tuple[float | None, float | None]:
-        return own.find_effect(study, num, has_splits), study.find_planned_effect(own.sd or 0.0, num)
+        return own.find_effect(study, num, ratio), study.find_planned_effect(own.sd or 0.0, num)
 
     def is_enough(num: int) -> bool:
         if smallest is None:

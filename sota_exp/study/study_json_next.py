@@ -9,16 +9,18 @@ from sota_exp.config.split_of_seed import get_split
 from sota_exp.config.values import join_first
 from sota_exp.report.numbers import format_count, format_duration
 from sota_exp.statistics.units import get_metric_format
+from sota_exp.statistics.verdict import SHOWN, SHOWN_HERE
 from sota_exp.statistics.what_next import Advice, SeedsFinder, advise, describe_advice
 from sota_exp.study.arms import ComposedArm
 from sota_exp.study.chance import find_arms_at_chance
+from sota_exp.study.new_images import combine_runs
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
-from sota_exp.study.study_json_power import StudyNoise, has_split_per_seed
+from sota_exp.study.study_json_power import StudyNoise, get_ratio
 from sota_exp.study.tested_images import read_correctness
 from sota_exp.study.verdicts import compute_pair_interactions
 
 #: Verdicts that leave nothing open, or have no runs to say what would decide them.
-CLOSED = ("helps", "hurts", "reference", "failed")
+CLOSED = (*SHOWN, "reference", "failed")
 
 #: Most open questions that have a line each; the others are in `open`.
 MOST_LISTED = 6
@@ -115,7 +117,7 @@ def _ask_arms(study: PlannedStudy, runs: StudyRuns, found: JsonObject, noise: St
             study.get_test_level(len(study.seeds)),
             study.settings.smallest_effect,
             interval,
-            _compute_image_variance(study, noise),
+            _compute_image_variance(study, runs, noise, arm if entry["verdict"] in SHOWN_HERE else None),
             noise.num_test or None,
             _is_same(study, runs, arm, reference, list(differences)),
             _make_anytime_finder(len(differences), further) if study.settings.has_anytime_looks else None,
@@ -131,10 +133,19 @@ def _make_anytime_finder(num_seeds: int, further: int | None) -> SeedsFinder:
     return lambda effect, sd: None if further is None else num_seeds + further
 
 
-def _compute_image_variance(study: PlannedStudy, noise: StudyNoise) -> float:
-    """The variance of a mean difference that more seeds do not remove; 0 where it is unknown or only assumed."""
-    if has_split_per_seed(study):
-        return (noise.sd or 0.0) ** 2 * noise.num_test / noise.num_train if noise.num_train else 0.0
+def _compute_image_variance(
+    study: PlannedStudy, runs: StudyRuns, noise: StudyNoise, shown_here: ComposedArm | None
+) -> float:
+    """The variance of a mean difference that more seeds do not remove; 0 where it is unknown or only assumed.
+
+    shown_here: an arm that the tested images show, whose own variance leaves it open for others.
+    """
+    if shown_here is not None:
+        contrast = {shown_here.name: 1.0, str(shown_here.arm.reference): -1.0}
+        mean = combine_runs(study, runs, contrast, study.seeds)
+        return 0.0 if mean is None else mean.lasting
+    if (ratio := get_ratio(study)) is not None:
+        return ratio * (noise.sd or 0.0) ** 2
     return 0.0 if noise.noise is None or noise.is_assumed else noise.noise.images / noise.num_test
 
 
@@ -187,7 +198,7 @@ def _describe_how(study: PlannedStudy, questions: list[OpenQuestion]) -> list[st
     settings, folds = study.settings, int(get_split(study.arms.ready[0].configuration.values).get("folds", 1))
     seeds = [each.advice.num_seeds for each in questions if each.advice.num_seeds is not None]
     lines = []
-    if any(each.advice.reason == "images" for each in questions) and not has_split_per_seed(study):
+    if any(each.advice.reason == "images" for each in questions) and get_ratio(study) is None:
         lines.append("Where test images lack, data/split=cross_validation tests all images of the data set.")
     if not seeds:
         return lines

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sota_exp.config.split_of_seed import get_split_of_seed
+from sota_exp.config.split_of_seed import get_test_to_train
 from sota_exp.statistics.paired import has_spread
 from sota_exp.statistics.planned_effect import (
     ASSUMED_NOISE,
@@ -34,40 +34,42 @@ class StudyNoise:
     """How much differences of the study vary.
 
     sd: over seeds; None as long as the number of test images is unknown. source: where it comes from, in words.
-    num_train, num_test: images that a run trains on, and on which the metric is measured; 0 where that is unknown.
+    num_test: images of a run, on which the metric is measured; 0 where that is unknown.
     noise: by seed and image; None for a metric that is no share of images. is_assumed: whether that is the assumption.
     """
 
     sd: float | None
     source: str
-    num_train: int
     num_test: int
     noise: DifferenceNoise | None
     is_assumed: bool
 
-    def of_splits(self, num_train: int, num_test: int) -> "StudyNoise":
+    def of_splits(self, num_test: int) -> "StudyNoise":
         """The noise if each seed tested other images: that of the images is then between the seeds."""
         sd = self.sd
         if self.noise is not None:
             sd = math.sqrt(self.noise.seeds + (self.noise.both + self.noise.images) / num_test)
-        return replace(self, sd=sd, num_train=num_train, num_test=num_test)
+        return replace(self, sd=sd, num_test=num_test)
 
-    def find_effect(self, study: PlannedStudy, num_seeds: int, has_splits: bool) -> float | None:
-        """The smallest effect shown for other images like these in four of five studies; None: none, or unknown."""
-        if self.sd is None or not (self.num_train and self.num_test):
+    def find_effect(self, study: PlannedStudy, num_seeds: int, test_to_train: float | None) -> float | None:
+        """The smallest effect shown for other images like these in four of five studies; None: none, or unknown.
+
+        test_to_train: `get_test_to_train`, where each seed tests other images.
+        """
+        if self.sd is None or not self.num_test:
             return None
         over_seeds = study.plan_effect(self.sd, num_seeds)
-        if has_splits:
-            return add_noise_of_splits(over_seeds.smallest, num_seeds, self.num_test / self.num_train)
+        if test_to_train is not None:
+            return add_noise_of_splits(over_seeds.smallest, num_seeds, test_to_train)
         if self.noise is None:
             return None
         num_tests = study.num_tests if study.blueprint.design is None else study.num_effects
         return add_noise_of_images(over_seeds, self.noise.images, self.num_test, num_tests, study.settings.level)
 
 
-def has_split_per_seed(study: PlannedStudy) -> bool:
-    """Whether each seed tests other images: folds, or a new split."""
-    return bool(get_split_of_seed(study.arms.ready[0].configuration.values, 0))
+def get_ratio(study: PlannedStudy) -> float | None:
+    """`get_test_to_train` of the study; None where all seeds test the same images."""
+    return get_test_to_train(study.arms.ready[0].configuration.values)
 
 
 def estimate_study_noise(study: PlannedStudy, runs: StudyRuns, counts: Mapping[str, int] | None = None) -> StudyNoise:
@@ -78,7 +80,7 @@ def estimate_study_noise(study: PlannedStudy, runs: StudyRuns, counts: Mapping[s
     part, first = runs.metric.partition("/")[0], runs.first
     found = dict(counts or {})
     if first is not None:
-        found = {"train": first.get("distinct_images") or 0, **first["evaluated_images"]}
+        found = first["evaluated_images"]
     num_test = found.get(part, 0)
     components, measured = _estimate_components(study, runs), estimate_sd(study, runs)
     if measured is not None:
@@ -94,7 +96,6 @@ def estimate_study_noise(study: PlannedStudy, runs: StudyRuns, counts: Mapping[s
     return StudyNoise(
         sd=sd,
         source=source,
-        num_train=found.get("train", 0),
         num_test=num_test,
         noise=ASSUMED_NOISE if is_assumed else components,
         is_assumed=is_assumed,
@@ -126,7 +127,7 @@ def estimate_sd(study: PlannedStudy, runs: StudyRuns) -> tuple[float, str] | Non
 
 def _estimate_components(study: PlannedStudy, runs: StudyRuns) -> DifferenceNoise | None:
     """The mean of the variances that the arms have; None where too few runs tested the same images."""
-    if runs.metric not in ("val/accuracy", "test/accuracy") or has_split_per_seed(study):
+    if runs.metric not in ("val/accuracy", "test/accuracy") or get_ratio(study) is not None:
         return None
     arms = {arm.name: arm for arm in study.arms.ready}
     found = []
@@ -155,10 +156,10 @@ def build_power_table(study: PlannedStudy, runs: StudyRuns, found: StudyNoise | 
     power["num_tests"] = study.num_effects if is_design else study.num_tests
     if sd is None:
         return power
-    has_splits, num = has_split_per_seed(study), len(study.seeds)
+    ratio, num = get_ratio(study), len(study.seeds)
     power["new_images"] = {
-        "detectable": found.find_effect(study, num, has_splits),
-        "variance": None if has_splits or found.noise is None else found.noise.images,
+        "detectable": found.find_effect(study, num, ratio),
+        "variance": None if ratio is not None or found.noise is None else found.noise.images,
         "is_assumed": found.is_assumed,
     }
     if is_design:

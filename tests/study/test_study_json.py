@@ -371,7 +371,7 @@ def test_the_noise_of_a_design_is_that_between_seeds_within_its_cells(files: Stu
 
 def test_the_plan_of_looks_at_any_time_has_the_cost_of_each_kind(files: StudyFiles) -> None:
     made = study(chain("a", "b", "c"), looks="anytime", smallest_effect=0.01)
-    noise = StudyNoise(sd=0.01, source="known", num_train=0, num_test=0, noise=None, is_assumed=False)
+    noise = StudyNoise(sd=0.01, source="known", num_test=0, noise=None, is_assumed=False)
     plan = build_power_table(made, StudyRuns.read(made, files, {}), noise)
     plan |= build_costs_of_looks(made, plan)
     assert plan["effect"] == 0.01 and [cost["kind"] for cost in plan["looks"]] == ["fixed", "planned", "anytime"]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from sota_exp.config.split_of_seed import get_test_to_train
 from sota_exp.report.comparison.groups import SeedGroup
 from sota_exp.report.comparison.pairs import GroupDifference
 from sota_exp.report.numbers import format_duration
@@ -42,7 +43,7 @@ def list_next_steps(groups: Sequence[SeedGroup], pairs: Sequence[GroupDifference
         words = describe_advice(advice, num_images, SHARE_FORMAT, False, _make_cost(seconds))
         found.append((advice, f"{each.second} − {each.first}: {words}"))
     if not found:
-        return ["Nothing is open: every interval excludes zero."]
+        return ["Nothing is open: every interval over seeds and images excludes zero."]
     found.sort(key=lambda item: item[0].reason not in ("same", "equal"))
     rest = [f"{len(found) - MOST_LISTED} more pairs are open."] if len(found) > MOST_LISTED else []
     how = [HOW] if any(advice.num_seeds for advice, _ in found) else []
@@ -50,8 +51,9 @@ def list_next_steps(groups: Sequence[SeedGroup], pairs: Sequence[GroupDifference
 
 
 def _is_open(each: GroupDifference) -> bool:
-    """Whether an interval contains zero, or that over seeds is unknown."""
-    return any(found is None or found.low <= 0 <= found.high for found in (each.seeds, each.images))
+    """Whether the interval over seeds and images contains zero, or is unknown."""
+    found = each.both or each.seeds
+    return found is None or found.low <= 0 <= found.high
 
 
 def _advise_on(each: GroupDifference, first: SeedGroup, second: SeedGroup, part: str) -> tuple[Advice, int | None]:
@@ -62,10 +64,11 @@ def _advise_on(each: GroupDifference, first: SeedGroup, second: SeedGroup, part:
     scored = first.first.correct(part)
     num_images = 0 if scored is None else len(scored)
     is_same = len(seeds) > 1 and all(map(np.array_equal, before, after))
-    variance = 0.0
-    if len(seeds) > 1 and num_images > 1 and len({len(row) for row in (*before, *after)}) == 1:
-        images = {run.image_digest(part) for group in (first, second) for run in group.runs}
-        if len(images) == 1:
+    variance, ratio = 0.0, get_test_to_train(first.first.config)
+    if len(seeds) > 1 and num_images > 1:
+        if ratio is not None:
+            variance = ratio * float(np.var(differences, ddof=1))
+        elif len({len(row) for row in (*before, *after)}) == 1:
             variance = estimate_noise(np.array(after, np.float64) - np.array(before, np.float64)).images / num_images
     return advise(differences, 1, image_variance=variance, num_images=num_images, is_same=is_same), num_images
 

@@ -30,7 +30,7 @@ def compare(tmp_path: Path, plain: list[list[bool]], mixed: list[list[bool]]) ->
         ([30], [33], "Fewer than two seeds of both, so the noise of training is unknown: 6 seeds ("),
         ([28, 30, 31], [28, 30, 31], "It is right on the same of the 40 test images as its reference at every seed"),
         ([28, 29, 30], [30, 31, 32], "The difference is the same at every seed"),
-        ([20, 21, 19], [38, 39, 40], "Nothing is open: every interval excludes zero."),
+        ([20, 21, 19], [38, 39, 40], "Nothing is open: every interval over seeds and images excludes zero."),
     ],
 )
 def test_the_first_sentence(tmp_path: Path, plain: list[int], mixed: list[int], words: str) -> None:
