@@ -159,12 +159,13 @@ def test_failures_are_shown_and_leave_the_other_arms_standing(files: StudyFiles)
     assert found["missing"][0] == {"arm": "b", "seed": 0, "reason": "diverged: train/loss is nan"}
 
 
-def test_a_study_before_its_first_run_says_what_it_will_need(files: StudyFiles) -> None:
+def test_a_study_before_its_first_run_does_not_know_its_test_images(files: StudyFiles) -> None:
     made = study(chain("a", "b"), seeds=3)
     found = build_study_json(made, StudyRuns.read(made, files, {}))
     assert [row["verdict"] for row in found["arms"]] == ["reference", "too few seeds"]
     assert len(found["missing"]) == 6 and found["missing"][0]["reason"] == "not run yet"
-    assert found["plan"]["detectable"]["3"] is None and found["plan"]["seeds_needed"]["0.01"] > 6
+    assert "detectable" not in found["plan"] and found["plan"]["sd_source"].startswith("unknown: it depends on")
+    assert "unknown: it depends on the number of test images" in " ".join(printed(format_study_result(found)).split())
 
 
 def test_with_looks_only_the_undecided_want_more_seeds(files: StudyFiles) -> None:
