@@ -84,8 +84,8 @@ def add_noise_of_images(
 ) -> float | None:
     """The smallest effect shown for other images like these, in new training runs; None: none.
 
-    variance: `DifferenceNoise.images`. By Student's t on the sum of both variances, at the Šidák level of all tests, with
-    Satterthwaite's degrees of freedom (1946, Biometrics Bulletin 2), at least those of the seeds.
+    variance: `DifferenceNoise.images`. By Student's t on the sum of both variances, at the Šidák level of all tests,
+    with Satterthwaite's degrees of freedom (1946, Biometrics Bulletin 2), at least those of the seeds.
     """
     if over_seeds.smallest is None:
         return None

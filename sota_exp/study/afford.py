@@ -1,8 +1,8 @@
 """What a time, or a number of runs or of training images, buys: the options of `study.time`, and the recommended one.
 
-An option is a study that fits: a design with so many seeds, at a length of training, tested on one part of the images or
-on all of them by folds. Other designs answer other questions, and techniques act differently in shorter trainings, so
-the recommended option has the design of the command, and the longest training with which its seeds can decide anything.
+An option is a study that fits: a design with so many seeds, at a length of training, tested on one part of the images
+or on all of them by folds. Other designs answer other questions, and techniques act differently in shorter trainings,
+so the recommended option has the design of the command, and the longest training with which its seeds can decide anything.
 """
 
 import math
@@ -184,8 +184,8 @@ def describe_too_little(
     seconds = least * costs.compute(shortest, len(study.arms.ready), "seconds")
     unit = get_metric_format(study.settings.metric)
     words = (
-        f"{format_count(least, 'seed')} of every arm are the fewest for a verdict: about {format_duration(seconds)} with "
-        f"{format_count(shortest.epochs, 'epoch')}; fewer techniques (study.only=[…]) take less"
+        f"{format_count(least, 'seed')} of every arm are the fewest for a verdict: about {format_duration(seconds)} "
+        f"with {format_count(shortest.epochs, 'epoch')}; fewer techniques (study.only=[…]) take less"
     )
     others = [option for option in options if not option.is_own and option.effect is not None]
     return f"{words}{_describe_other(min(others, key=lambda each: each.effect or math.inf), unit)}" if others else words

@@ -1,4 +1,4 @@
-"""What would decide the open questions of a study: the entry `next` of `study.json`, shown on the terminal and the page."""
+"""What would decide the open questions of a study: the entry `next` of `study.json`, for the terminal and the page."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -29,8 +29,8 @@ MOST_LISTED = 6
 FIRST_REASONS = ("same", "equal")
 
 NOTHING_LEARNED = (
-    "At this length no training learned anything: all arms are at chance level, so more seeds or images decide nothing. "
-    "Train longer, on more images, or with another learning rate."
+    "At this length no training learned anything: all arms are at chance level, so more seeds or images decide "
+    "nothing. Train longer, on more images, or with another learning rate."
 )
 
 

@@ -25,7 +25,10 @@ def format_warning(warning: str) -> list[Text]:
 
 
 def format_study_plan(study: PlannedStudy, files: StudyFiles, estimates: dict[str, Any]) -> RenderableType:
-    """The plan: arms, seeds, cost and statistical power. estimates: arm → seconds of a run, or why they are unknown, and `counts` of images."""
+    """The plan: arms, seeds, cost and statistical power.
+
+    estimates: arm → seconds of a run, or why they are unknown; and `counts`, the number of images of each part.
+    """
     table = Table("arm", "compared with", "changes", "per run", "finished", box=None, pad_edge=False)
     num_seeds, total, left = len(study.seeds), 0.0, 0.0
     for arm in study.arms.ready:

@@ -28,7 +28,8 @@ def format_time_plan(plan: JsonObject, allowed: str) -> RenderableType:
         row = [option["design"], *numbers, format_duration(option["seconds"]), *effects]
         table.add_row(MARK if index == best else "", *row, style="bold" if index == best else "")
     heading = f"What {allowed} can buy, one run after the other ({format_duration(plan['seconds_per_run'])} a run):"
-    return Group("", Text(heading), "", table, "", *map(Text, _describe(plan, unit)))
+    shown = table if plan["options"] else Text("Not one seed of every arm.")
+    return Group("", Text(heading), "", shown, "", *map(Text, _describe(plan, unit)))
 
 
 def _format_effect(value: float | None, unit: MetricFormat) -> str:

@@ -1,4 +1,4 @@
-"""The plan of `study.time`: measured once, kept in `study_plan.json` in the study's directory, taken by every repeat."""
+"""The plan of `study.time`: measured once, kept in `study_plan.json` in the study's directory, taken by repeats."""
 
 import json
 import time

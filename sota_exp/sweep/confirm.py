@@ -137,8 +137,8 @@ def list_next_steps(
         lambda num: f" ({format_duration(num * sum(costs))})" if costs else "",
     )
     how = (
-        "If the effect is as it seems: seeds added because it is open make wrong verdicts more frequent, so compare the "
-        "winner with the recipe on seeds of their own, with study.looks=anytime if you want to look in between."
+        "If the effect is as it seems: seeds added because it is open make wrong verdicts more frequent, so compare "
+        "the winner with the recipe on seeds of their own, with study.looks=anytime if you want to look in between."
     )
     return [f"{winner.name.replace('-', ' ').capitalize()}: {words}", *([how] if advice.num_seeds else [])]
 

@@ -107,7 +107,7 @@ def test_a_plan_is_measured_once_until_the_study_or_its_time_is_another(tmp_path
 
 
 @pytest.mark.parametrize("width", [80, 120])
-@pytest.mark.parametrize("allowed", ["1h", "60s"])
+@pytest.mark.parametrize("allowed", ["1h", "60s", "1s"])
 def test_the_plan_fits_a_terminal(tmp_path: Path, measured: list[str], width: int, allowed: str) -> None:
     found = plan(tmp_path, made(time=allowed))
     text = printed(format_time_plan(found, allowed), width=width)
@@ -120,6 +120,7 @@ def test_the_plan_fits_a_terminal(tmp_path: Path, measured: list[str], width: in
         assert option["epochs"] == 20 and option["num_tested"] == 240 and option["seeds"] % 5 == 0
         assert describe_choice(found) in words and "20 epochs as configured" in words
     else:
+        assert ("Not one seed of every arm." in text) == (allowed == "1s") == (not found["options"])
         assert "Nothing is recommended: no verdict is possible with so few seeds: 6 seeds of every arm" in words
 
 
