@@ -2,7 +2,8 @@
 
 An option is a study that fits: a design with so many seeds, at a length of training, tested on one part of the images
 or on all of them by folds. Other designs answer other questions, and techniques act differently in shorter trainings,
-so the recommended option has the design of the command, and the longest training with which its seeds can decide anything.
+so the recommended option has the design of the command, and the longest training with which its seeds can decide
+anything; where folds are offered, it has them: their effect may be larger, as it covers other training images too.
 """
 
 import math
@@ -19,10 +20,6 @@ from sota_exp.study.study_json_power import StudyNoise, get_ratio
 
 #: Most seeds of an option: the arms of a null study are 1,000 seeds apart.
 MOST_SEEDS = 999
-
-#: Folds are recommended where they show at most so many times the effect that one split shows: theirs also covers
-#: which images are trained on.
-FOLDS_MARGIN = 1.25
 
 #: Seconds of a run beside its training, validation and evaluation: its files, figures and listeners, on two cores.
 RUN_OVERHEAD = 1.0
@@ -154,9 +151,7 @@ def recommend(options: Sequence[Option], study: PlannedStudy, epochs: int) -> tu
         return None, "no verdict is possible with so few seeds"
     longest = max(option.epochs for option in own)
     same = [option for option in own if option.epochs == longest]
-    best = min(same, key=lambda option: (option.effect or math.inf, option.runs))
-    folds = [each for each in same if each.folds > 1 and (each.effect or 0) <= FOLDS_MARGIN * (best.effect or 0)]
-    best = folds[0] if folds else best
+    best = max(same, key=lambda option: option.num_tested)
     smallest, unit = study.settings.smallest_effect, get_metric_format(study.settings.metric)
     others = [option for option in same if option.num_tested < best.num_tested]
     why = [f"{longest} epochs as configured, since techniques act differently in shorter trainings"]

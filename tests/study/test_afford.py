@@ -9,7 +9,6 @@ from sota_exp.preview.timing import CostEstimate
 from sota_exp.statistics.planned_effect import ASSUMED_NOISE
 from sota_exp.statistics.power import assume_difference_sd
 from sota_exp.study.afford import (
-    FOLDS_MARGIN,
     MOST_SEEDS,
     Costs,
     Option,
@@ -104,25 +103,25 @@ def test_more_time_never_shows_less_and_few_seeds_show_nothing() -> None:
     assert effects[0] is None and all(each is not None for each in effects[1:])
     assert all(one > other for one, other in itertools.pairwise(effects[1:]))  # type: ignore[operator]
     # The sampling of 24 test images remains, however long one trains.
-    assert effects[-1] is not None and effects[-1] > 0.1 > (found[-1].shows_here or 1)  # type: ignore[union-attr]
+    assert effects[-1] is not None and effects[-1] > 0.06 > (found[-1].shows_here or 1)  # type: ignore[union-attr]
     most = option(1e9)
     assert most is not None and most.seeds == MOST_SEEDS
 
 
 def test_the_smallest_effect_of_interest_takes_no_more_seeds_than_show_it() -> None:
-    found, less = option(1e5, smallest_effect=0.15), option(1e5, smallest_effect=0.2)
+    found, less = option(1e5, smallest_effect=0.1), option(1e5, smallest_effect=0.15)
     assert found is not None and less is not None and found.shows is not None
-    assert found.shows <= 0.15 and less.seeds < found.seeds
+    assert found.shows <= 0.1 and less.seeds < found.seeds
     before = option((found.seeds - 1) * COSTS.compute(variant(), 3, "seconds") + 0.1)
-    assert before is not None and before.shows is not None and before.shows > 0.15
+    assert before is not None and before.shows is not None and before.shows > 0.1
 
 
 def test_folds_test_more_images_in_the_same_time() -> None:
-    """They show less on these images, and about as much for others, where their interval covers other training too."""
+    """They show smaller effects on these images; for others their interval covers other training images too."""
     one, folds = option(800), option(800, of=variant(folds=5))
     assert one is not None and folds is not None
     assert (one.num_tested, folds.num_tested) == (24, 240) and (folds.shows_here or 1) < (one.shows_here or 0)
-    assert folds.seconds <= 800 and (folds.shows or 1) < FOLDS_MARGIN * (one.shows or 0)
+    assert folds.seconds <= 800 and (folds.shows or 0) > (folds.shows_here or 1)
 
 
 def choose(*found: Option | None, **changes: Any) -> tuple[int | None, str]:
