@@ -151,5 +151,5 @@ def test_nothing_is_recommended_where_nothing_decides() -> None:
     best, why = choose(whole)
     assert best is None and why == "no verdict is possible with so few seeds"
     words = describe_too_little(made(), [variant(), variant(2)], COSTS, [], noise())
-    assert words.startswith("6 seeds of every arm are the fewest for a verdict: about 54 s with 2 epochs")
+    assert words.startswith("6 seeds of every arm are the fewest for a verdict: about 1 min 21 s with 2 epochs")
     assert "study.only=[…]" in words
