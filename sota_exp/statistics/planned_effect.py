@@ -87,8 +87,8 @@ def add_noise_of_images(
     """The smallest effect shown for other images like these, in new training runs; None: none.
 
     variance: `DifferenceNoise.images`. By Student's t on the sum of both variances, at the Šidák level of all tests,
-    with Satterthwaite's degrees of freedom (1946, Biometrics Bulletin 2), at least those of the seeds. The interval adds
-    two images (Bonett and Price 2012), so that of N images the effect must be (N + 2) / N times as large.
+    with Satterthwaite's degrees of freedom (1946, Biometrics Bulletin 2), at least those of the seeds. The interval
+    adds two images (Bonett and Price 2012), so that of N images the effect must be (N + 2) / N times as large.
     """
     if over_seeds.smallest is None:
         return None

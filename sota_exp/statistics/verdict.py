@@ -105,7 +105,8 @@ def describe_shown(
         if on_new.is_shown:
             sentence = f"{word.capitalize()}: {mean}, {span} in new training runs on new images like these."
             return Verdict(word=word, sentence=sentence)
-        beyond = f"other images like these could show no effect ({span} in new runs on new images, for this difference alone)"
+        alone = f"{span} in new runs on new images, for this difference alone"
+        beyond = f"other images like these could show no effect ({alone})"
     return Verdict(word=f"{word} here", sentence=f"{word.capitalize()} on these test images: {size}; {beyond}.")
 
 

@@ -21,8 +21,8 @@ from sota_exp.study.study_json_power import StudyNoise, get_ratio
 #: Most seeds of an option: the arms of a null study are 1,000 seeds apart.
 MOST_SEEDS = 999
 
-#: Seconds of a run beside its training, validation and evaluation: its files and figures. 45 runs of two seconds took
-#: 2.7 seconds more each, on two cores that other jobs shared.
+#: Seconds of a run beside its training, validation and evaluation: its files and figures. It was 5 seconds on two cores
+#: with a load of 17, half of that is a guess for a machine of one's own.
 RUN_OVERHEAD = 2.5
 
 
@@ -108,7 +108,8 @@ def build_option(
     per_seed = costs.compute(variant, num_arms, allowance.unit)
     ratio, own = get_ratio(study), noise
     if ratio is None and variant.folds > 1:
-        ratio, own = 1 / (variant.folds - 1), noise.of_splits(variant.counts["test"])
+        ratio = variant.counts["test"] / variant.counts["train"]
+        own = noise.of_splits(variant.counts["test"])
     steps = min(int(allowance.amount / (per_seed * variant.folds)), MOST_SEEDS // variant.folds)
     if steps < 1 or own.sd is None:
         return None

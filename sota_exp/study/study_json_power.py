@@ -69,7 +69,7 @@ class StudyNoise:
 
 def get_ratio(study: PlannedStudy) -> float | None:
     """`get_test_to_train` of the study; None where all seeds test the same images."""
-    return get_test_to_train(study.arms.ready[0].configuration.values)
+    return get_test_to_train(study.arms.ready[0].configuration.values, study.settings.metric.split("/")[0])
 
 
 def estimate_study_noise(study: PlannedStudy, runs: StudyRuns, counts: Mapping[str, int] | None = None) -> StudyNoise:

@@ -71,7 +71,10 @@ def test_whole_repeats_pool_every_image(tmp_path: Path, repeats: int) -> None:
 def test_the_plan_counts_the_images_of_all_folds(tmp_path: Path) -> None:
     made, files = study(chain("a", "b"), seeds=FOLDS), StudyFiles(directory=tmp_path)
     for each in made.arms.ready:
-        each.configuration.values["data"] = {"split": {"_option_": "cross_validation", "folds": FOLDS}}
+        each.configuration.values["data"] = {
+            "split": {"_option_": "cross_validation", "folds": FOLDS},
+            "val_fraction": 0.1,
+        }
     text = " ".join(
         printed(format_study_plan(made, files, {"a": 61.0, "b": 61.0, "counts": {"train": 24, "test": 12}})).split()
     )

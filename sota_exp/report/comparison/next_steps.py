@@ -64,7 +64,7 @@ def _advise_on(each: GroupDifference, first: SeedGroup, second: SeedGroup, part:
     scored = first.first.correct(part)
     num_images = 0 if scored is None else len(scored)
     is_same = len(seeds) > 1 and all(map(np.array_equal, before, after))
-    variance, ratio = 0.0, get_test_to_train(first.first.config)
+    variance, ratio = 0.0, get_test_to_train(first.first.config, part) if part in ("test", "val") else None
     if len(seeds) > 1 and num_images > 1:
         if ratio is not None:
             variance = ratio * float(np.var(differences, ddof=1))
