@@ -14,6 +14,8 @@ import typing
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
@@ -127,6 +129,10 @@ def make_files(place: Path) -> None:
             archive.add(place / "images" / f"class_{index % 4}" / f"{index}.png", f"{index}.png")
             (place / "class.txt").write_text(str(index % 4))
             archive.add(place / "class.txt", f"{index}.cls")
+    (place / "rows").mkdir()
+    pictures = [(place / "images" / f"class_{index % 4}" / f"{index}.png").read_bytes() for index in range(64)]
+    table = pa.table({"image": pictures, "label": [index % 4 for index in range(64)]})
+    pq.write_table(table, place / "rows" / "all.parquet")
     rows = [f"images/class_{index % 4}/{index}.png,{index % 4}" for index in range(64)]
     (place / "images.csv").write_text("\n".join(["path,label", *rows]) + "\n")
 
@@ -166,6 +172,7 @@ def overrides_of(option: Option, made: Path) -> tuple[str, ...]:
         "data=csv": (f"data.path={made}/images.csv",),
         "data=image_folder": (f"data.root={made}/images",),
         "data=webdataset": (f"data.root={made}/shards", cache),
+        "data=parquet": (f"data.root={made}/rows", cache),
         "model/weights=checkpoint": (f"model.weights.path={made}/start.safetensors",),
         "regularization/distillation=logits": (
             "regularization.distillation.source=file",

@@ -41,6 +41,7 @@ REQUIRED = {
     "image_folder": {"root": "a folder with one folder of images per class, or with train, val and test of such"},
     "imagenet": {"root": IMAGENET_LAYOUT},
     "webdataset": {"root": "a folder with tar archives, or an address such as https://…"},
+    "parquet": {"root": "a folder with parquet files, or an address such as hf://datasets/NAME"},
     "csv": {
         "root": "the folder that the paths of the CSV file are relative to, and do not leave",
         "path": "a CSV file",

@@ -46,7 +46,12 @@ from sota_exp.data.store_writer import (
     hash_pixels,
     shorten_digest,
 )
-from sota_exp.data.streaming import estimate_decoded_bytes, open_streamed_data_set
+from sota_exp.data.streaming import (
+    NUM_SAMPLED,
+    NUM_SAMPLED_OF_BLOCKS,
+    estimate_decoded_bytes,
+    open_streamed_data_set,
+)
 from sota_exp.errors import RunFailed
 from sota_exp.stages.data import DataSet, DataSource, Holdout
 from sota_exp.stages.stage import InvalidValue, Legal, NonNegative, Pixels, added_field, one_of
@@ -257,7 +262,8 @@ def open_file_data_set(source: FileSource, files: FileList) -> DataSet:
         raise InvalidValue(field, vars(source)[field], "classes whose names differ in more than control characters")
     image_names = Names(found)
     key = f"files-{hash_listing(found, list(shown.values()), max_side, white)}"
-    if store_gigabytes is not None and (size := estimate_decoded_bytes(found, max_side) / 1e9) > store_gigabytes:
+    num = NUM_SAMPLED if found.blocks is None else NUM_SAMPLED_OF_BLOCKS
+    if store_gigabytes is not None and (size := estimate_decoded_bytes(found, max_side, num) / 1e9) > store_gigabytes:
         log.warning(
             "%s is streamed: decoded it would take %.3g GB, more than data.store_gigabytes=%g. Its images are decoded "
             "for every crop (runtime.workers=N does it in the background), at full size: data.max_side is ignored",

@@ -17,6 +17,8 @@ import numpy as np
 from sota_exp.config.data_paths import is_address
 from sota_exp.data.listing_state import FileState
 from sota_exp.data.members import Member
+from sota_exp.data.row_groups import MARK
+from sota_exp.stages.data import Blocks
 
 #: Rows that are Python objects at once.
 ROWS_AT_ONCE = 10_000
@@ -118,6 +120,15 @@ class Listing(Sequence[ImageFile]):
             for begin, end in itertools.pairwise([start, *ends]):
                 yield os.fsdecode(content[begin - start : end - start])
             start = ends[-1]
+
+    @property
+    def blocks(self) -> Blocks | None:
+        """The row groups that the images lie in, whose bytes are their `size`; None: they lie in none."""
+        if not self.shards or MARK not in self.shards[0]:
+            return None
+        num_bytes = np.zeros(len(self.shards), dtype=np.int64)
+        num_bytes[self.rows["shard"]] = self.rows["size"]
+        return Blocks(self.rows["shard"].astype(np.int64), num_bytes)
 
     def find_classes(self, split: int | None = None) -> set[str]:
         """The names of the classes that have images in a split, or in any."""

@@ -1,4 +1,4 @@
-"""An image inside another file, such as a member of a tar archive: a place that is read without reading the rest.
+"""An image inside another file: a member of a tar archive, which is read without the rest, or a row of a parquet file.
 
 Addresses with `://` are opened by fsspec, which PyTorch needs; what it needs for a protocol, such as s3fs, it says.
 """
@@ -14,6 +14,7 @@ import fsspec
 
 from sota_exp.config.data_paths import is_address
 from sota_exp.data.listing_state import FileState, read_state
+from sota_exp.data.row_groups import MARK, read_row
 
 #: Number of archives that a process keeps open: systems allow a thousand files.
 MAX_OPEN = 256
@@ -23,7 +24,10 @@ READ_AHEAD = 2**23
 
 
 class Member(NamedTuple):
-    """`num_bytes` bytes from `offset` on in the file `shard`, which are the file `name` in it."""
+    """`num_bytes` bytes from `offset` on in the file `shard`, which are the file `name` in it.
+
+    In a row group of a parquet file: the row `offset`; `num_bytes` are those of the row group.
+    """
 
     shard: str
     name: str
@@ -39,6 +43,8 @@ class Member(NamedTuple):
         Raises:
             OSError: the shard cannot be read, or is shorter.
         """
+        if MARK in self.shard:
+            return read_row(self.shard, self.offset)
         if is_address(self.shard):
             # Found anew each time: it belongs to the process, and a worker may be a fork of one that has it.
             system, path = fsspec.core.url_to_fs(self.shard)
@@ -99,5 +105,6 @@ def describe_address(path: str) -> FileState:
     system, place = fsspec.core.url_to_fs(path)
     facts: dict[str, Any] = system.info(place)
     version = str([facts.get(key) for key in ("ETag", "mtime", "LastModified", "last_modified", "created")])
+    version += str(facts.get("blob_id", ""))  # of Hugging Face's hub
     number = int.from_bytes(hashlib.blake2b(version.encode(), digest_size=8).digest(), "big") >> 1
     return FileState(int(facts["size"] or 0), number)

@@ -10,9 +10,9 @@ from sota_exp.stages.data import Preprocessing
 NUM_IMAGES = 5000
 
 
-def choose_images(train: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The images from which the statistics come, int64 [n], ascending; train: int64 [M], indices into labels [N]."""
-    return limit_indices(train, labels, NUM_IMAGES, seed="normalization")
+def choose_images(train: np.ndarray, labels: np.ndarray, num: int = NUM_IMAGES) -> np.ndarray:
+    """The `num` images from which the statistics come, int64 [n], ascending; train: int64 [M], indices into labels [N]."""
+    return limit_indices(train, labels, num, seed="normalization")
 
 
 def sum_pixels(image: np.ndarray) -> np.ndarray:

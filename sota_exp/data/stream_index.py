@@ -32,6 +32,7 @@ from sota_exp.data.listing import ImageFile, Listing
 from sota_exp.data.members import Member
 from sota_exp.data.open_image import open_image
 from sota_exp.data.read_files import map_in_threads, read_all
+from sota_exp.data.row_groups import get_file
 from sota_exp.data.store_writer import hash_file, shorten_digest
 from sota_exp.runs.atomic import write_recomputable, write_recomputable_text
 
@@ -230,4 +231,4 @@ def find_time_written(path: Path | Member) -> float:
     """When a file, or the archive of a member, was written or its facts changed, in seconds since 1970; 0: unknown."""
     if isinstance(path, Member) and is_address(path.shard):
         return 0.0
-    return os.stat(path.shard if isinstance(path, Member) else path).st_ctime
+    return os.stat(get_file(path.shard) if isinstance(path, Member) else path).st_ctime

@@ -22,18 +22,19 @@ from sota_exp.data.decode import DECODE_ERRORS, WHITE_BY_KEY, choose_step, decod
 from sota_exp.data.listing import ImageFile, Listing
 from sota_exp.data.members import Member
 from sota_exp.data.near_duplicates import CACHE_NAME, STORED_SIDE, keep_together
-from sota_exp.data.normalization import choose_images, compute_statistics, sum_pixels
+from sota_exp.data.normalization import NUM_IMAGES, choose_images, compute_statistics, sum_pixels
 from sota_exp.data.open_image import open_image
 from sota_exp.data.read_files import read_all
+from sota_exp.data.row_groups import warn_of_sorted_rows
 from sota_exp.data.store import assign_splits
 from sota_exp.data.stream_index import StreamIndex, find_changed, is_jpeg, read_sample, read_size, read_whole
 from sota_exp.runs.atomic import write_recomputable_text
-from sota_exp.stages.data import DataSet, DataSource, Images, Preprocessing
+from sota_exp.stages.data import Blocks, DataSet, DataSource, Images, Preprocessing
 
 log = logging.getLogger(__name__)
 
-#: Number of images, evenly spaced, by whose headers the size of all is estimated.
-NUM_SAMPLED = 1000
+#: Number of images, evenly spaced, by whose headers the size of all is estimated; and where each is read with a block.
+NUM_SAMPLED, NUM_SAMPLED_OF_BLOCKS = 1000, 50
 
 #: Begins the digest of a set of which a sample of the contents is hashed.
 SAMPLED = "sampled-"
@@ -50,6 +51,10 @@ class StreamedImages(Images):
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_find_changed": None}
+
+    @property
+    def blocks(self) -> Blocks | None:
+        return self.files.blocks
 
     def __len__(self) -> int:
         return len(self.files)
@@ -90,9 +95,9 @@ class StreamedImages(Images):
         return kept
 
 
-def estimate_decoded_bytes(found: Sequence[ImageFile], max_side: int | None) -> int:
-    """Estimated bytes of all decoded images, their shorter side at most `max_side`, from the headers of some."""
-    some = found[:: max(1, len(found) // NUM_SAMPLED)]
+def estimate_decoded_bytes(found: Sequence[ImageFile], max_side: int | None, num: int = NUM_SAMPLED) -> int:
+    """Estimated bytes of all decoded images, their shorter side at most `max_side`, from the headers of about `num`."""
+    some = found[:: max(1, len(found) // num)]
     total = 0.0
     for image in some:
         try:
@@ -157,10 +162,13 @@ def open_streamed_data_set(
     if source.split.near_duplicates:
         cached = index_path.with_name(f"{index_path.stem}-{CACHE_NAME}")
         groups = keep_together(groups, len(found), images.read_small, cached, found.name)
+    if found.blocks is not None:
+        warn_of_sorted_rows(found.root, labels, found.blocks)
     train, val, test = assign_splits(split, labels, source, index.digests, groups)
     content = [*index.content, *((hash_array(column) if is_sampled else column.tolist()) for column in (labels, split))]
     digest = hashlib.blake2b(json.dumps([*content, list(classes)]).encode(), digest_size=16).hexdigest()
-    chosen = [found.path(place) for place in choose_images(train, labels).tolist()]
+    num = NUM_IMAGES if found.blocks is None else NUM_IMAGES // 10
+    chosen = [found.path(place) for place in choose_images(train, labels, num).tolist()]
     return DataSet(
         images=images,
         labels=torch.from_numpy(labels),

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from sota_exp.data.row_groups import order_in_windows
 from sota_exp.data.store_writer import UnreadableImage
 from sota_exp.errors import STOP_SIGNALS
 from sota_exp.stages.augmentation import Crop, Sampler
@@ -43,7 +44,10 @@ class TrainCrops(Dataset[tuple[Tensor, Tensor]]):
     def order(self, epoch: int) -> Tensor:
         """The positions in the training set in the order of this epoch: int64 [N]."""
         if self._order is None or self._order[0] != epoch:
-            self._order = (epoch, self.sampler(len(self.train), epoch, self.streams))
+            order, blocks = self.sampler(len(self.train), epoch, self.streams), self.images.blocks
+            if blocks is not None and not self.sampler.composes_batches:
+                order = order_in_windows(order, self.train, blocks, self.streams.generator("order/blocks", epoch))
+            self._order = (epoch, order)
         return self._order[1]
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:

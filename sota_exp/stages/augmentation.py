@@ -42,6 +42,9 @@ class NativeSize(TrainSize):
 class Sampler(Stage):
     """Chooses the images of an epoch and their order."""
 
+    #: Whether it says which images are in one batch, so that no other order will do.
+    composes_batches = False
+
     @abstractmethod
     def __call__(self, num_samples: int, epoch: int, streams: RandomStreams) -> Tensor:
         """Indices in [0, num_samples) in the order of training: int64 [N], equal on every rank."""

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
@@ -30,11 +30,23 @@ class Preprocessing:
     interpolation: str = "bilinear"
 
 
+class Blocks(NamedTuple):
+    """Which images are read together: the block of every image, int64 [N], and the bytes of each block, int64 [G]."""
+
+    of: NDArray[np.int64]
+    num_bytes: NDArray[np.int64]
+
+
 class Images(ABC):
     """A sequence of images of any size, read by index."""
 
     #: (height, width) in pixels if they are known to be equal for all images.
     shape: tuple[int, int] | None = None
+
+    @property
+    def blocks(self) -> Blocks | None:
+        """Which images are read together; None: each can be read alone."""
+        return None
 
     @abstractmethod
     def __len__(self) -> int: ...

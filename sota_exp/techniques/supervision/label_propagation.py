@@ -183,6 +183,8 @@ class TwoPoolSampler(Sampler):
     num_epochs: int
     batch_size: int
 
+    composes_batches = True
+
     def __call__(self, num_samples: int, epoch: int, streams: RandomStreams) -> Tensor:
         num_steps = num_samples // self.batch_size
         num_labelled = max(1, min(self.batch_size - 1, round(self.supervision.labelled_share * self.batch_size)))
