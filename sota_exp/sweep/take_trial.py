@@ -7,7 +7,7 @@ sampler is seeded by the number of the trial, so that a repeated command draws w
 import functools
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import optuna
 from optuna.trial import Trial, TrialState
@@ -28,31 +28,35 @@ COUNTED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimedTrial:
-    """A trial that this process owns and has to run."""
+    """A trial that this process owns and has to run; is_resumed: another process, or this one, lost it."""
 
     number: int
     trial_id: int
     token: str
     title: str
     overrides: tuple[str, ...]
+    is_resumed: bool = False
 
 
 def claim_batch(sweep: Sweep) -> list[ClaimedTrial]:
-    """Up to `n_jobs` trials; none where all that are missing from the total run in other processes."""
+    """Up to `n_jobs` trials; none where all that are missing from the total run in other processes.
+
+    Of a batch that was interrupted no later one begins before it is done: a sampler that learns would know less or more.
+    """
     batch: list[ClaimedTrial] = []
     while len(batch) < sweep.settings.n_jobs:
-        claim = retry_while_disconnected(functools.partial(_claim, sweep, {each.token for each in batch}))
+        claim = retry_while_disconnected(functools.partial(_claim, sweep, batch))
         if claim is None:
             break
         batch.append(claim)
     return batch
 
 
-def _claim(sweep: Sweep, held: set[str]) -> ClaimedTrial | None:
-    """held: the tokens of the trials in the current batch."""
+def _claim(sweep: Sweep, batch: list[ClaimedTrial]) -> ClaimedTrial | None:
+    """The next trial of a batch that has begun."""
     with sweep.store.lock() as check:
         study = sweep.study
-        abandoned = ownership.find_abandoned_trials(study, held)
+        abandoned = ownership.find_abandoned_trials(study, {each.token for each in batch})
         trials = study.get_trials(deepcopy=False)
         counted = (*COUNTED, TrialState.FAIL) if is_grid(sweep.sampler) else COUNTED
         num_missing = sweep.n_trials - sum(trial.state in counted for trial in trials) + len(abandoned)
@@ -61,10 +65,12 @@ def _claim(sweep: Sweep, held: set[str]) -> ClaimedTrial | None:
             if num_kills > sweep.settings.retries:
                 ownership.fail_trial(study, frozen, f"its process was killed {num_kills} times without progress")
             elif num_missing > 0:
-                return _draw_and_own(sweep, Trial(study, frozen._trial_id), num_kills, check)
+                claim = _draw_and_own(sweep, Trial(study, frozen._trial_id), num_kills, check)
+                return replace(claim, is_resumed=True)
             else:
                 ownership.fail_trial(study, frozen, "its process was killed, and n_trials is reached without it")
-        if num_missing <= 0:
+        size = sweep.settings.n_jobs
+        if num_missing <= 0 or any(each.is_resumed and each.number // size != len(trials) // size for each in batch):
             return None
         study.sampler = make_sampler(sweep.sampler, sweep.space, len(trials))
         with warnings.catch_warnings():

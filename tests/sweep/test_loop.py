@@ -18,8 +18,10 @@ from optuna.trial import Trial, TrialState
 from PIL import Image
 
 from sota_exp.cli.main import run_command_line
+from sota_exp.config.job_returns import make_lost_return
+from sota_exp.errors import RunLost
 from sota_exp.report.sweep import figures
-from sota_exp.sweep import end, ownership, sweep_json, take_trial
+from sota_exp.sweep import end, launch, ownership, sweep_json, take_trial
 from sota_exp.sweep import loop as sweep_loop
 from sota_exp.sweep import sweep as sweep_module
 from sota_exp.sweep.space import SearchSpace
@@ -70,6 +72,26 @@ def sweep(num_trials, *arguments, base=PLAIN):
             return status, json.load(file)
     except FileNotFoundError:
         return status, {}
+
+
+def test_a_lost_trial_of_a_batch_changes_no_point_of_later_ones(monkeypatch):
+    """A later trial would otherwise be drawn one batch earlier, when the sampler knows of other trials."""
+    words = ("hydra/sweeper/sampler=tpe", "hydra.sweeper.sampler.n_startup_trials=3", "hydra.sweeper.n_jobs=2")
+    plain = [entry["knobs"] for entry in sweep(9, *words)[1]["entries"]]
+    shutil.rmtree("sweep")
+    launch_all, calls = launch.launch_jobs, []
+
+    def launch_some(launcher, jobs, first_index, look):
+        calls.append(len(jobs))
+        if len(calls) != 2:
+            return launch_all(launcher, jobs, first_index, look)
+        lost = make_lost_return(jobs[1], RunLost("its process died"))
+        return [*launch_all(launcher, jobs[:1], first_index, look), lost]
+
+    monkeypatch.setattr(launch, "launch_jobs", launch_some)
+    status, summary = sweep(9, *words)
+    assert (status, calls) == (0, [2, 2, 1, 2, 2, 1])
+    assert [entry["knobs"] for entry in summary["entries"]] == plain
 
 
 def test_a_connection_lost_at_the_summary_loses_nothing(monkeypatch):
