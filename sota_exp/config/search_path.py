@@ -1,11 +1,9 @@
 """The user's directories of YAML files: those of `--config-dir` and `hydra.searchpath`, and those that runs had."""
 
-import functools
 import re
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 from hydra._internal.utils import get_args_parser
@@ -17,6 +15,9 @@ from sota_exp.errors import ConfigError, raise_usage_error
 
 #: Providers of Hydra's search path that are not of the user.
 OTHER_PROVIDERS = ("hydra", "main", "schema")
+
+#: The lines of Hydra's file that name providers.
+PROVIDER = re.compile(r"\bprovider[\"']?\s*:\s*(\S+)")
 
 #: Groups whose files set values of other groups, as those of a user's own groups do.
 GLOBAL_GROUPS = ("recipe", "experiment", "search")
@@ -57,18 +58,14 @@ def read_config_directories(run: Path) -> list[Path]:
     """The directories of the user from which a run was composed, as Hydra wrote them; those that still exist."""
     path = run / ".hydra" / "hydra.yaml"
     try:
-        written = _load_cached_yaml(path, path.stat().st_mtime_ns)
-        sources = written["hydra"]["runtime"]["config_sources"]
+        text = path.read_text()
+        if set(PROVIDER.findall(text)) <= set(OTHER_PROVIDERS):  # as in nearly all runs: to parse YAML is slow
+            return []
+        sources = load_yaml(text)["hydra"]["runtime"]["config_sources"]
         places = [Path(source["path"]) for source in sources if source["provider"] not in OTHER_PROVIDERS]
     except (OSError, ValueError, yaml.YAMLError, RecursionError, KeyError, TypeError):
         return []  # A run of another launcher, or without Hydra's files.
     return [place for place in places if place.is_absolute() and place.is_dir()]
-
-
-@functools.lru_cache(maxsize=1)
-def _load_cached_yaml(path: Path, changed_ns: int) -> Any:
-    """Cached while the file is unchanged: what MLflow shows of a run names its command twice."""
-    return load_yaml(path.read_text())
 
 
 def require_global_files(choices: Mapping[str, str], directories: Sequence[Path]) -> None:

@@ -3,6 +3,7 @@
 Imports mlflow only inside functions, and no torch.
 """
 
+import functools
 import http.client
 import os
 import posixpath
@@ -127,6 +128,7 @@ def mlflow_environment(uri: str, timeout: int, retries: int) -> AbstractContextM
     return changed_environment(build_mlflow_environment(uri, timeout, retries))
 
 
+@functools.lru_cache(maxsize=4096)
 def sanitize_key(key: str) -> str:
     """Replace characters that MLflow refuses by `_`; legal are word characters, `-`, `.`, space, `:` and `/`."""
     key = posixpath.normpath(re.sub(r"[^\w\-. :/]", "_", key)).lstrip("/")[:250]

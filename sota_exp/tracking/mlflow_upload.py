@@ -44,7 +44,7 @@ class FileNotStored(Exception):
 class MLflowUpload:
     """A connection to one experiment, and what is known of the run in the store.
 
-    experiment: its id. run_id: of the run that was sent last. known_points: (key, step) of its points in the store,
+    experiment: its id. run_id: of the run that was sent last, or "". known_points: (key, step) of its points in the store,
     None if not read yet. lines: how many lines of `metrics.jsonl` are among them. seen: runs by id, as they were a
     while ago. parents: directory of a sweep or study → id of its run. on_accepted: called whenever the store accepted
     something.
@@ -76,14 +76,16 @@ class MLflowUpload:
         with FileLock(directory / ".tracking.lock", timeout=60):
             before = position = SentPosition.read(directory)
             done = get_file_stamp(directory / "result.json") or "killed"
-            run = self._find_sent(content, position, done) or self._run(content, position)
+            complete = self._find_sent(content, position, done)
+            run = complete or self._run(content, position)
             run_id = run.info.run_id
             if position.run_id != run_id or position.key != content.start["id"]:
                 position = replace(position, run_id=run_id, key=content.start["id"], artifacts={})
                 position.write(directory)
             self.on_accepted()
             num = 0
-            for step in (self._values, self._points, self._data, self._status):
+            points = () if complete else (self._points,)
+            for step in (self._values, *points, self._data, self._status):
                 num += step(content, run)
                 self.on_accepted()
             position, sent = self._files(content, position)
@@ -110,12 +112,10 @@ class MLflowUpload:
         if position.sent != done or position.key != content.start["id"] or not position.run_id:
             return None
         run = self.seen.get(position.run_id) or self._run(content, position)
-        points = build_points(content)
-        last = {point.key: point.value for point in points}
+        last = {point.key: point.value for point in build_points(content)}
         if run.info.status != content.mlflow_status or not last.items() <= run.data.metrics.items():
             return None
-        self.run_id, self.lines = run.info.run_id, len(content.epochs)
-        self.known_points = {(point.key, point.step) for point in points}
+        self.run_id = ""  # Its points would have to be read, were it to go on.
         return run
 
     def _run(self, content: RunContent, position: SentPosition) -> Run:
