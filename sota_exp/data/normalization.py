@@ -11,7 +11,7 @@ NUM_IMAGES = 5000
 
 
 def choose_images(train: np.ndarray, labels: np.ndarray, num: int = NUM_IMAGES) -> np.ndarray:
-    """The `num` images from which the statistics come, int64 [n], ascending; train: int64 [M], indices into labels [N]."""
+    """The at most `num` images of the statistics, int64 [n], ascending; train: int64 [M], indices into labels [N]."""
     return limit_indices(train, labels, num, seed="normalization")
 
 

@@ -8,6 +8,7 @@ import functools
 import importlib
 import logging
 import os
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -86,7 +87,7 @@ def load_row_group(name: str) -> Any:
     path = get_file(name)
     with open_parquet(path, read_footer(path)) as opened:
         found = opened.read_row_group(int(number), columns=[column], use_threads=False).column(0).combine_chunks()
-    return found.field("bytes") if hasattr(found, "field") else found
+    return found.field("bytes") if str(found.type).startswith("struct") else found
 
 
 class RowGroupCache:
@@ -123,7 +124,7 @@ class RowGroupCache:
 
 
 CACHE = RowGroupCache()
-if hasattr(os, "register_at_fork"):  # A worker process has no threads that would open the locks of its parent.
+if sys.platform != "win32":  # A worker process has no threads that would open the locks of its parent.
     os.register_at_fork(after_in_child=CACHE.clear)
 
 
@@ -162,8 +163,8 @@ def warn_of_sorted_rows(root: object, labels: np.ndarray, blocks: Blocks) -> Non
     share, overall = largest.sum() / len(labels), np.bincount(labels).max() / len(labels)
     if share > SORTED > 2 * overall:
         log.warning(
-            "%s: its rows are sorted by class: %.0f %% of a row group are of one. Training shuffles within windows of %d "
-            "row groups, so its batches have few classes: write the files in a random order, or store them decoded "
+            "%s: its rows are sorted by class: %.0f %% of a row group are of one. Training shuffles within windows of "
+            "%d row groups, so its batches have few classes: write the files in a random order, or store them decoded "
             "(data.store_gigabytes=null)",
             root,
             100 * share,

@@ -41,7 +41,7 @@ class ClaimedTrial:
 def claim_batch(sweep: Sweep) -> list[ClaimedTrial]:
     """Up to `n_jobs` trials; none where all that are missing from the total run in other processes.
 
-    Of a batch that was interrupted no later one begins before it is done: a sampler that learns would know less or more.
+    No later batch begins before an interrupted one is done: a sampler that learns would know of other trials.
     """
     batch: list[ClaimedTrial] = []
     while len(batch) < sweep.settings.n_jobs:

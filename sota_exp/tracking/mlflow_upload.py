@@ -44,7 +44,7 @@ class FileNotStored(Exception):
 class MLflowUpload:
     """A connection to one experiment, and what is known of the run in the store.
 
-    experiment: its id. run_id: of the run that was sent last, or "". known_points: (key, step) of its points in the store,
+    experiment: its id. run_id: of the last run, or "". known_points: (key, step) of its points in the store,
     None if not read yet. lines: how many lines of `metrics.jsonl` are among them. seen: runs by id, as they were a
     while ago. parents: directory of a sweep or study → id of its run. on_accepted: called whenever the store accepted
     something.

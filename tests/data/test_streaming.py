@@ -207,7 +207,7 @@ def test_all_files_that_cannot_be_decoded_for_mean_and_std_are_named(
 def test_an_unreadable_file_is_named_in_one_line_in_every_command(
     workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sota_exp.data.streaming.choose_images", lambda train, labels: train[:1])
+    monkeypatch.setattr("sota_exp.data.streaming.choose_images", lambda train, labels, num: train[:1])
     root = tmp_path / "pictures"
     for index in range(60):
         (root / f"class_{index % 4}").mkdir(parents=True, exist_ok=True)

@@ -191,7 +191,7 @@ def test_archives_that_a_run_names_need_trust() -> None:
 def test_other_labels_and_parts(root: Path, tmp_path: Path) -> None:
     data = opened(root, tmp_path, STREAMED, "data.label=json.label", "data.train='*-000.tar'")
     assert data.classes == ("kind 0", "kind 1", "kind 2") and len(data.labels) == 36
-    with pytest.raises(ConfigError, match=r"train=\*train\*\.tar.*each archive in one split"):
+    with pytest.raises(ConfigError, match=r"train=\*train\*\.tar.*each file in one split"):
         opened(root, tmp_path, "data.train='*train*.tar'", "data.val='*.tar'")
     with pytest.raises(ConfigError, match=r"val=dev\*\.tar .*there are none such"):
         opened(root, tmp_path, "data.train='*train*.tar'", "data.val='dev*.tar'")
