@@ -2,8 +2,8 @@
 
 python -m benchmarks.launchers joblib|submitit_local|slurm|ray [DIR]: trains everything once in this process and once
 with the launcher, kills the process of one run in the middle, compares every number, and prints the rows of
-docs/launchers.md.
-`slurm` needs a SLURM: benchmarks/launchers/slurm.sh starts one. Ends with status 1 where something differs.
+docs/launchers.md. `slurm` needs a SLURM, which benchmarks/launchers/slurm.sh starts: there an urgent job for the whole
+node preempts what is training, too. Ends with status 1 where something differs.
 """
 
 import json
@@ -51,14 +51,14 @@ COMMANDS = {
 class Outcome:
     """What a command left: place of a run → its metrics, times that it was resumed; and what the terminal said.
 
-    killed: the run whose process was killed. early: lines of runs that were printed before the last run had ended.
+    killed: the run whose process was killed. preempted: the jobs of SLURM that were queued again. early: lines of runs that were printed before the last run had ended.
     """
 
     status: int
-    seconds: float
     metrics: dict[str, dict[str, float]]
     resumed: dict[str, int]
     killed: str | None
+    preempted: int
     early: int
     said: str
 
@@ -67,42 +67,50 @@ def main(name: str, folder: Path) -> int:
     """Exit status: 0 where all numbers are equal."""
     rows, is_equal = [], True
     for command, arguments in COMMANDS.items():
-        plain = run(command, arguments, folder / command.split()[0] / "plain", kills=False)
-        launched = run(command, [*arguments, *LAUNCHERS[name]], folder / command.split()[0] / name, kills=True)
+        place = folder / command.split()[0]
+        plain = run(command, arguments, place / "plain", kills=False)
+        launched = run(command, [*arguments, *LAUNCHERS[name]], place / name, kills=True, preempts=name == "slurm")
         same = plain.metrics == launched.metrics and plain.status == launched.status == 0
         is_equal &= same and launched.killed is not None and launched.early > 0
+        is_equal &= name != "slurm" or launched.preempted > 0
         if not same:
             print(launched.said, file=sys.stderr)
         went_on = sum(map(bool, launched.resumed.values()))
         rows.append(
-            f"| {name} | `{command}` | {len(launched.metrics)} of {len(plain.metrics)} | {launched.killed} | {went_on} | "
-            f"{'equal' if same else '**differ**'} | {launched.early} | {launched.seconds:.0f} s |"
+            f"| {name} | `{command}` | {len(launched.metrics)} of {len(plain.metrics)} | {launched.killed} | "
+            f"{launched.preempted} | {went_on} | {'equal' if same else '**differ**'} | {launched.early} |"
         )
         print(rows[-1], flush=True)
     return int(not is_equal)
 
 
-def run(command: str, arguments: Sequence[str], place: Path, kills: bool) -> Outcome:
-    """Run a command in `place`; with `kills`, the process of a run is killed after some have ended."""
+def run(command: str, arguments: Sequence[str], place: Path, kills: bool, preempts: bool = False) -> Outcome:
+    """Run a command in `place`; with `kills`, the process of a run is killed after some have ended.
+
+    preempts: an urgent job takes the whole node of SLURM when one run more has ended.
+    """
     if place.exists():  # In this process, for another launcher.
-        return Outcome(status=0, seconds=0.0, killed=None, early=0, said="", **read_results(place))
+        return Outcome(status=0, killed=None, preempted=0, early=0, said="", **read_results(place))
     line = [sys.executable, "-m", "sota_exp", *command.split(), *SHORT, *arguments, f"hydra.sweep.dir={place}"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120", "PYTHONUNBUFFERED": "1"}
-    began, killed, early = time.monotonic(), None, 0
+    killed, num_then, preempted, early = None, 0, 0, 0
     place.mkdir(parents=True)
     log = place.with_suffix(".txt")
     with log.open("w") as file:
         process = subprocess.Popen(line, stdout=file, stderr=subprocess.STDOUT, env=environment)
     while process.poll() is None:
-        if kills and killed is None and len(list(place.rglob("result.json"))) >= 2:
-            killed = kill_one(place)
+        num_ended = len(list(place.rglob("result.json")))
+        if kills and killed is None and num_ended >= 2:
+            killed, num_then = kill_one(place), num_ended
+        if preempts and killed and not preempted and num_ended > num_then:
+            preempted = preempt(place)
         if any(True for _ in place.rglob("owner.json")):
             early = max(early, count_lines(log.read_text()))
         time.sleep(0.05)
     return Outcome(
         status=process.returncode,
-        seconds=time.monotonic() - began,
         killed=killed,
+        preempted=preempted,
         early=early,
         said=log.read_text(),
         **read_results(place),
@@ -119,11 +127,32 @@ def kill_one(place: Path) -> str | None:
     """SIGKILL a process that trains, an epoch of it done; the name of its run."""
     for file in place.rglob("owner.json"):
         owner: dict[str, Any] = find_owner(file.parent)
-        metrics = file.parent / "metrics.jsonl"
-        if owner and metrics.exists() and metrics.read_text().count("\n") in range(1, 7):
+        if owner and is_training(file.parent):
             os.kill(owner["pid"], signal.SIGKILL)
             return str(file.parent.relative_to(place))
     return None
+
+
+def preempt(place: Path) -> int:
+    """Give SLURM an urgent job for all CPUs of the node while a run trains; how many jobs it queued again, or 0."""
+    if not any(is_training(file.parent) for file in place.rglob("owner.json")):
+        return 0
+    before = count_requeued()
+    job = ["sbatch", "--wait", "--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap=sleep 1"]
+    subprocess.run(job, check=True, capture_output=True)
+    return count_requeued() - before
+
+
+def count_requeued() -> int:
+    """How often jobs of SLURM were queued again."""
+    jobs = subprocess.run(["scontrol", "show", "job"], check=True, capture_output=True, text=True).stdout
+    return sum(int(word.partition("=")[2]) for word in jobs.split() if word.startswith("Restarts="))
+
+
+def is_training(place: Path) -> bool:
+    """Whether a process trains in a directory, an epoch of it done, and some are left."""
+    metrics = place / "metrics.jsonl"
+    return bool(find_owner(place)) and metrics.exists() and metrics.read_text().count("\n") in range(1, 7)
 
 
 def count_lines(text: str) -> int:

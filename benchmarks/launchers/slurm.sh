@@ -3,7 +3,8 @@
 #   apt-get install slurmctld slurmd slurm-client munge
 #   benchmarks/launchers/slurm.sh start DIR     then SLURM_CONF=DIR/slurm.conf sbatch …
 #   benchmarks/launchers/slurm.sh stop DIR
-# Two partitions: jobs of `urgent` preempt those of `usual`, which are queued again. No accounting, no control groups.
+# Two partitions: jobs of `urgent` preempt those of `usual`, which are queued again, and start after cred_expire seconds
+# (by default 120). No accounting, no control groups.
 set -e
 command=$1 place=$(realpath -m "$2")
 conf=$place/slurm.conf
@@ -24,6 +25,7 @@ ClusterName=one
 SlurmctldHost=localhost
 SlurmUser=root
 AuthType=auth/munge
+AuthInfo=cred_expire=10
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres

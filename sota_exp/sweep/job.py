@@ -107,6 +107,8 @@ def run_sweep_job(config: DictConfig, brief: JobBrief) -> float | None:
 def run_trial(job: TrialJob, identity: TrialIdentity) -> None:
     """Run the trial and end it as complete, pruned or failed; if interrupted, release it for the next command.
 
+    Not where a launcher's process waits for it, which releases it itself: SLURM may start this job again.
+
     Raises:
         Interrupted: a signal ended the run.
         NotMeasured: it has no value of an objective.
@@ -124,7 +126,8 @@ def run_trial(job: TrialJob, identity: TrialIdentity) -> None:
         except (ConfigError, RunFailed) as error:
             own.fail(str(error))
         except Interrupted:
-            own.release()
+            if not is_followed_by_another_process():
+                own.release()
             raise
         except Exception as error:
             log.exception("trial %d: unexpected error", identity.number)

@@ -119,8 +119,11 @@ def end_trial(sweep: Sweep, claim: ClaimedTrial, job: JobReturn) -> None:
     Raises:
         Interrupted: a signal ended the job.
     """
-    if sweep.get_trials()[claim.number].state != TrialState.RUNNING:
+    trial = sweep.get_trials()[claim.number]
+    if trial.state != TrialState.RUNNING:
         return
+    if job.status == JobStatus.COMPLETED and not ownership.is_held(trial, claim.token):
+        return  # It saw so too, and did nothing.
     if job.status == JobStatus.COMPLETED:
         _record_values(sweep, claim.number, job.return_value)
         return

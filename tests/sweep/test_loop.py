@@ -94,6 +94,24 @@ def test_a_lost_trial_of_a_batch_changes_no_point_of_later_ones(monkeypatch):
     assert [entry["knobs"] for entry in summary["entries"]] == plain
 
 
+def test_a_trial_that_was_taken_away_from_a_job_is_not_failed(monkeypatch):
+    launch_all, calls = launch.launch_jobs, []
+
+    def launch_jobs(launcher, jobs, first_index, look):
+        calls.append(len(jobs))
+        if len(calls) > 1:
+            return launch_all(launcher, jobs, first_index, look)
+        study = optuna.load_study(study_name="sweep", storage="sqlite:///sweep/study.db")
+        for trial in study.get_trials():
+            ownership.release_trial(study, trial.number, trial.user_attrs[ownership.OWNER]["token"])
+        return launch_all(launcher, jobs, first_index, look)
+
+    monkeypatch.setattr(launch, "launch_jobs", launch_jobs)
+    status, summary = sweep(2)
+    assert (status, calls) == (0, [1, 1, 1])
+    assert (summary["trials"]["complete"], summary["trials"]["failed"]) == (2, 0)
+
+
 def test_a_connection_lost_at_the_summary_loses_nothing(monkeypatch):
     answers = iter([StorageInternalError("cut")])
 
