@@ -1,18 +1,20 @@
 """The trial of a job: its brief, its reports, and how it ends."""
 
+import contextlib
 import json
 import sqlite3
 import time
 import warnings
 from dataclasses import replace
+from unittest.mock import Mock
 
 import optuna
 import pytest
 from optuna.storages import RDBStorage
 
-from sota_exp.errors import ConfigError
+from sota_exp.errors import ConfigError, Interrupted
 from sota_exp.runs.digests import write_checked_text
-from sota_exp.sweep import ownership
+from sota_exp.sweep import job, ownership
 from sota_exp.sweep import trial as trial_module
 from sota_exp.sweep.job import StudyPruner
 from sota_exp.sweep.storage import StudyStorage, resolve_storage_url
@@ -172,3 +174,16 @@ def test_seeds_are_compared_with_the_same_seeds(tmp_path, values, num):
 def test_a_pruner_that_is_none_is_refused(node, says):
     with pytest.raises(ConfigError, match=says):
         build_pruner(node)
+
+
+@pytest.mark.parametrize("is_followed", [False, True])
+def test_an_interrupted_trial_is_released_unless_a_launcher_may_start_its_job_again(monkeypatch, is_followed):
+    """SLURM queues a preempted job again, which must find its trial as it left it."""
+    own = Mock(is_owned=True)
+    monkeypatch.setattr(job.JobTrial, "open", lambda identity: own)
+    monkeypatch.setattr(job, "is_followed_by_another_process", lambda: is_followed)
+    monkeypatch.setattr(job, "send_heartbeats", lambda *_: contextlib.nullcontext())
+    monkeypatch.setattr(job, "run_or_write_failure", Mock(side_effect=Interrupted(15)))
+    with pytest.raises(Interrupted):
+        job.run_trial(Mock(), Mock())
+    assert own.release.called is not is_followed
