@@ -72,7 +72,7 @@ FOUND_BY_COMPOSITION = {
     "augmentation.mix.alpha=0.3": ["augmentation.mix.alpha: no such key", "augmentation/mix=cutmix|mixup"],
     "~augmentation.mix.alpha": ["augmentation.mix.alpha: no such key", "augmentation/mix=cutmix|mixup"],
     "optimizer.beta1=0.9": ["optimizer.beta1: no such key; legal: lr", "optimizer=adam|adamw|lamb|lion"],
-    "data.root=plain": ["data.root: no such key", "It is a key of data=image_folder|imagenet|webdataset|cifar10"],
+    "data.root=plain": ["data.root: no such key", "It is a key of data=image_folder|imagenet|parquet|webdataset|cifar10"],
     "model.weights.path=x": ["model.weights.path: no such key", "model/weights=checkpoint: choose one of them too"],
     "dropout=0.1": ["Did you mean regularization/dropout=head|none?"],
     "clip=1": ["Did you mean regularization/clip="],
