@@ -11,6 +11,7 @@ resumes an interrupted study.
   sota-exp ablate study=pairs study.only=[mixup,ema]          alone and together: their interaction
   sota-exp ablate study=one_slot study.slot=augmentation/mix  every option of a slot
   sota-exp ablate study=screening study.seeds=1               the main effects of twelve techniques in 24 arms
+  sota-exp ablate study=auto                                  such a screening, then leave-one-out of what it shows
   sota-exp ablate study=null                                  equal arms: the differences that noise alone makes
   sota-exp ablate study=ladder --plan                         arms, time, and the smallest detectable effect
   sota-exp ablate study=leave_one_out study.time=2h --plan    what two hours can show: designs, seeds, lengths, folds

@@ -5,7 +5,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from sota_exp.config.split_of_seed import check_split_is_open, describe_folds, w
 from sota_exp.config.values import flatten, get_override_key
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, convert_errors
 from sota_exp.report.terminal import make_console
-from sota_exp.study import plan, terminal
+from sota_exp.study import plan, terminal, terminal_stages
 from sota_exp.study.arms import StudyConfiguration, compose_arms
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.hydra_sweeper import StudySweeper
@@ -27,9 +27,11 @@ from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 from sota_exp.study.scheduler import StudyScheduler
 from sota_exp.study.screening import plan_screening
 from sota_exp.study.settings import StudySettings
+from sota_exp.study.study_json import build_study_json
 from sota_exp.study.technique import Technique, build_overrides, build_slot_techniques
 from sota_exp.study.terminal_plan import format_study_plan
 from sota_exp.study.terminal_time import format_time_plan
+from sota_exp.study.two_stage import plan_two_stages, train_two_stages
 
 #: Why a study has another recipe than `train`, where the command and its experiment choose none.
 RECIPE_NOTE = "This study takes recipe={0}; train takes recipe=small_images. recipe=NAME chooses another."
@@ -54,31 +56,53 @@ def run_study(sweeper: StudySweeper, arguments: list[str]) -> JsonObject | None:
         files.place(arm, 0)  # So that the first arm of a configuration names its directory, whichever run comes first.
     for part in terminal.format_study_heading(study, files):
         out.print(part)
+    has_stages = study.settings.kind == "auto"
     if sweeper.plan_only:
         _print_plan(sweeper, study, files)
         return None
     save_command(sweeper.whole, sweeper.directory)  # MLflow's note reads it there.
-    batch_size = 1 if sweeper.is_sequential else None
-    progress = terminal.ProgressPrinter(study, files)
-    ablation = StudyScheduler(
-        study=study, files=files, launch=sweeper.launch, batch_size=batch_size, on_job=progress.print_ended_run
-    )
-    missing = ablation.find_missing_runs()
-    if missing and sweeper.is_sequential:
-        load_first_weights(study)
-    progress.begin(missing)
+    train = functools.partial(_train, sweeper, files)
     try:
-        found = ablation.run()
+        found = train_two_stages(study, files, train) if has_stages else train(study, build_study_json)
     except (Interrupted, KeyboardInterrupt):  # A launcher raises the latter when it ends all jobs of a multirun.
         sweeper.show(study, files, "KILLED")
         raise
-    out.print(terminal.format_study_result(found))
-    has_results = any(arm["runs"] for arm in found["arms"])
+    out.print((terminal_stages.format_two_stage_result if has_stages else terminal.format_study_result)(found))
+    has_results = _has_results(found)
     for line in [os.path.relpath(files.study), *sweeper.show(study, files, "FINISHED" if has_results else "FAILED")]:
         out.print(line, style="dim", soft_wrap=True, markup=False)
     if not has_results:
         raise RunFailed(f"no run of the study finished; {found['missing'][0]['reason']}")
     return found
+
+
+def _has_results(found: JsonObject) -> bool:
+    """Whether a run of the study has one, of an arm or of a cell of its first stage."""
+    cells = found.get("screening", {}).get("cells", {}).values()
+    return any((*(arm["runs"] for arm in found["arms"]), *(cell["run"] for cell in cells)))
+
+
+def _train(
+    sweeper: StudySweeper,
+    files: StudyFiles,
+    study: PlannedStudy,
+    build: Callable[[PlannedStudy, StudyRuns], JsonObject],
+) -> JsonObject:
+    """Train the missing runs of a study or of one of its stages; returns what `build` makes of all of them."""
+    progress = terminal.ProgressPrinter(study, files)
+    ablation = StudyScheduler(
+        study=study,
+        files=files,
+        launch=sweeper.launch,
+        batch_size=1 if sweeper.is_sequential else None,
+        on_job=progress.print_ended_run,
+        build=build,
+    )
+    missing = ablation.find_missing_runs()
+    if missing and sweeper.is_sequential:
+        load_first_weights(study)
+    progress.begin(missing)
+    return ablation.run()
 
 
 @convert_errors()
@@ -102,7 +126,8 @@ def _print_plan(sweeper: StudySweeper, study: PlannedStudy, files: StudyFiles) -
         return
     first = with_split_of_seed(study.arms.ready[0].configuration, study.seeds[0])
     estimates = estimate_arm_seconds(study) if sweeper.measure else {"counts": count_images(first)}
-    make_console().print(format_study_plan(study, files, estimates))
+    show = terminal_stages.format_two_stage_plan if study.settings.kind == "auto" else format_study_plan
+    make_console().print(show(study, files, estimates))
 
 
 def _choose_by_time(
@@ -191,8 +216,10 @@ def build_blueprint(settings: StudySettings, base: StudyConfiguration) -> StudyD
     forbidden = make_forbidden_check([*absent, *techniques], base)
     if settings.kind == "ladder":
         return plan.plan_ladder(techniques, forbidden, absent)
-    replaces, beside = settings.forbidden == "replace", settings.beside_leave_one_out
-    return plan_screening(techniques, settings.interactions, forbidden, replaces, beside, absent)
+    replaces, is_auto = settings.forbidden == "replace", settings.kind == "auto"
+    beside = is_auto or settings.beside_leave_one_out
+    design = plan_screening(techniques, settings.interactions, forbidden, replaces, beside, absent)
+    return plan_two_stages(design) if is_auto else design
 
 
 def _read_neutral_options() -> dict[str, str]:

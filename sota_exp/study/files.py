@@ -5,18 +5,23 @@ found again when arms are added or reordered, and two different configurations n
 """
 
 import json
+import logging
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from sota_exp.config.formats import require_current_format
+from sota_exp.errors import ConfigError, DamagedFile
 from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.runs.digests import check_digest, try_read_json, write_checked
-from sota_exp.runs.lock import count_owners
+from sota_exp.runs.lock import count_owners, lock_directory
 from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.study.arms import ComposedArm, ComposedArms
+
+log = logging.getLogger(__name__)
 
 #: Beginnings of the reasons that would occur again with the same configuration and seed: such runs are not repeated.
 REPEATABLE_FAILURES = ("diverged",)
@@ -82,16 +87,22 @@ class StudyFiles:
         return reason if reason.startswith(REPEATABLE_FAILURES) else None
 
     def copy_training(self, source: str, place: str) -> None:
-        """Copy the finished training of `source` to `place`, to be scored there; not if `place` has a checkpoint."""
-        source_directory, directory = self.directory / source, self.directory / place
-        checkpoint = directory / "checkpoint" / "state.pt"
+        """Copy the finished training of `source` to `place`, to be scored there; not if `place` has a checkpoint.
+
+        Nor if another command works there, which copies it too, or if the checkpoint of `source` is damaged or gone:
+        then the run at `place` trains the same weights itself.
+        """
+        given, checkpoint = (self.directory / each / "checkpoint" / "state.pt" for each in (source, place))
         if checkpoint.exists():
             return
-        directory.mkdir(parents=True, exist_ok=True)
-        source_state = source_directory / "checkpoint" / "state.pt"
-        check_digest(source_state)
-        with source_state.open("rb") as state:
-            write_checked(checkpoint, lambda file: shutil.copyfileobj(state, file))
+        with suppress(ConfigError), lock_directory(self.directory / place):  # The error: another command has it.
+            try:
+                check_digest(given)
+            except (DamagedFile, FileNotFoundError) as error:
+                log.warning("%s. The weights are trained again, for %s", error, place)
+                return
+            with given.open("rb") as state:
+                write_checked(checkpoint, lambda file: shutil.copyfileobj(state, file))
 
     def write(self, study: dict[str, Any]) -> None:
         """Write `study.json` as a whole."""

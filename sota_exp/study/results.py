@@ -49,6 +49,14 @@ class PlannedStudy:
         """The arms that have a reference."""
         return [arm for arm in self.arms.ready if arm.arm.reference is not None]
 
+    def describe_size(self) -> str:
+        """`13 arms × 8 seeds`, or `24 cells, then up to 13 arms × 8 seeds` of a study of two stages."""
+        num, seeds = len(self.arms.ready), f"{'up to ' * self.settings.has_anytime_looks}{len(self.seeds)} seeds"
+        if self.settings.kind != "auto":
+            return f"{num} arms × {seeds}"
+        num_cells = sum(arm.arm.is_cell for arm in self.arms.ready)
+        return f"{num_cells} cells, then up to {num - num_cells} arms × {seeds}"
+
     @property
     def interactions(self) -> dict[str, tuple[str, str]]:
         """`a × b` → (a, b): the interactions of a study of pairs whose four arms are trained."""
@@ -188,6 +196,10 @@ class StudyRuns:
     def first(self) -> JsonObject | None:
         """The first result of the first arm that has one."""
         return next((result for found in self.results.values() for result in found.values()), None)
+
+    def list_results(self) -> list[JsonObject]:
+        """The results of all arms and seeds."""
+        return [result for found in self.results.values() for result in found.values()]
 
     def values(self, name: str, read: NumberReader | None = None) -> dict[int, float]:
         """Seed → the study's metric, or the number that `read` takes from an arm's result, where there is one."""

@@ -43,9 +43,9 @@ class StudyScheduler:
     """A study that runs in its directory.
 
     batch_size: jobs per launch, None for all. on_job: called after each run, with the reason if it failed, and how many
-    runs are left as far as is known: a look may want more of them. failures: place → why a run of this command failed.
-    written_at: when `study.json` was written, in seconds of `time.monotonic`. num_losses: place → how often the
-    launcher lost the run.
+    runs are left as far as is known: a look may want more of them. build: makes the content of `study.json`. failures:
+    place → why a run of this command failed. written_at: when `study.json` was written, in seconds of
+    `time.monotonic`. num_losses: place → how often the launcher lost the run.
     """
 
     study: PlannedStudy
@@ -53,6 +53,7 @@ class StudyScheduler:
     launch: Launch
     batch_size: int | None
     on_job: Callable[[ArmRun, str | None, int], None]
+    build: Callable[[PlannedStudy, StudyRuns], JsonObject] = build_study_json
     failures: dict[str, str] = field(default_factory=dict)
     written_at: float = 0.0
     num_losses: Counter[str] = field(default_factory=Counter)
@@ -103,7 +104,7 @@ class StudyScheduler:
 
     def write(self) -> JsonObject:
         """Write `study.json` from the files of the runs, and return its content."""
-        found = build_study_json(self.study, StudyRuns.read(self.study, self.files, self.failures))
+        found = self.build(self.study, StudyRuns.read(self.study, self.files, self.failures))
         self.files.write(found)
         self.written_at = time.monotonic()
         return found

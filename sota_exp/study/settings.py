@@ -14,7 +14,7 @@ from sota_exp.statistics.sign_flip import find_smallest_p_value
 from sota_exp.statistics.units import HIGHER_IS_BETTER, find_direction
 from sota_exp.study.technique import Technique
 
-STUDY_KINDS = ("ladder", "leave_one_out", "one_change", "add_one_in", "pairs", "one_slot", "screening", "null")
+STUDY_KINDS = ("ladder", "leave_one_out", "one_change", "add_one_in", "pairs", "one_slot", "screening", "auto", "null")
 DIRECTIONS = ("maximize", "minimize")
 BUDGETS = ("epochs", "steps", "flops", "seconds")
 
@@ -87,13 +87,18 @@ class StudySettings:
         require(positive, "smallest_effect", self.smallest_effect, "null, or a positive difference of the metric")
         legal = "null, or a positive number of seconds, 90m, 2h, 1d, 200runs or 5e6images"
         require(self.time is None or self.allowance is not None, "time", self.time, legal)
+        legal = "null for kind auto, whose size is known after its first stage; --plan tells the range"
+        require(self.time is None or self.kind != "auto", "time", self.time, legal)
         if self.looks is not None:
             self._require_looks()
         if self.planned_looks is not None:
             self._require_deciding_looks(self.planned_looks)
-        if self.kind == "null":
-            are_apart = not isinstance(self.seeds, list) or max(self.seeds) < 1000
-            require(are_apart, "seeds", self.seeds, "seeds below 1000 in a null study, whose arms are 1000 seeds apart")
+        if self.kind in ("null", "auto"):
+            are_apart = max(self.seeds) < 1000 if isinstance(self.seeds, list) else self.seeds <= 1000
+            what = "in a null study, whose arms" if self.kind == "null" else "in a study of kind auto, whose stages"
+            require(are_apart, "seeds", self.seeds, f"seeds below 1000 {what} are 1000 seeds apart")
+        only_main = self.kind != "auto" or not self.interactions
+        require(only_main, "interactions", self.interactions, "false for kind auto, which follows main effects")
 
     @property
     def allowance(self) -> Allowance | None:

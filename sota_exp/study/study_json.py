@@ -4,6 +4,7 @@ Apart from times and memory, which are under `cost` only, it is bitwise equal ho
 """
 
 import functools
+from collections.abc import Mapping
 from dataclasses import replace
 
 from sota_exp.config.formats import FILE_FORMAT
@@ -12,6 +13,7 @@ from sota_exp.statistics.power import DEFAULT_POWER
 from sota_exp.study.chance import describe_chance_level
 from sota_exp.study.new_images import compare_on_new_images
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
+from sota_exp.study.saved import build_saved
 from sota_exp.study.study_json_anytime import build_anytime_looks, build_costs_of_looks
 from sota_exp.study.study_json_arms import build_arm_entry
 from sota_exp.study.study_json_effects import build_effect_entry, build_pair_interactions, estimate_screening_effects
@@ -29,8 +31,8 @@ def build_study_json(study: PlannedStudy, runs: StudyRuns) -> JsonObject:
     design_effects, effect_notes = estimate_screening_effects(study, runs)
     on_new = compare_on_new_images(study, runs, test, design_effects)
     arms = [build_arm_entry(study, runs, test, arm, on_new.get(arm.name)) for arm in study.arms.ready]
-    missing = _list_missing(study, runs, test)
-    noise = estimate_study_noise(study, runs)
+    wanted, noise = find_wanted_seeds(study, test), estimate_study_noise(study, runs)
+    missing = list_missing(study, runs, wanted)
     plan = build_power_table(study, runs, noise)
     if settings.has_anytime_looks:
         plan |= build_costs_of_looks(study, plan)
@@ -68,13 +70,13 @@ def build_study_json(study: PlannedStudy, runs: StudyRuns) -> JsonObject:
         "notes": [*study.blueprint.notes, *([study.budget_note] if study.budget_note else []), *effect_notes],
         "status": "partial" if missing else "complete",
         "missing": missing,
+        "saved": build_saved(study, runs, test, wanted),
     }
     return found | {"next": build_next(study, runs, found, noise)}
 
 
-def _list_missing(study: PlannedStudy, runs: StudyRuns, test: InterimResult) -> list[JsonObject]:
-    """Every planned run that is not finished. Seeds after the look that decided an arm are not planned."""
-    wanted = find_wanted_seeds(study, test)
+def list_missing(study: PlannedStudy, runs: StudyRuns, wanted: Mapping[str, set[int]]) -> list[JsonObject]:
+    """Every planned run that is not finished. wanted: by `find_wanted_seeds`, without those after a verdict."""
     return [
         {"arm": arm.name, "seed": seed, "reason": runs.failures[arm.name].get(seed, "not run yet")}
         for arm in study.arms.ready

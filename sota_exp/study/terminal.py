@@ -39,6 +39,9 @@ VERDICT_STYLES = {
     "too few seeds": "yellow",
     "failed": "red",
     "reference": "dim",
+    "followed": "bold",
+    "not followed": "dim",
+    "open": "dim",
 }
 
 #: Widths of a drawn interval in characters: the first that leaves the numbers whole is used, else none is drawn.
@@ -49,13 +52,11 @@ def format_study_heading(study: PlannedStudy, files: StudyFiles) -> Iterable[Ren
     """The study in a few lines: arms, seeds, refused arms, rules that fire."""
     ready, num_trainings = study.arms.ready, len(find_trainings(study.arms))
     shared = len(ready) - num_trainings
-    looks_anytime = study.settings.has_anytime_looks
     shares = f", {shared} of them share the training of another arm" if shared else ""
     yield Text.from_markup(
         f"[bold]{escape(study.settings.title)}[/]: {study.recipe} on {escape(study.data)}, by {study.settings.metric}"
     )
-    seeds = f"{'up to ' * looks_anytime}{len(study.seeds)} seeds"
-    yield Text(f"  {len(ready)} arms × {seeds}{shares}; in {os.path.relpath(files.directory)}", style="dim")
+    yield Text(f"  {study.describe_size()}{shares}; in {os.path.relpath(files.directory)}", style="dim")
     if study.time_plan is not None and study.time_plan["recommended"] is not None:
         yield Text(f"  study.time={study.settings.time}: {describe_choice(study.time_plan)}", style="dim")
     for note in study.blueprint.notes:
@@ -218,6 +219,7 @@ def _format_closing(found: JsonObject) -> list[str]:
             lines.append(f"{effect['label']} is aliased with {join_first(effect['aliases'], 2)}")
     if looks := found["looks"]:
         lines.append(describe_looks(looks))
+    lines += filter(None, [found["saved"]["cost"]["words"]])
     lines += [f"refused {item['name']}: {item['reason']}" for item in found["refused"]]
     if missing := found["missing"]:
         first = missing[0]

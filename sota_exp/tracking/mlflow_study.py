@@ -6,7 +6,7 @@ from typing import Any
 
 from sota_exp.report.numbers import get_headline
 from sota_exp.report.sweep.terminal import format_markdown_table
-from sota_exp.statistics.units import UNKNOWN, get_metric_format
+from sota_exp.statistics.units import UNKNOWN, MetricFormat, get_metric_format
 
 
 def read_study(directory: Path) -> tuple[dict[str, str], dict[str, float]]:
@@ -39,6 +39,7 @@ def format_study_note(study: dict[str, Any]) -> str:
     parts = [
         f"**{study['title']}**: {study['recipe']} on {study['data']}, by {study['metric']}, {study['status']}.",
         *([f"**Warning**: {study['warning']}"] if study.get("warning") else []),
+        *_format_first_stage(study, unit),
         format_markdown_table(rows),
         *study["notes"],
         *(f"Refused {item['name']}: {item['reason']}" for item in study["refused"]),
@@ -46,3 +47,12 @@ def format_study_note(study: dict[str, Any]) -> str:
         f"```\n{study['command']}\n```",
     ]
     return "\n\n".join(parts)
+
+
+def _format_first_stage(study: dict[str, Any], unit: MetricFormat) -> list[str]:
+    """What stage 1 of a study of two stages has shown, as Markdown; [] of other studies."""
+    if not (screening := study.get("screening")):
+        return []
+    rows = [["technique", f"main effect on {screening['metric']}", "stage 2"]]
+    rows += [[row["label"], unit.difference(row["estimate"]), row["verdict"]] for row in screening["effects"]]
+    return [screening["words"], *([format_markdown_table(rows)] if rows[1:] else [])]

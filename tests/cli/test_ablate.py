@@ -4,8 +4,11 @@ import contextlib
 import io
 import json
 import random
+import shlex
+import shutil
 import signal
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import pytest
 
 from sota_exp.cli.ablate import build_directory_override
 from sota_exp.cli.main import run_command_line
+from sota_exp.config.formats import read_config
 from sota_exp.study import cost_estimate
 from tests.conftest import only_make_charts
 from tests.experiments import TINY
@@ -177,9 +181,81 @@ def started(directory: Path) -> Program:
 
 def without_costs(directory: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((directory / "study" / "study.json").read_text())
-    for row in found["arms"]:
+    for row in [*found["arms"], found["saved"]]:
         del row["cost"]
     return found
+
+
+def test_a_shared_training_gives_every_bit_of_one_of_its_own(
+    extended: tuple[Path, dict[str, int], str], elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The arm inference_resize took the weights of ema; here it trains them itself."""
+    whole = extended[0] / "study"
+    found = json.loads((whole / "study.json").read_text())
+    assert found["saved"]["trainings"] == {"shared": 2, "decided": 0}
+    assert found["saved"]["cost"]["words"].startswith("Trainings saved: 2 (2 shared by arms that differ in evaluation")
+    arm = found["arms"][2]
+    assert arm["name"] == "inference_resize"
+    command = [*shlex.split(arm["command"])[1:], "seed=1", f"hydra.run.dir={elsewhere / 'alone'}"]
+    assert run_command_line(command) == 0
+    shared, alone = whole / arm["runs"]["1"], elsewhere / "alone"
+    for name in ("model.safetensors", "predictions.npz", "model.json", "mistakes.csv", "predictions.csv"):
+        assert (shared / name).read_bytes() == (alone / name).read_bytes(), name
+    results = [json.loads((place / "result.json").read_text()) for place in (shared, alone)]
+    assert [result["resumed"] for result in results] == [1, 0]
+    own = ("seconds", "start", "resumed", "images_per_second", "peak_memory_bytes")
+    for result in results:
+        for view in result["resolution"]["curve"]:
+            del view["milliseconds_per_image"]
+    one, other = ({key: value for key, value in each.items() if key not in own} for each in results)
+    assert one == other
+
+
+@pytest.mark.usefixtures("charts_only_made")
+@pytest.mark.parametrize("what", ["gone", "damaged"])
+def test_an_arm_whose_shared_training_is_lost_trains_itself(
+    what: str, extended: tuple[Path, dict[str, int], str], elsewhere: Path
+) -> None:
+    shutil.copytree(extended[0] / "study", elsewhere / "study")
+    found = json.loads((elsewhere / "study" / "study.json").read_text())
+    ema, resize = (elsewhere / "study" / found["arms"][index]["runs"]["0"] for index in (1, 2))
+    weights = (resize / "model.safetensors").read_bytes()
+    shutil.rmtree(resize)
+    checkpoint = ema / "checkpoint" / "state.pt"
+    checkpoint.unlink() if what == "gone" else checkpoint.write_bytes(b"damaged")
+    assert run_command_line(small("study.seeds=2")) == 0
+    assert (resize / "model.safetensors").read_bytes() == weights
+    assert json.loads((resize / "result.json").read_text())["resumed"] == 0
+
+
+def test_a_study_of_two_stages_from_the_command_line(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Everything is followed here: cells would show nothing in so short a training."""
+    every = "sota_exp.study.two_stage.select_effects"
+    monkeypatch.setattr(every, lambda effects: tuple(effect.factors[0] for effect in effects))
+    command = [item.replace("study=ladder", "study=auto") for item in small("study.seeds=2", "data/split=repeated")]
+    command = [item.replace("[ema,", "[ema,label_smoothing,") for item in command]
+    assert run_command_line(command) == 0
+    output = " ".join(capsys.readouterr().out.split())
+    assert "8 cells, then up to 4 arms × 2 seeds" in output and "of 3 techniques, stage 2 follows" in output
+    found = json.loads((elsewhere / "study" / "study.json").read_text())
+    cells = found["screening"]["cells"]
+    assert found["status"] == "complete" and [arm["n"] for arm in found["arms"]] == [2] * 4
+    seeds = Counter(place.parts[-2] for place in elsewhere.glob("study/runs/*/*/result.json"))
+    assert seeds == {"1000": 8, "0": 4, "1": 4}
+    configs = [read_config(elsewhere / "study" / cell["run"] / "config.yaml") for cell in cells.values()]
+    assert {each["data"]["split"]["repeat"] for each in configs} == {0}
+    page = (elsewhere / "study" / "report.html").read_text()
+    for words in (
+        "Two stages.",
+        "Stage 1 has one run in each of 8 cells",
+        "Overrides and runs of the cells of stage 1",
+    ):
+        assert words in page
+    before = finished(elsewhere / "study")
+    assert run_command_line(command) == 0
+    assert finished(elsewhere / "study") == before and "nothing is trained" in capsys.readouterr().out
 
 
 @pytest.mark.slow

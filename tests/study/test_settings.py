@@ -46,6 +46,9 @@ def test_seeds_are_a_count_a_list_or_those_of_the_last_look(seeds: Any, looks: A
         ({"looks": "anytime", "kind": "pairs"}, "study.looks=anytime is not legal: null for kind pairs"),
         ({"smallest_effect": 0}, "study.smallest_effect=0.0 is not legal: null, or a positive difference"),
         ({"kind": "null", "seeds": [1, 2000]}, "below 1000"),
+        ({"kind": "auto", "seeds": 1001}, "below 1000 in a study of kind auto, whose stages are 1000 seeds apart"),
+        ({"kind": "auto", "interactions": True}, "study.interactions=true is not legal: false for kind auto"),
+        ({"kind": "auto", "time": "2h"}, "study.time=2h is not legal: null for kind auto"),
         ({"seed": 3}, "study.seed: no such key"),
     ],
 )

@@ -12,7 +12,8 @@ from sota_exp.statistics.verdict import SHOWN, SHOWN_HERE
 
 def build_study_facts(study: StudyResult) -> list[str]:
     """The line of facts below the title."""
-    runs = sum(len(arm.runs) for arm in study.arms)
+    cells = study.screening.cells.values() if study.screening else ()
+    runs = sum(len(arm.runs) for arm in study.arms) + sum(bool(cell.get("run")) for cell in cells)
     found = [f"Recipe {study.recipe}"] if study.recipe else []
     found += [f"Data {study.data}"] if study.data else []
     found += [format_count(len(study.arms), "arm"), format_count(len(study.seeds), "seed"), format_count(runs, "run")]
@@ -23,13 +24,15 @@ def build_study_facts(study: StudyResult) -> list[str]:
 def build_study_answer(study: StudyResult) -> list[list[str]]:
     """A warning if networks are at chance level, then the main result."""
     found: list[list[str]] = [[Strong(f"Warning: {study.warning}")]] if study.warning else []
+    if study.screening:
+        found.append([study.screening.words])
     if study.effects:
         found.append(describe_main_effects(study))
     elif study.kind == "pairs" and study.interactions:
         found += [describe_interactions(study), describe_arms(study)]
     elif study.compared:
         found.append(describe_arms(study))
-    else:
+    elif not study.screening:
         found.append(["No arm of this study has a reference: there is nothing to compare yet."])
     if study.is_chain and (words := describe_ends(study)):
         found.append(words)

@@ -130,6 +130,7 @@ class DesignEffect(WithHeadline):
     label: str = ""
     estimate: float | None = None
     interval: ConfidenceInterval | None = None
+    p_value: float | None = None
     p_adjusted: float | None = None
     new_images: OnNewImages | None = None
     verdict: str = ""
@@ -144,6 +145,21 @@ class DesignEffect(WithHeadline):
     @property
     def name(self) -> str:
         return " × ".join(self.labels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstStage:
+    """The screening design of a study of two stages. effects: with the choice as their verdict.
+
+    level: the largest p-value of a technique that is followed. cells: name → `overrides`, and `run`, its directory.
+    """
+
+    words: str = ""
+    metric: str = ""
+    level: float = 0.2
+    effects: tuple[DesignEffect, ...] = ()
+    cells: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,6 +225,8 @@ class StudyResult:
     effects: tuple[DesignEffect, ...] = ()
     interactions: tuple[DesignEffect, ...] = ()
     looks: InterimLooks | None = None
+    screening: FirstStage | None = None
+    saved: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     plan: Plan = Plan()
     next: NextSteps = NextSteps()
     notes: tuple[str, ...] = ()
@@ -237,6 +255,11 @@ class StudyResult:
         """Whether each arm but the first has the arm before it as its reference, in at least two steps."""
         references = [arm.reference for arm in self.arms]
         return len(references) > 2 and references == [None, *(arm.name for arm in self.arms[:-1])]
+
+    @property
+    def saved_words(self) -> str:
+        """The trainings that were saved, in a sentence; empty if there are none."""
+        return str(self.saved.get("cost", {}).get("words") or "")
 
     @property
     def is_share(self) -> bool:

@@ -189,6 +189,30 @@ def build_effects_table(study: StudyResult, found: Sequence[DesignEffect], what:
     return Table.of(found, columns, ["Verdict"])
 
 
+def build_first_stage_table(study: StudyResult) -> Table:
+    """The effects of stage 1 and what was followed, by the size of the evidence."""
+    effects = study.screening.effects if study.screening else ()
+    scale = get_metric_format(study.metric)
+    columns: Columns = {
+        "Technique": lambda each: each.name,
+        "Main effect": lambda each: scale.difference(each.estimate),
+        f"{format_level(study.level)} interval": lambda each: format_interval(scale, each.interval),
+        "p": lambda each: format_p_value(each.p_value),
+        "Stage 2": lambda each: each.verdict,
+    }
+    return Table.of(sorted(effects, key=lambda each: each.p_value or 0.0), columns, ["Technique", "Stage 2"])
+
+
+def build_cells_table(study: StudyResult) -> Table:
+    """The overrides of each cell of stage 1 and the directory of its run."""
+    rows = [
+        [name, Code(shlex.join(cell["overrides"])), link(Code(cell["run"]), quote(f"{cell['run']}/"))]
+        for name, cell in (study.screening.cells if study.screening else {}).items()
+        if cell.get("run")
+    ]
+    return Table(["Cell", "Overrides", "Run"], rows, ["Cell", "Overrides", "Run"])
+
+
 def build_main_effect_and_loss_table(study: StudyResult) -> Table:
     """Main effect and leave-one-out loss of each technique, if a leave-one-out was run beside a design."""
     scale = get_metric_format(study.metric)

@@ -18,6 +18,7 @@ NOUNS = {
     "add_one_in": "addition",
     "one_slot": "option",
     "screening": "cell",
+    "auto": "omission",
     "null": "null arm",
 }
 
