@@ -88,7 +88,7 @@ def train_folds(
         }
         listener = FoldConsole(save)
         request = RunRequest(configuration=own, directory=shorten_path(directory / each.place), hydra_files=hydra_files)
-        out.print(f"[bold]{each.label}[/] [dim]({number + 1} of {len(runs)})[/]")
+        make_console(is_progress=True).print(f"[bold]{each.label}[/] [dim]({number + 1} of {len(runs)})[/]")
         with changed_environment({ORIGIN_VARIABLE: json.dumps(origin)}):
             results[each.place] = run(request, add_tracking(listener))
         has_started |= listener.has_started

@@ -1,8 +1,9 @@
-"""The terminal: its console and how paths are printed there."""
+"""The terminal: its console, how much is printed there, and how paths are."""
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich import markup
@@ -12,11 +13,31 @@ from rich.text import Text
 
 from sota_exp.config.printable import make_printable
 
+#: What consoles print: everything, the progress of what takes long, or nothing.
+EVERYTHING, PROGRESS, NOTHING = "everything", "progress", "nothing"
 
-def make_console() -> Console:
-    """A console on standard output; in a pipe or file of $COLUMNS or 120 columns, so that logs do not wrap."""
+_printed = EVERYTHING
+
+
+@contextmanager
+def limited_output(printed: str) -> Iterator[None]:
+    """While entered, the consoles that are made print `EVERYTHING`, `PROGRESS` or `NOTHING`."""
+    global _printed
+    before, _printed = _printed, printed
+    try:
+        yield
+    finally:
+        _printed = before
+
+
+def make_console(is_progress: bool = False) -> Console:
+    """A console on standard output; in a pipe or file of $COLUMNS or 120 columns, so that logs do not wrap.
+
+    is_progress: what it prints is the progress of a command.
+    """
     is_sized = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()
-    return Console(width=None if is_sized else 120, highlight=False)
+    is_shown = _printed == EVERYTHING or (is_progress and _printed == PROGRESS)
+    return Console(width=None if is_sized else 120, highlight=False, quiet=not is_shown)
 
 
 def shorten_path(directory: Path) -> Path:

@@ -76,7 +76,7 @@ class ProgressPrinter:
     """One line per finished run, with its score and the time that the rest will take."""
 
     def __init__(self, study: PlannedStudy, files: StudyFiles) -> None:
-        self.study, self.files, self.out = study, files, make_console()
+        self.study, self.files, self.out = study, files, make_console(is_progress=True)
         self.done = 0
 
     def begin(self, missing: Sequence[ArmRun]) -> None:

@@ -93,7 +93,7 @@ class Confirmation:
     def _run_all(self, runs: list[tuple[str, int]], text: str, failures: dict[tuple[str, int], str]) -> None:
         """Run what is missing, and wait for runs of other copies of the command."""
         if any(self._read_result(*key) is None for key in runs):
-            make_console().print(f"[bold]confirmation[/]: {text}", soft_wrap=True)
+            make_console(is_progress=True).print(f"[bold]confirmation[/]: {text}", soft_wrap=True)
         while missing := [key for key in runs if self._read_result(*key) is None and key not in failures]:
             if not self._run_some(missing, failures):
                 time.sleep(1.0)
@@ -134,7 +134,8 @@ class Confirmation:
         def look() -> None:
             for name, seed in [key for key in open_runs if self._read_result(*key) is not None]:
                 open_runs.remove((name, seed))
-                make_console().print(f"confirm {escape(name.replace('-', ' '))}, seed {seed}: [green]complete[/]")
+                done = f"confirm {escape(name.replace('-', ' '))}, seed {seed}: [green]complete[/]"
+                make_console(is_progress=True).print(done)
 
         for key, job in zip(taken, launch_jobs(self.sweep.launcher, jobs, 0, look), strict=True):
             error = get_error(job)

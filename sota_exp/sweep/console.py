@@ -41,7 +41,7 @@ class JobConsole(Listener):
 
     def __init__(self, words: str) -> None:
         self.words = words
-        self.console = make_console()
+        self.console = make_console(is_progress=True)
         self.status: Status | None = None
 
     def on_start(self, request: RunRequest, session: TrainingSession, state: TrainingState) -> None:
@@ -82,7 +82,7 @@ class TrialLines:
                 del self.open[number]
                 outcome = format_outcome(trials[number], self.sweep.goal.objectives)
                 line = f"trial {number}: {escape(claim.title)}  {outcome}  [dim]{self._format_left(trials)} left[/]"
-                make_console().print(line, soft_wrap=True)
+                make_console(is_progress=True).print(line, soft_wrap=True)
 
     def _format_left(self, trials: Sequence[FrozenTrial]) -> str:
         """The time until `n_trials`."""

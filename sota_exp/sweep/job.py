@@ -133,7 +133,7 @@ def run_trial(job: TrialJob, identity: TrialIdentity) -> None:
             log.exception("trial %d: unexpected error", identity.number)
             own.fail(in_a_line(error))
     if not is_followed_by_another_process():
-        make_console().print(f"  {format_outcome(own.frozen, identity.objectives)}", soft_wrap=True)
+        make_console(is_progress=True).print(f"  {format_outcome(own.frozen, identity.objectives)}", soft_wrap=True)
 
 
 def _run_trial(job: TrialJob, own: JobTrial) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class ConsoleListener(Listener):
     """Prints the progress of a run."""
 
     def __init__(self) -> None:
-        self.console = make_console()
+        self.console, self.lines = make_console(), make_console(is_progress=True)
         self.progress: Progress | None = None
         self.has_started = False
 
@@ -54,10 +54,10 @@ class ConsoleListener(Listener):
         out.print(f"  {size}; in {escape(str(request.directory))}", style="dim")
         if self.first_step:
             out.print(f"  resumes at step {self.first_step:,}", style="yellow")
-        if out.is_terminal and self.first_step < total_steps:
+        if self.lines.is_terminal and self.first_step < total_steps:
             counts = (MofNCompleteColumn(), TextColumn("steps  {task.fields[left]}"))
             columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), *counts)
-            self.progress = Progress(*columns, console=out, transient=True)
+            self.progress = Progress(*columns, console=self.lines, transient=True)
             self.task = self.progress.add_task("training", total=total_steps, completed=self.first_step, left="")
             self.progress.start()
 
@@ -78,7 +78,7 @@ class ConsoleListener(Listener):
             f"{epoch['images_per_second']:,.0f} images/s",
             left,
         ]
-        self.console.print("  ".join(parts))
+        self.lines.print("  ".join(parts))
 
     def format_time_left(self, step: int) -> str:
         """The time that the rest of training and validation takes, for the bar and the lines of epochs."""
