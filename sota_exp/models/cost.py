@@ -1,5 +1,7 @@
 """The cost of a network: floating-point operations per image, and parameters."""
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -12,13 +14,14 @@ def count_flops(network: nn.Module, size: int) -> int:
     return counter.get_total_flops()
 
 
-def read_blank_image(network: nn.Module, size: int) -> None:
-    """One forward pass on an image of size × size pixels, of which nothing is kept."""
+def read_blank_image(network: nn.Module, size: int) -> Any:
+    """What the network gives for an image of size × size pixels: logits [1, C], if it is one that can be trained."""
     was_training = network.training
     weight = next(network.parameters())
     with torch.no_grad():
-        network.eval()(torch.zeros(1, 3, size, size, device=weight.device))
+        found = network.eval()(torch.zeros(1, 3, size, size, device=weight.device))
     network.train(was_training)
+    return found
 
 
 def count_parameters(network: nn.Module) -> int:

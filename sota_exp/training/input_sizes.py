@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from sota_exp.errors import ConfigError, first_line, is_out_of_memory
 from sota_exp.models.cost import read_blank_image
@@ -46,7 +46,7 @@ def require_input_sizes(
 
 
 def start_checked_training(session: TrainingSession) -> TrainingState:
-    """The state before the first step of a network that reads all image sizes of its configuration.
+    """The state before the first step of a network that reads all image sizes of its configuration, and gives logits.
 
     Raises:
         ConfigError: it does not.
@@ -54,7 +54,20 @@ def start_checked_training(session: TrainingSession) -> TrainingState:
     state, experiment = start_training(session), session.experiment
     views = experiment.evaluation.resolution.views()
     require_input_sizes(state.model, views, experiment.model.arch, session.crops.size)
+    require_logits(state.model, session.crops.size, len(session.data.classes))
     return state
+
+
+def require_logits(network: nn.Module, size: int, num_classes: int) -> None:
+    """Check that the network gives a logit for each class.
+
+    Raises:
+        ConfigError: it gives something else.
+    """
+    found = read_blank_image(network, size)
+    given = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
+    if given != [1, num_classes]:
+        raise ConfigError(f"model.arch: the network gives {given} for an image; legal: [1, {num_classes}], logits")
 
 
 def find_reading_error(network: nn.Module, size: int) -> str:
