@@ -1,9 +1,69 @@
-"""Which image-classification techniques help on your data and model, how much, at what cost, and how surely."""
+"""Which image-classification techniques help on your data and model, how much, at what cost, and how surely.
 
+The commands of the shell as functions, and what they leave as objects (docs/python.md). They are imported when they are
+used, so that `import sota_exp` is quick.
+"""
+
+import importlib
+import sys
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sota_exp.cli.python.commands import ablate, compose, evaluate, sweep, train
+    from sota_exp.cli.python.predict import Predictions, predict
+    from sota_exp.cli.python.results import CrossValidation, Run, load_model, load_run
+    from sota_exp.cli.python.studies import Study, SweepResult, load_study, load_sweep
+    from sota_exp.errors import ConfigError, Interrupted, RunFailed
 
 #: The folder of this package.
 PACKAGE = Path(__file__).resolve().parent
 
 #: The configuration groups: inside the package in an installed wheel, beside it in a checkout.
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
+
+#: Name → the module that has it.
+_PLACES = {
+    **dict.fromkeys(("ablate", "compose", "evaluate", "sweep", "train"), "cli.python.commands"),
+    **dict.fromkeys(("Predictions", "predict"), "cli.python.predict"),
+    **dict.fromkeys(("CrossValidation", "Run", "load_model", "load_run"), "cli.python.results"),
+    **dict.fromkeys(("Study", "SweepResult", "load_study", "load_sweep"), "cli.python.studies"),
+    **dict.fromkeys(("ConfigError", "Interrupted", "RunFailed"), "errors"),
+}
+
+__all__ = [  # noqa: RUF022
+    "compose", "train", "sweep", "ablate", "evaluate", "predict", "load_run", "load_study", "load_sweep", "load_model",
+    "Run", "CrossValidation", "Study", "SweepResult", "Predictions", "ConfigError", "RunFailed", "Interrupted",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'sota_exp' has no attribute '{name}'")
+    if name == "sweep":  # also a room of the package: see `_Package`
+        return importlib.import_module("sota_exp.sweep")
+    return vars(importlib.import_module(f"sota_exp.{_PLACES[name]}"))[name]
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
+
+
+class _CallableRoom(ModuleType):
+    """The room `sweep`, which is also the function of this name."""
+
+    def __call__(self, *overrides: str, quiet: bool = False) -> "SweepResult":
+        from sota_exp.cli.python.commands import sweep
+
+        return sweep(*overrides, quiet=quiet)
+
+
+class _Package(ModuleType):
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "sweep" and isinstance(value, ModuleType):
+            value.__class__ = _CallableRoom
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -30,7 +30,7 @@ from sota_exp.stages.model import PublishedWeights
 from sota_exp.stages.stage import InvalidValue, Stage
 from sota_exp.techniques.model.arch.small import SmallNetwork
 from sota_exp.techniques.model.arch.timm import TimmNetwork
-from tests import archives, hub
+from tests import archives, handed_in, hub
 from tests.experiments import OFF, ON, TINY, Trace, composed, recorded_draws, trace_of
 from tests.options import ROOT, Option, missing_touches, options, presets
 
@@ -173,6 +173,8 @@ def overrides_of(option: Option, made: Path) -> tuple[str, ...]:
         "data=image_folder": (f"data.root={made}/images",),
         "data=webdataset": (f"data.root={made}/shards", cache),
         "data=parquet": (f"data.root={made}/rows", cache),
+        "data=python": (*handed_in.overrides_of("data=python"), cache),
+        "model/arch=python": handed_in.overrides_of("model/arch=python"),
         "model/weights=checkpoint": (f"model.weights.path={made}/start.safetensors",),
         "regularization/distillation=logits": (
             "regularization.distillation.source=file",
@@ -189,7 +191,7 @@ def context_of(option: Option) -> tuple[str, ...]:
     if option.slot == "data" and option.name != "fake":
         own = ("data=", "data.num_", "data.min_side", "data.max_side")
         tiny = (*(text for text in TINY if not text.startswith(own)), "scale.train_images=48", "scale.eval_images=20")
-    if str(option) in ("model/arch=timm", "model/arch=torchvision"):
+    if str(option) in ("model/arch=timm", "model/arch=torchvision", "model/arch=python"):
         tiny = tuple(text for text in tiny if not text.startswith("model.arch."))
     if option.slot == "schedule/length":
         tiny = tuple(text for text in tiny if not text.startswith("schedule.length"))

@@ -11,6 +11,7 @@ from tests.test_pairs import GROUPS
 #: What can't work alone on the default recipe, and the beginning of what the command says.
 REFUSED = {
     "augmentation/train_size=fixres": "augmentation/train_size=fixres compensates for objects that random resized crops enlarge",
+    "model/arch=python": "model.arch.digest= is not legal: that of an object which Python hands in: sota_exp.train(",
     "model/weights=checkpoint": "model.weights.path: a value is missing; give one: model.weights.path=…",
     "model/weights=pretrained": "model/weights=pretrained: no pretrained weights exist for model/arch=small",
     "regularization/distillation=logits": "regularization/distillation=logits compares teacher and student class by class",

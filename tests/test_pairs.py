@@ -58,8 +58,8 @@ NEEDS = {
 #: What a rule forbids on top of a recipe, with its reason: FixRes makes up for resized crops, which these take away.
 REFUSED = {"small_images": [], "torchvision": ["augmentation/crop=none", "augmentation/crop=pad"]}
 
-#: Not here: a norm that needs several accelerators.
-LEFT_OUT = ("regularization/norm=sync_batch",)
+#: Not here: a norm that needs several accelerators, and a network that Python hands in.
+LEFT_OUT = ("regularization/norm=sync_batch", "model/arch=python")
 
 
 def techniques() -> list[Option]:

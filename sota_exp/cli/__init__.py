@@ -1,4 +1,4 @@
-"""One file per command: arguments in, words out, exit status.
+"""One file per command: arguments in, words out, exit status; and the same commands for Python.
 
-Imports config, models, preview, report, runs, study, sweep, tracking and training.
+Imports config, data, models, preview, report, runs, stages, statistics, study, sweep, tracking and training.
 """

@@ -25,6 +25,10 @@ equal for all arms. hydra.sweep.dir sets the directory; hydra/launcher=joblib tr
 is study.json; it ends with what would decide its open questions.
 """
 
+from collections.abc import Callable
+
+from omegaconf import DictConfig
+
 from sota_exp import CONF
 from sota_exp.cli.sweep import require_one_process
 from sota_exp.config import compose
@@ -41,7 +45,23 @@ NULL_OPTION = "equal_arms"
 
 
 def main(arguments: list[str]) -> None:
-    """Run the study that `study=` names, or resume it.
+    """Run the study that `study=` names, or resume it."""
+    words = build_words(arguments)
+    compose.run_hydra(load_job(), words, "ablate")
+
+
+def load_job() -> Callable[[DictConfig], float]:
+    """The job that trains one run of a study; Hydra knows the sweeper of studies afterwards."""
+    from hydra.core.plugins import Plugins
+
+    from sota_exp.cli.ablate_run import ReportingStudySweeper, train_arm_run
+
+    Plugins.instance().register(ReportingStudySweeper)
+    return train_arm_run
+
+
+def build_words(arguments: list[str]) -> list[str]:
+    """The arguments as Hydra takes them: a multirun with the sweeper of studies, in the directory of the study.
 
     Raises:
         ConfigError: no study is named, or an unknown one; torchrun started the command.
@@ -54,11 +74,6 @@ def main(arguments: list[str]) -> None:
     if len(kinds_given) != 1 or not (kinds_given[0] in (*kinds, NULL_OPTION) or has_own):
         named = f"study={kinds_given[0]}: no such study" if kinds_given else "ablate needs study=KIND"
         raise ConfigError(f"{named}; {format_legal(''.join(kinds_given), kinds)}")
-    from hydra.core.plugins import Plugins
-
-    from sota_exp.cli.ablate_run import ReportingStudySweeper, train_arm_run
-
-    Plugins.instance().register(ReportingStudySweeper)
     others = [item for item in overrides if not item.startswith(("study=", "+study="))]
     name = "null" if kinds_given[0] == NULL_OPTION else kinds_given[0]
     option = NULL_OPTION if name == "null" else name
@@ -66,7 +81,7 @@ def main(arguments: list[str]) -> None:
     sweeper = [f"+study={option}", f"hydra.sweeper.plan_only={plan}", f"hydra.sweeper.measure={measure}"]
     place = build_directory_override(name, others)
     flags = () if asks_to_print(others) else ("-m",)
-    compose.run_hydra(train_arm_run, [*flags, *STUDY_OVERRIDES, *sweeper, place, *others], "ablate")
+    return [*flags, *STUDY_OVERRIDES, *sweeper, place, *others]
 
 
 def build_directory_override(study: str, overrides: list[str]) -> str:

@@ -24,6 +24,7 @@ as test. data.val_fraction=0.2 splits off a val part, on which evaluation/resolu
 hydra.run.dir sets the directory for result.json and the model with its view. The same command runs only once.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 from omegaconf import DictConfig
@@ -53,6 +54,15 @@ VIEW_KEYS = ("evaluation.resolution.size=", "evaluation.resolution.crop_ratio=")
 
 def main(arguments: list[str]) -> None:
     """Evaluate the weights of `run=` or `weights=` with the run's configuration and the other overrides."""
+    compose.run_hydra(*plan_evaluation(arguments), "evaluate")
+
+
+def plan_evaluation(arguments: list[str]) -> tuple[Callable[[DictConfig], float], list[str]]:
+    """The job of `arguments`, and the words with which Hydra runs it.
+
+    Raises:
+        ConfigError: they name no weights, or keys that an evaluation has not.
+    """
     found, changes = parse_weights_argument("evaluate", arguments)
     part, changes = parse_part(changes)
     overrides = compose.get_overrides(changes)
@@ -72,7 +82,7 @@ def main(arguments: list[str]) -> None:
     place = f"outputs/evaluate-{found.name}-{digest}"
     changed = {get_override_key(override).replace("/", ".") for override in overrides}
     job = partial(evaluate, found, part, changed)
-    compose.run_hydra(job, [*base, f"hydra.run.dir={quoted(place)}", *others], "evaluate")
+    return job, [*base, f"hydra.run.dir={quoted(place)}", *others]
 
 
 def parse_part(arguments: list[str]) -> tuple[str | None, list[str]]:

@@ -23,6 +23,11 @@ log = logging.getLogger(__name__)
 def main(arguments: list[str]) -> None:
     """Train the configuration that the overrides compose, or with -m one per combination of values."""
     compose.run_hydra(train, arguments, "train")
+    leave_processes()
+
+
+def leave_processes() -> None:
+    """Leave those that torchrun started, once all have trained."""
     if count_processes() > 1:
         from sota_exp.training.distributed import leave_process_group
 

@@ -133,15 +133,30 @@ def predict_files(
                     yield replace(_rank(path, next(probabilities), model, top), remarks=found[1])
 
 
+def classify_images(
+    model: SavedModel, images: Sequence[Tensor], batch_size: int, device: torch.device
+) -> Iterator[Tensor]:
+    """Class probabilities, float32 [C] on the CPU, of each decoded image, uint8 [3, H, W]."""
+    network = StandaloneModel(model).to(device).eval()
+    for start in range(0, len(images), batch_size):
+        batch = DecodedImages(images[start : start + batch_size])
+        crops = [crop_centre(batch, index, model) for index in range(len(batch))]
+        yield from classify(network, torch.cat(crops), device)
+
+
+def crop_centre(images: Images, index: int, model: SavedModel) -> Tensor:
+    """What the network reads of an image: uint8 [1, 3, S, S]."""
+    view = model.view
+    return center_crop(images, torch.tensor([index]), view.resize, view.size, model.preprocessing.interpolation)
+
+
 def _crop_or_error(file: Planned, model: SavedModel) -> tuple[Tensor, tuple[str, ...]] | UnreadableImage:
     """The crop that the network reads, uint8 [1, 3, S, S], and remarks; the decoded image is freed."""
-    view, interpolation = model.view, model.preprocessing.interpolation
     try:
         decoded = decode_file(file.path, file.step, model.white)
     except UnreadableImage as error:
         return error
-    images = DecodedImages([decoded.pixels])
-    return center_crop(images, torch.arange(1), view.resize, view.size, interpolation), decoded.remarks
+    return crop_centre(DecodedImages([decoded.pixels]), 0, model), decoded.remarks
 
 
 @torch.inference_mode()

@@ -31,8 +31,9 @@ LENGTH = ("data.num_images=300", "optimizer.lr=0.01", "runtime.checkpoint_minute
 EPOCHS = "schedule.length.epochs=5"
 KILLS_PER_RUN = 2
 
-#: Options that a process of their own can't have: published weights need a network, synchronized norms several GPUs.
-LEFT_OUT = ("model/weights=pretrained", "regularization/norm=sync_batch")
+#: Options that a process of their own can't have: published weights need a network, synchronized norms several GPUs, and
+#: a network that Python hands in is in this one.
+LEFT_OUT = ("model/weights=pretrained", "regularization/norm=sync_batch", "model/arch=python")
 
 #: What happens to one of two processes, or to both.
 FATES = ("kill both", "kill one", "signal one", "signal both")

@@ -30,6 +30,13 @@ TEACHES_WITH_LABELS = values_satisfy(lambda alpha: alpha < 1, "regularization.di
 
 NETWORK_RULES = (
     Rule(
+        name="a network without files",
+        condition=has_option("model/arch", "python"),
+        reason="model/arch=python: no file has the code of this network, so the run can't be repeated from its files",
+        fix="make it an option of your own package, where other processes are to train it",
+        source="this project",
+    ),
+    Rule(
         name="pretrained weights of a small network",
         level="error",
         condition=all_of(has_option("model/arch", "small"), has_option("model/weights", "pretrained")),

@@ -80,6 +80,10 @@ EXAMPLES = {
         [*LOGITS, "data.image_size=48"],
         [*LOGITS, "data.image_size=48", "regularization.distillation.image_size=224"],
     ),
+    "a network without files": (
+        ["model/arch=python", "model.arch.digest=x"],
+        ["model/arch=small"],
+    ),
     "pretrained weights of a small network": (
         ["model/arch=small", "model/weights=pretrained"],
         ["model/arch=timm", "model/weights=pretrained"],

@@ -1,0 +1,232 @@
+"""Studies and sweeps as objects: their tables as pandas frames, figures by attribute, what a notebook shows of them.
+
+Shares and their differences are in [0, 1], times in seconds, as in `study.json` and `sweep.json`.
+"""
+
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from sota_exp.cli.python.notebook import Figures, format_facts, join_parts
+from sota_exp.cli.python.results import Run
+from sota_exp.cli.report import find_directory, write_report
+from sota_exp.report.document import markdown
+from sota_exp.report.document.write import to_html
+from sota_exp.report.study.answer import build_study_answer, build_study_facts
+from sota_exp.report.study.read import read_study
+from sota_exp.report.study.study import ConfidenceInterval, DesignEffect, StudyArm, StudyResult
+from sota_exp.report.study.tables import build_effects_table, build_results_table
+from sota_exp.report.sweep.page import build_trial_table, read_sweep
+from sota_exp.report.sweep.terminal import format_trial_counts, get_test
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Row = dict[str, Any]
+
+
+class Study:
+    """A study of `ablate`, read from its directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    @cached_property
+    def result(self) -> StudyResult:
+        """The content of `study.json`, typed."""
+        return read_study(self.directory)
+
+    @property
+    def name(self) -> str:
+        return self.result.title
+
+    @property
+    def effects(self) -> "pd.DataFrame":
+        """A row for each comparison: of an arm with its reference, or an effect or an interaction of a design.
+
+        difference: of the metric. low, high, p_adjusted: those that the verdict is about, for new training runs on new
+        images where that is known. low_here, high_here: for new training runs on the tested images. n: seeds.
+        """
+        import pandas as pd
+
+        rows = [
+            _to_row(arm.name, "arm", arm.label, arm, arm.difference)
+            | {"reference": arm.reference, "n": arm.n, "detectable": arm.detectable}
+            for arm in self.result.compared
+        ]
+        for kind, found in (("effect", self.result.effects), ("interaction", self.result.interactions)):
+            names = [each.factor or " × ".join(each.factors) for each in found]
+            rows += [
+                _to_row(name, kind, each.name, each, each.estimate) for name, each in zip(names, found, strict=True)
+            ]
+        return pd.DataFrame(rows).set_index("name") if rows else pd.DataFrame()
+
+    @property
+    def arms(self) -> "pd.DataFrame":
+        """A row for each arm: n (seeds), mean and sd of the metric, and what a run costs."""
+        import pandas as pd
+
+        costs = ("seconds", "training_flops", "parameters", "peak_memory_bytes")
+        rows = [
+            {"name": arm.name, "label": arm.label, "n": arm.n, "mean": arm.mean, "sd": arm.sd}
+            | {name: asdict(arm.cost)[name] for name in costs}
+            for arm in self.result.arms
+        ]
+        return pd.DataFrame(rows).set_index("name")
+
+    @property
+    def runs(self) -> "pd.DataFrame":
+        """A row for each run: arm, seed, value of the metric, directory."""
+        import pandas as pd
+
+        rows = [
+            {"arm": arm.name, "seed": seed, "value": arm.values.get(seed), "directory": str(self.directory / place)}
+            for arm in self.result.arms
+            for seed, place in arm.runs.items()
+        ]
+        return pd.DataFrame(rows, columns=["arm", "seed", "value", "directory"])
+
+    def run(self, arm: str, seed: int) -> Run:
+        """The run of an arm and a seed; a KeyError where there is none."""
+        found = {each.name: each for each in self.result.arms}[arm]
+        return Run(self.directory / found.runs[seed])
+
+    @property
+    def page(self) -> Path:
+        """The report, `report.html`; written where it is not there."""
+        if not (self.directory / "report.html").is_file():
+            write_report(self.directory)
+        return self.directory / "report.html"
+
+    @property
+    def figures(self) -> Figures:
+        """The pictures of the report by name, such as `study.figures.effects`."""
+        return Figures(self.page.parent / "figures")
+
+    @property
+    def answer(self) -> str:
+        """Which arms help and which do not, in sentences."""
+        return Markup(self._answer).striptags()
+
+    @cached_property
+    def _answer(self) -> str:
+        paragraphs = map(markdown.join_words, build_study_answer(self.result))
+        return to_html("\n\n".join(paragraphs))
+
+    def __repr__(self) -> str:
+        return f"<Study {self.name}: {self.answer}>"
+
+    def _repr_html_(self) -> str:
+        study = self.result
+        table = build_effects_table(study, study.effects, "effect") if study.effects else build_results_table(study)
+        picture = self.figures.show("ladder", "effects", "main_effects")
+        shown = Markup(to_html(markdown.format_table(table)))
+        return join_parts(self.name, format_facts(build_study_facts(study)), Markup(self._answer), shown, picture)
+
+
+class SweepResult:
+    """A search of `sweep`, read from its directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    @cached_property
+    def result(self) -> dict[str, Any]:
+        """The content of `sweep.json`."""
+        return dict(read_sweep(self.directory / "sweep.json"))
+
+    @property
+    def name(self) -> str:
+        return str(self.result["name"])
+
+    @property
+    def trials(self) -> "pd.DataFrame":
+        """A row for each trial: state, values, objectives, costs; no test metrics, as a search chooses by val."""
+        import pandas as pd
+
+        return pd.read_csv(self.directory / "trials.csv").set_index("number")
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """Number, value and params of the best trial, or {}. Its value is too high, as it was chosen."""
+        return dict(self.result["best"])
+
+    @property
+    def confirmation(self) -> "pd.DataFrame":
+        """The best trials and the recipe's own values on fresh seeds: mean, sd and difference on val.
+
+        test_difference, low, high: of the winner on test, paired by seed: the confirmed result.
+        """
+        import pandas as pd
+
+        confirm, rows = self.result["confirm"], []
+        for arm in confirm["arms"]:
+            test = get_test(confirm, arm)
+            low, high = test.get("interval") or (None, None)
+            row = {name: arm.get(name) for name in ("name", "mean", "sd")}
+            row |= {"difference": (arm.get("difference") or {}).get("mean")}
+            rows.append(row | {"test_difference": test.get("mean"), "low": low, "high": high})
+        return pd.DataFrame(rows).set_index("name") if rows else pd.DataFrame()
+
+    @property
+    def page(self) -> Path:
+        """The report, `report.html`; written where it is not there."""
+        if not (self.directory / "report.html").is_file():
+            write_report(self.directory)
+        return self.directory / "report.html"
+
+    @property
+    def figures(self) -> Figures:
+        """The pictures of the report by name, such as `sweep.figures.search_history`."""
+        return Figures(self.page.parent / "figures")
+
+    def __repr__(self) -> str:
+        return f"<SweepResult {self.name}: {format_trial_counts(self.result)}>"
+
+    def _repr_html_(self) -> str:
+        words = str(self.result["confirm"]["words"])
+        table = Markup(to_html(markdown.format_table(build_trial_table(self.result))))
+        picture = self.figures.show("confirmed", "search_history")
+        return join_parts(self.name, format_facts([format_trial_counts(self.result)]), words, table, picture)
+
+
+def _to_row(name: str, kind: str, label: str, found: StudyArm | DesignEffect, difference: float | None) -> Row:
+    """A row of `Study.effects`."""
+    return {
+        "name": name,
+        "kind": kind,
+        "label": label,
+        "difference": difference,
+        **_name_ends("", found.headline),
+        "p_adjusted": found.headline_p,
+        "verdict": found.verdict,
+        **_name_ends("_here", found.interval),
+    }
+
+
+def _name_ends(suffix: str, interval: ConfidenceInterval | None) -> Row:
+    low, high = (interval.low, interval.high) if interval else (None, None)
+    return {f"low{suffix}": low, f"high{suffix}": high}
+
+
+def load_study(study: str | Path) -> Study:
+    """A study of `ablate` by its directory, or its name below multirun/.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    directory = find_directory(str(study))
+    read_study(directory)
+    return Study(directory)
+
+
+def load_sweep(sweep: str | Path) -> SweepResult:
+    """A search of `sweep` by its directory, or its name below multirun/.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    return SweepResult(find_directory(str(sweep)))
