@@ -36,7 +36,7 @@ def watched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[ConsoleLis
     watch, out = Watch(), io.StringIO()
     monkeypatch.setattr("sota_exp.tracking.console.time", watch)
     listener = ConsoleListener()
-    listener.console = Console(file=out, width=160, force_terminal=True)
+    listener.console = listener.lines = Console(file=out, width=160, force_terminal=True)
     watch.now += 50  # Opening the data is no training.
     configuration = composed(*TINY, "schedule.length.epochs=3")
     session, _ = session_of(configuration.experiment)
