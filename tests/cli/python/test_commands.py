@@ -15,7 +15,6 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from PIL import Image
 
 import sota_exp
 from sota_exp import CONF
@@ -232,4 +231,4 @@ def test_the_page_runs():
     assert isinstance(names["run"].metrics, pd.DataFrame)
     named = set(re.findall(r"sota_exp\.(\w+)\(", "".join(blocks))) | {"load_study", "load_sweep"}
     assert named >= {name for name in sota_exp.__all__ if name.islower()} - {"compose"}
-    assert Image.open("photo.png").size == (48, 64)
+    assert Path("photo.png").is_file()
