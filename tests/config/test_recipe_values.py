@@ -224,7 +224,7 @@ def test_mistakes_in_experiments_name_the_file_or_the_key(of_the_user, capsys, o
         ("train -m experiment=bare,foo", "experiment=bare: the first line of the file must be"),
         ("ablate study=ladder experiment=bare", "experiment=bare: the first line of the file must be"),
         ("ablate study=bare", "study.title: a value is missing; give one: study.title=…"),
-        ("ablate study=bar", "study=bar: no such option; legal: add_one_in, bare, "),
+        ("ablate study=bar", "study=bar: no such option; legal: add_one_in, auto, bare, "),
     ],
 )
 def test_so_do_mistakes_in_searches_and_studies(of_the_user, tmp_path, capsys, command, words):

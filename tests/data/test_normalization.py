@@ -72,15 +72,14 @@ def test_the_same_files_have_the_same_digests_stored_or_streamed_or_reduced(fold
     assert others == [first] * 3
 
 
-def test_of_a_large_set_a_random_part_of_every_class_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(normalization, "NUM_IMAGES", 100)
+def test_of_a_large_set_a_random_part_of_every_class_is_taken() -> None:
     train, labels = (
         np.arange(1000) * 2,
         np.arange(2000) // 2 % 4,
     )  # classes in turns: every fourth image is of one class
-    chosen = choose_images(train, labels)
+    chosen = choose_images(train, labels, 100)
     assert np.bincount(labels[chosen]).tolist() == [25] * 4
-    assert set(chosen) <= set(train) and np.array_equal(chosen, choose_images(train, labels))
+    assert set(chosen) <= set(train) and np.array_equal(chosen, choose_images(train, labels, 100))
 
 
 def image_of(value: int) -> Any:

@@ -1,4 +1,5 @@
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -31,7 +32,7 @@ class Positions:
 def of_ours(num_images: int, batch_size: int, epoch: int, num_repeats: int, rank: int, world_size: int) -> list[Tensor]:
     """The indices of each step of an epoch, as the loader of a rank receives them."""
     crops = TrainCrops(
-        images=None,  # type: ignore[arg-type]
+        images=SimpleNamespace(blocks=None),  # type: ignore[arg-type]
         train=torch.arange(num_images),
         sampler=RepeatedAugmentation(num_repeats=num_repeats),
         crop=Positions(),  # type: ignore[arg-type]
