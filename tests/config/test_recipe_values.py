@@ -33,7 +33,8 @@ def test_the_recipes_that_set_values_are_known():
 def test_any_option_replaces_the_recipes_own(recipe):
     """The options of one slot one after the other, those of all slots at once."""
     slots = sorted({slot for slot, _ in list_slot_values(f"recipe/{recipe}", OURS)} - {"data"})
-    by_slot = [[str(option) for option in options() if option.slot == slot] for slot in slots]
+    # python is built only in the process that hands a network in.
+    by_slot = [[str(each) for each in options() if each.slot == slot and each.name != "python"] for slot in slots]
     for chosen in zip_longest(*by_slot):
         build(Experiment, composed("data=fake", f"recipe={recipe}", *filter(None, chosen)).values)
 
