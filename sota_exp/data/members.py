@@ -7,6 +7,7 @@ import functools
 import hashlib
 import io
 import os
+import weakref
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -61,10 +62,7 @@ class OpenFile:
 
     def __init__(self, path: str) -> None:
         self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-
-    def __del__(self) -> None:
-        if "descriptor" in vars(self):
-            os.close(self.descriptor)
+        weakref.finalize(self, os.close, self.descriptor)
 
 
 open_once = functools.lru_cache(maxsize=MAX_OPEN)(OpenFile)
