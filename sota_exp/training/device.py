@@ -59,14 +59,18 @@ def get_default_threads() -> int:
 
 
 def count_usable_cpus() -> int:
-    """CPUs that this process may use: those of its affinity, and no more than its control group's share of time."""
+    """CPUs that this process may use: those of its affinity, and no more than its control group's share of time.
+
+    Of those that torchrun starts on a machine, each may use its part.
+    """
+    num_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if not sys.platform.startswith("linux"):
-        return os.cpu_count() or 1
+        return max(1, (os.cpu_count() or 1) // num_processes)
     num = len(os.sched_getaffinity(0))
     with suppress(OSError, ValueError):  # no control group, or "max"
         quota, period = map(int, CPU_MAX.read_text().split())
         num = max(1, min(num, math.ceil(quota / period)))
-    return num
+    return max(1, num // num_processes)
 
 
 def set_up_process(experiment: Experiment) -> tuple[World, torch.device]:

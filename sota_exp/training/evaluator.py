@@ -111,7 +111,7 @@ class Evaluator:
         if not isinstance(images, StreamedImages):
             return [self.cut(images, indices, view) for view in views]
         crops_by_part: list[list[Tensor]] = []
-        for part in indices.split(torch.get_num_threads()):
+        for part in indices.split(count_usable_cpus()):
             once = images.keep_decoded()
             crops_by_part.append([self.cut(once, part, view) for view in views])
         return [torch.cat(crops) for crops in zip(*crops_by_part, strict=True)]

@@ -219,7 +219,10 @@ def train_step(session: TrainingSession, state: TrainingState, batch: Batch) -> 
                 state.scaler.scale(loss).backward()
         state.count({"train/loss": loss.detach()})
     state.scaler.unscale_(state.optimizer)
-    state.count(session.experiment.regularization.clip(state.parameters))
+    clipped = session.experiment.regularization.clip(state.parameters)
+    if state.scaler.is_enabled():  # it skips a step whose gradients overflow, and tries a smaller scale
+        clipped = {name: value.nan_to_num(nan=0.0, posinf=0.0) for name, value in clipped.items()}
+    state.count(clipped)
     state.scaler.step(state.optimizer)
     state.scaler.update()
     state.optimizer.zero_grad(set_to_none=True)

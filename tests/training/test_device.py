@@ -137,6 +137,8 @@ def test_cpus_are_those_that_the_process_may_use(monkeypatch, tmp_path, affinity
     monkeypatch.setattr(device_module, "CPU_MAX", path)
     monkeypatch.setattr(device_module.os, "sched_getaffinity", lambda _: set(range(affinity)))
     assert device_module.count_usable_cpus() == num
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # of torchrun
+    assert device_module.count_usable_cpus() == max(1, num // 2)
 
 
 @pytest.mark.parametrize(

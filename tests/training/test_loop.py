@@ -1,6 +1,7 @@
 """The loop: its records, the learning rate, and that losses depend on the configuration only."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -35,6 +36,22 @@ def test_the_scale_of_an_fp16_loss_is_in_the_checkpoint():
     one.scaler.update(2.0)
     other.load_state_dict(one.state_dict())
     assert other.scaler.state_dict() == one.scaler.state_dict() and other.scaler.get_scale() == 2
+
+
+@pytest.mark.parametrize("clip", ["norm", "adaptive", "value"])
+def test_a_step_that_the_scaler_skips_is_no_divergence(clip):
+    """The scale of an fp16 loss grows until gradients overflow; the norm of these was infinite, and so the epoch's."""
+    experiment = composed(*TINY, "runtime.precision=fp16", f"regularization/clip={clip}").experiment
+    session, _ = session_of(experiment)
+    state = start_training(session)
+    before = [parameter.detach().clone() for parameter in state.model.parameters()]
+    state.scaler.scale(torch.ones(()))  # which makes the scale a tensor
+    state.scaler.update(2.0**60)
+    records = fit(session, state)
+    next(records)
+    assert all(map(torch.equal, before, state.model.parameters())), "the first step is skipped"
+    record = next(each for each in records if isinstance(each, EpochRecord))
+    assert all(math.isfinite(float(value)) for value in record.metrics.values()), record.metrics
 
 
 @pytest.mark.parametrize("interrupt_at", [1, 2, 3, 4, 5])
