@@ -85,6 +85,7 @@ def drive(
 def found(url: str, name: str) -> Found:
     storage = optuna.storages.RDBStorage(url)
     trials = optuna.load_study(study_name=name, storage=storage).get_trials(deepcopy=False)
+    storage.remove_session()
     storage.engine.dispose()
     assert [trial.number for trial in trials] == list(range(len(trials)))
 
