@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
-from benchmarks.anytime import Law
+from benchmarks.anytime import Law, draw_normal, draw_skewed
 from sota_exp.statistics.paired import bonett_price_interval, paired_t_interval
 from sota_exp.statistics.power import find_detectable_difference
 from sota_exp.statistics.sign_flip import sign_flip_test
@@ -23,14 +23,6 @@ from sota_exp.statistics.two_sources import adjust_p_values, combine_crossed
 Floats = NDArray[np.float64]
 
 ALPHA, NUM_SEEDS = 0.05, 8
-
-
-def draw_normal(rng: np.random.Generator, shape: tuple[int, int, int]) -> Floats:
-    return rng.standard_normal(shape)
-
-
-def draw_skewed(rng: np.random.Generator, shape: tuple[int, int, int]) -> Floats:
-    return 1 - rng.exponential(1.0, shape)
 
 
 def draw_heteroscedastic(rng: np.random.Generator, shape: tuple[int, int, int]) -> Floats:

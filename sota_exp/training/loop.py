@@ -219,15 +219,22 @@ def train_step(session: TrainingSession, state: TrainingState, batch: Batch) -> 
                 state.scaler.scale(loss).backward()
         state.count({"train/loss": loss.detach()})
     state.scaler.unscale_(state.optimizer)
-    clipped = session.experiment.regularization.clip(state.parameters)
-    if state.scaler.is_enabled():  # it skips a step whose gradients overflow, and tries a smaller scale
-        clipped = {name: value.nan_to_num(nan=0.0, posinf=0.0) for name, value in clipped.items()}
-    state.count(clipped)
+    state.count(without_overflows(session.experiment.regularization.clip(state.parameters), state.scaler))
     state.scaler.step(state.optimizer)
     state.scaler.update()
     state.optimizer.zero_grad(set_to_none=True)
     state.step += 1
     state.average.update(state.step / session.total_steps)
+
+
+def without_overflows(values: dict[str, Tensor], scaler: torch.amp.GradScaler) -> dict[str, Tensor]:
+    """Values of gradients by name, float [] each; 0 where gradients overflowed.
+
+    An fp16 scaler skips such a step and tries a smaller scale, so it is no divergence.
+    """
+    if not scaler.is_enabled():
+        return values
+    return {name: value.nan_to_num(nan=0.0, posinf=0.0) for name, value in values.items()}
 
 
 def fit(session: TrainingSession, state: TrainingState) -> Generator[StepRecord | EpochRecord, None, None]:

@@ -21,9 +21,9 @@ from sota_exp.data.train_loader import load_crops
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.stages.random import RandomStreams
 from sota_exp.training.session import build_train_crops
+from tests.data.shards import compose_shards
 from tests.data.test_streaming import losses
 from tests.data.test_webdataset import encode
-from tests.experiments import TINY, composed
 
 CLASSES = ["wolf", "ant", "bee"]
 STREAMED = "data.store_gigabytes=0"
@@ -58,9 +58,7 @@ def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def of(root: Path | str, cache: Path, *overrides: str) -> Any:
-    left_out = ("data=fake", "data.num", "data.min_side", "data.max_side")
-    tiny = [item for item in TINY if not item.startswith(left_out)]
-    return composed("data=parquet", f"data.root={root}", f"data.cache={cache}", *tiny, *overrides)
+    return compose_shards("parquet", root, cache, *overrides)
 
 
 def opened(root: Path | str, cache: Path, *overrides: str) -> Any:

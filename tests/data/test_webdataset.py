@@ -26,8 +26,8 @@ from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.runs.trust import is_foreign
 from sota_exp.stages.random import RandomStreams
 from sota_exp.training.session import build_train_crops
+from tests.data.shards import compose_shards
 from tests.data.test_streaming import losses, picture
-from tests.experiments import TINY, composed
 
 PER_SHARD = 12
 
@@ -57,9 +57,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def of(root: Path | str, cache: Path, *overrides: str) -> Any:
-    left_out = ("data=fake", "data.num", "data.min_side", "data.max_side")
-    tiny = [item for item in TINY if not item.startswith(left_out)]
-    return composed("data=webdataset", f"data.root={root}", f"data.cache={cache}", *tiny, *overrides)
+    return compose_shards("webdataset", root, cache, *overrides)
 
 
 def opened(root: Path | str, cache: Path, *overrides: str) -> Any:

@@ -28,11 +28,27 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 
-class Study:
-    """A study of `ablate`, read from its directory."""
+class Reported:
+    """What has a directory and a report in it."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+
+    @property
+    def page(self) -> Path:
+        """The report, `report.html`; written where it is not there."""
+        if not (self.directory / "report.html").is_file():
+            write_report(self.directory)
+        return self.directory / "report.html"
+
+    @property
+    def figures(self) -> Figures:
+        """The pictures of the report by name, such as `study.figures.effects` and `sweep.figures.search_history`."""
+        return Figures(self.page.parent / "figures")
+
+
+class Study(Reported):
+    """A study of `ablate`, read from its directory."""
 
     @cached_property
     def result(self) -> StudyResult:
@@ -95,18 +111,6 @@ class Study:
         return Run(self.directory / found.runs[seed])
 
     @property
-    def page(self) -> Path:
-        """The report, `report.html`; written where it is not there."""
-        if not (self.directory / "report.html").is_file():
-            write_report(self.directory)
-        return self.directory / "report.html"
-
-    @property
-    def figures(self) -> Figures:
-        """The pictures of the report by name, such as `study.figures.effects`."""
-        return Figures(self.page.parent / "figures")
-
-    @property
     def answer(self) -> str:
         """Which arms help and which do not, in sentences."""
         return Markup(self._answer).striptags()
@@ -127,11 +131,8 @@ class Study:
         return join_parts(self.name, format_facts(build_study_facts(study)), Markup(self._answer), shown, picture)
 
 
-class SweepResult:
+class SweepResult(Reported):
     """A search of `sweep`, read from its directory."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
 
     @cached_property
     def result(self) -> dict[str, Any]:
@@ -170,18 +171,6 @@ class SweepResult:
             row |= {"difference": (arm.get("difference") or {}).get("mean")}
             rows.append(row | {"test_difference": test.get("mean"), "low": low, "high": high})
         return pd.DataFrame(rows).set_index("name") if rows else pd.DataFrame()
-
-    @property
-    def page(self) -> Path:
-        """The report, `report.html`; written where it is not there."""
-        if not (self.directory / "report.html").is_file():
-            write_report(self.directory)
-        return self.directory / "report.html"
-
-    @property
-    def figures(self) -> Figures:
-        """The pictures of the report by name, such as `sweep.figures.search_history`."""
-        return Figures(self.page.parent / "figures")
 
     def __repr__(self) -> str:
         return f"<SweepResult {self.name}: {format_trial_counts(self.result)}>"
