@@ -3,7 +3,8 @@
 The best of many noisy values is too high by chance. So the best trials are trained again with seeds that the search
 never used, and the winner is chosen by val. Val and test of a run vary together, so on these runs the winner's test
 is too high as well (5.8 % instead of 2.5 % of sweeps without an effect had a winner). Therefore the winner is trained
-with further seeds, and its test is compared with that of the recipe's own values, paired by seed.
+with further seeds, and its test is compared with that of the recipe's own values, paired by seed. It beats them if new
+training runs on new images like these show it, and beats them here if it is known of these test images alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,9 +15,10 @@ from scipy.special import stdtr, stdtrit
 
 from sota_exp.report.numbers import format_duration
 from sota_exp.statistics.paired import Estimate, compute_mean_and_sd, paired_t_interval
+from sota_exp.statistics.two_sources import MeanOfTwoSources
 from sota_exp.statistics.units import get_metric_format
 from sota_exp.statistics.verdict import describe_interval
-from sota_exp.statistics.what_next import advise, describe_advice
+from sota_exp.statistics.what_next import Advice, advise, describe_advice
 
 CONFIDENCE_LEVEL = 0.95
 
@@ -72,6 +74,29 @@ def compare_paired(
     return PairedDifference(mean=compute_mean_and_sd(differences)[0], estimate=found, n=len(common))
 
 
+@dataclass(frozen=True, kw_only=True)
+class PairedImages:
+    """The winner against the recipe's own values by the correctness of each test image.
+
+    on_new: the difference of accuracy in new training runs on new images; None where its noise is unknown. advice:
+    what would decide it. num_images: those of a run.
+    """
+
+    on_new: MeanOfTwoSources | None
+    advice: Advice
+    num_images: int | None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        found = None if self.on_new is None else self.on_new.find_interval(CONFIDENCE_LEVEL, largest=1.0)
+        return None if found is None else (found.low, found.high)
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the difference is not zero in new training runs on new images."""
+        return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
+
+
 def choose_winner(arms: Sequence[ConfirmedArm], direction: str, choice_seeds: Sequence[int]) -> ConfirmedArm | None:
     """The trial with the best mean of val on the seeds of the choice; a single trial needs none.
 
@@ -91,14 +116,22 @@ def select_seeds(values: Mapping[int, float], seeds: Sequence[int]) -> list[floa
 
 
 def summarize_confirmation(
-    arms: Sequence[ConfirmedArm], metric: str, direction: str, seeds: Sequence[int], choice_seeds: Sequence[int]
+    arms: Sequence[ConfirmedArm],
+    metric: str,
+    direction: str,
+    seeds: Sequence[int],
+    choice_seeds: Sequence[int],
+    paired: PairedImages | None = None,
 ) -> dict[str, Any]:
-    """`confirm` of `sweep.json`: the winner by val on `choice_seeds`, and its difference on test, on `seeds`."""
+    """`confirm` of `sweep.json`: the winner by val on `choice_seeds`, and its difference on test, on `seeds`.
+
+    paired: of this winner; None: the metric is no accuracy, or the runs are not known by image.
+    """
     sign = 1 if direction == "maximize" else -1
     default = next(arm for arm in arms if arm.name == DEFAULT_ARM)
     winner = choose_winner(arms, direction, choice_seeds)
     on_test = compare_paired(default.test, winner.test, seeds) if winner is not None else None
-    verdict = get_verdict(on_test, sign)
+    verdict = get_verdict(on_test, paired, sign)
     return {
         "metric": metric,
         "seeds": list(seeds),
@@ -106,15 +139,20 @@ def summarize_confirmation(
         "arms": [arm_to_json(arm, default, seeds, choice_seeds) for arm in arms],
         "winner": winner.name if winner is not None else None,
         "overrides": winner.overrides if winner is not None else [],
-        "test": None if on_test is None else difference_to_json(on_test),
+        "test": None if on_test is None else difference_to_json(on_test) | new_images_to_json(paired),
         "verdict": verdict,
-        "words": format_verdict(winner, on_test, metric, verdict),
-        "next": list_next_steps(default, winner, metric, seeds, verdict),
+        "words": format_verdict(winner, on_test, paired, metric, verdict),
+        "next": list_next_steps(default, winner, paired, metric, seeds, verdict),
     }
 
 
 def list_next_steps(
-    default: ConfirmedArm, winner: ConfirmedArm | None, metric: str, seeds: Sequence[int], verdict: str
+    default: ConfirmedArm,
+    winner: ConfirmedArm | None,
+    paired: PairedImages | None,
+    metric: str,
+    seeds: Sequence[int],
+    verdict: str,
 ) -> list[str]:
     """What would decide whether the winner differs from the recipe's own values, in sentences."""
     if winner is None:
@@ -124,14 +162,15 @@ def list_next_steps(
             "Neither the recipe's own values nor the winner learned anything: both are at chance level. Train longer, "
             "on more images, or search other learning rates."
         ]
-    if verdict in ("beats", "loses"):
+    if verdict in ("beats", "loses") or (paired is None and verdict.endswith(" here")):
         return ["Nothing is open: the winner differs from the recipe's own values beyond noise."]
     common = [seed for seed in seeds if seed in default.test and seed in winner.test]
-    advice = advise([winner.test[seed] - default.test[seed] for seed in common], 1, CONFIDENCE_LEVEL)
+    differences = [winner.test[seed] - default.test[seed] for seed in common]
+    advice = advise(differences, 1, CONFIDENCE_LEVEL) if paired is None else paired.advice
     costs = [arm.seconds for arm in (default, winner) if arm.seconds is not None]
     words = describe_advice(
         advice,
-        None,
+        None if paired is None else paired.num_images,
         get_metric_format(metric),
         False,
         lambda num: f" ({format_duration(num * sum(costs))})" if costs else "",
@@ -167,33 +206,54 @@ def difference_to_json(difference: PairedDifference) -> dict[str, Any]:
     }
 
 
-def get_verdict(on_test: PairedDifference | None, sign: int) -> str:
-    """sign: 1 if higher is better, else −1."""
+def new_images_to_json(paired: PairedImages | None) -> dict[str, Any]:
+    """The entry `new_images` of a difference on test: in new training runs on new images."""
+    if paired is None or paired.on_new is None:
+        return {"new_images": None}
+    return {"new_images": {"interval": paired.interval and list(paired.interval), "p_value": paired.on_new.p_value}}
+
+
+def get_verdict(on_test: PairedDifference | None, paired: PairedImages | None, sign: int) -> str:
+    """The word; with ` here` where it is about these test images alone. sign: 1 if higher is better, else −1."""
     if on_test is None:
         return "too few seeds"
     found = on_test.estimate
     if found is None or found.low <= 0 <= found.high:
         return "cannot be distinguished"
-    return "beats" if sign * on_test.mean > 0 else "loses"
+    word = "beats" if sign * on_test.mean > 0 else "loses"
+    return word if paired is not None and paired.is_shown else f"{word} here"
 
 
-def format_verdict(winner: ConfirmedArm | None, on_test: PairedDifference | None, metric: str, verdict: str) -> str:
+def format_verdict(
+    winner: ConfirmedArm | None,
+    on_test: PairedDifference | None,
+    paired: PairedImages | None,
+    metric: str,
+    verdict: str,
+) -> str:
     """The verdict as a sentence."""
     if winner is None or on_test is None:
         return "No comparison: fewer than two fresh seeds are complete in both arms."
     unit, test = get_metric_format(metric), metric.replace("val/", "test/").replace("/", " ")
     found = on_test.estimate
-    interval = describe_interval((found.low, found.high) if found else None, CONFIDENCE_LEVEL, unit)
-    difference = (
-        f"{unit.format_difference_with_unit(on_test.mean)} of {test} ({interval}; {on_test.n} paired fresh seeds)"
-    )
+    here = (found.low, found.high) if found else None
+    beyond = paired.interval if paired is not None else None
+    is_beyond = beyond is not None and not verdict.endswith(" here")
+    interval = describe_interval(beyond if is_beyond else here, CONFIDENCE_LEVEL, unit)
+    whose = " in new training runs on new images like these" if is_beyond else ""
+    size = f"{unit.format_difference_with_unit(on_test.mean)} of {test}"
+    difference = f"{size} ({interval}{whose}; {on_test.n} paired fresh seeds)"
     name, default = f"Trial {winner.number}", "the recipe's own values"
-    advice = "Use more seeds or more test images."
-    if found:
-        smallest = unit.size(half_width(found))
-        advice = f"With {on_test.n} seeds and this noise, differences above {smallest} are detectable."
-    return {
-        "beats": f"{name} beats {default}: {difference}.",
-        "loses": f"{name} loses to {default}: {difference}. Keep the recipe.",
-        "cannot be distinguished": f"{name} cannot be distinguished from {default}: {difference}. {advice}",
-    }[verdict]
+    if verdict == "cannot be distinguished":
+        ends = beyond or here
+        advice = "Use more seeds or more test images."
+        if ends:
+            smallest = unit.size((ends[1] - ends[0]) / 2)
+            advice = f"With {on_test.n} seeds and this noise, differences above {smallest} are detectable."
+        return f"{name} cannot be distinguished from {default}: {difference}. {advice}"
+    better, on_these = verdict.startswith("beats"), " on these test images" if verdict.endswith(" here") else ""
+    words = [f"{name} {'beats' if better else 'loses to'} {default}{on_these}: {difference}."]
+    if on_these:
+        alone = f" ({describe_interval(beyond, CONFIDENCE_LEVEL, unit)})" if beyond else ""
+        words.append(f"Other images like these could show no difference{alone}.")
+    return " ".join([*words, *([] if better else ["Keep the recipe."])])

@@ -18,11 +18,15 @@ from omegaconf import OmegaConf
 from sota_exp.config.job_returns import get_error
 from sota_exp.config.launch import MAX_LOSSES, launch_jobs
 from sota_exp.errors import Interrupted, RunLost
+from sota_exp.report.comparison.groups import SeedGroup
+from sota_exp.report.comparison.next_steps import advise_on_pair
+from sota_exp.report.comparison.pairs import compare_pair
 from sota_exp.report.terminal import escape, make_console
 from sota_exp.runs.chance import is_at_chance
 from sota_exp.runs.files import RunFiles
+from sota_exp.runs.find import SavedRun
 from sota_exp.runs.status import COMPLETE_STATUSES
-from sota_exp.sweep.confirm import DEFAULT_ARM, ConfirmedArm, choose_winner, summarize_confirmation
+from sota_exp.sweep.confirm import DEFAULT_ARM, ConfirmedArm, PairedImages, choose_winner, summarize_confirmation
 from sota_exp.sweep.sweep import Sweep
 
 log = logging.getLogger(__name__)
@@ -86,9 +90,26 @@ class Confirmation:
             text = f"{winner.name.replace('-', ' ')} and the recipe's own values on {len(self.seeds)} fresh seeds"
             compared = [(name, seed) for seed in self.seeds for name in (DEFAULT_ARM, winner.name)]
             self._run_all(compared, text, failures)
+        paired = self._pair_images(winner.name) if winner is not None else None
         return summarize_confirmation(
-            self._read_arms(failures), self.objective, self.direction, self.seeds, self.choice_seeds
+            self._read_arms(failures), self.objective, self.direction, self.seeds, self.choice_seeds, paired
         )
+
+    def _pair_images(self, winner: str) -> PairedImages | None:
+        """The winner against the recipe's own values by image; None without runs, or for another metric than accuracy."""
+        before, after = self._read_group(DEFAULT_ARM), self._read_group(winner)
+        if self.objective != "val/accuracy" or not (before.runs and after.runs):
+            return None
+        pair = compare_pair(before, after, "test")
+        if not pair.common_seeds or pair.images is None:
+            return None
+        advice, num_images = advise_on_pair(pair, before, after, "test")
+        return PairedImages(on_new=pair.on_new, advice=advice, num_images=num_images)
+
+    def _read_group(self, name: str) -> SeedGroup:
+        """The finished runs of an arm on the seeds of the comparison."""
+        found = [self._run_directory(name, seed) for seed in self.seeds if self._read_result(name, seed)]
+        return SeedGroup(name=name, runs=tuple(map(SavedRun.read, found)))
 
     def _run_all(self, runs: list[tuple[str, int]], text: str, failures: dict[tuple[str, int], str]) -> None:
         """Run what is missing, and wait for runs of other copies of the command."""

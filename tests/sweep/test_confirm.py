@@ -11,7 +11,9 @@ from sota_exp import CONF
 from sota_exp.errors import ConfigError
 from sota_exp.report.numbers import format_duration
 from sota_exp.statistics.paired import paired_t_interval
-from sota_exp.sweep.confirm import ConfirmedArm, choose_winner, compute_p_value, summarize_confirmation
+from sota_exp.statistics.two_sources import combine_crossed
+from sota_exp.statistics.what_next import advise
+from sota_exp.sweep.confirm import ConfirmedArm, PairedImages, choose_winner, compute_p_value, summarize_confirmation
 from sota_exp.sweep.console import format_sweep_plan
 from sota_exp.sweep.settings import ConfirmSettings, read_settings
 
@@ -37,8 +39,12 @@ DEFAULT = arm("default", None, [0.80, 0.81, 0.79, 0.80], [0.80, 0.82, 0.79, 0.81
 @pytest.mark.parametrize(
     "gains, verdict, says",
     [
-        ([0.02, 0.021, 0.019, 0.02], "beats", "Trial 3 beats the recipe's own values: +2.00 points of test accuracy"),
-        ([-0.02, -0.021, -0.019, -0.02], "loses", "Keep the recipe"),
+        (
+            [0.02, 0.021, 0.019, 0.02],
+            "beats here",
+            "Trial 3 beats the recipe's own values on these test images: +2.00 points of",
+        ),
+        ([-0.02, -0.021, -0.019, -0.02], "loses here", "Keep the recipe"),
         ([0.02, -0.02, 0.01, -0.01], "cannot be distinguished", "4 seeds and this noise, differences above"),
         (
             [0.0, 0.0, 0.0, 0.0],
@@ -54,12 +60,41 @@ def test_the_verdict_is_that_of_the_paired_interval_on_test(gains, verdict, says
         [DEFAULT, arm("trial-3", 3, [0.9] * 4, test)], "val/accuracy", "maximize", SEEDS, CHOICE_SEEDS
     )
     assert found["verdict"] == verdict and says in found["words"]
-    is_decided = verdict in ("beats", "loses")
+    is_decided = verdict != "cannot be distinguished"
     assert found["next"][0].startswith("Nothing is open" if is_decided else "Trial 3: ")
     expected = paired_t_interval(list(DEFAULT.test.values()), test)
     assert (found["test"]["interval"] is None) == (found["test"]["p_value"] is None) == (expected is None)
     if expected is not None:
         assert found["test"]["interval"] == pytest.approx([expected.low, expected.high])
+
+
+@pytest.mark.parametrize(
+    ("num_images", "sign", "verdict", "says"),
+    [
+        (2000, 1, "beats", "in new training runs on new images like these; 4 paired"),
+        (2000, -1, "loses", "in new training runs on new images like these; 4 paired"),
+        (50, 1, "beats here", "on these test images: +4.0"),
+        (50, -1, "loses here", "Other images like these could show no difference (95 % interval −10"),
+    ],
+)
+def test_what_these_images_show_is_said_of_new_ones_only_where_they_are_many(num_images, sign, verdict, says):
+    """The same images change at every seed, 4 % of them: the noise of seeds is small, that of images is not."""
+    changed = np.arange(num_images) < 0.04 * num_images
+    table = sign * np.tile(changed, (4, 1)).astype(float)
+    table[0, -1], table[1, -2] = sign, -sign  # Without noise of the seeds nothing is known of it.
+    differences = table.mean(axis=1)
+    test = [value + difference for value, difference in zip(DEFAULT.test.values(), differences, strict=True)]
+    on_new = combine_crossed(table)
+    advice = advise(differences, 1, image_variance=on_new.lasting, num_images=num_images)
+    paired = PairedImages(on_new=on_new, advice=advice, num_images=num_images)
+    winner = arm("trial-3", 3, [0.9] * 4, test)
+    found = summarize_confirmation([DEFAULT, winner], "val/accuracy", "maximize", SEEDS, CHOICE_SEEDS, paired)
+    assert found["verdict"] == verdict and says in found["words"]
+    ends = on_new.find_interval(largest=1.0)
+    assert found["test"]["new_images"] == {"interval": [ends.low, ends.high], "p_value": on_new.p_value}
+    assert (ends.low <= 0 <= ends.high) == verdict.endswith(" here")
+    open_words = "No number of seeds shows the 4.0" if num_images == 50 else "Nothing is open"
+    assert open_words in found["next"][0]
 
 
 def test_the_winner_is_chosen_by_val_and_test_is_its_alone():
@@ -92,7 +127,7 @@ def test_a_loss_is_better_when_it_is_lower():
     found = summarize_confirmation(
         [DEFAULT, low, arm("trial-2", 2, [0.9] * 4, [0.9] * 4)], "val/loss", "minimize", SEEDS, CHOICE_SEEDS
     )
-    assert (found["winner"], found["verdict"]) == ("trial-1", "beats")
+    assert (found["winner"], found["verdict"]) == ("trial-1", "beats here")
     assert "test loss" in found["words"]
 
 
@@ -116,7 +151,7 @@ def test_a_loss_that_rises_loses_and_its_difference_is_the_rise():
     losses = arm("default", None, [0.5, 0.6, 0.5, 0.6], [0.5, 0.6, 0.5, 0.6])
     other = arm("trial-3", 3, [0.4] * 4, [0.7, 0.82, 0.69, 0.8])
     found = summarize_confirmation([losses, other], "val/loss", "minimize", SEEDS, CHOICE_SEEDS)
-    assert found["verdict"] == "loses" and "+0.2025 of test loss" in found["words"]
+    assert found["verdict"] == "loses here" and "+0.2025 of test loss" in found["words"]
     assert found["test"]["mean"] == pytest.approx(0.2025)
 
 
@@ -171,7 +206,7 @@ def test_without_an_effect_the_winner_beats_the_recipe_in_one_of_forty_sweeps_an
             for index, (mine, other) in enumerate(zip(*(each.tolist() for each in values), strict=True))
         ]
         found = summarize_confirmation(arms, "val/accuracy", "maximize", seeds, choice)
-        beats += found["verdict"] == "beats"
+        beats += found["verdict"] == "beats here"
         gains.append(found["test"]["mean"])
     assert beats / num <= 0.025 + 0.005  # Two standard errors.
     assert abs(np.mean(gains)) <= 3 * np.std(gains) / num**0.5

@@ -11,6 +11,7 @@ import hydra_plugins.hydra_optuna_sweeper._impl as stock
 import numpy as np
 import optuna
 import pytest
+import yaml
 from mlflow import MlflowClient
 from optuna.exceptions import StorageInternalError
 from optuna.storages._heartbeat import BaseHeartbeat
@@ -19,8 +20,10 @@ from PIL import Image
 
 from sota_exp.cli.main import run_command_line
 from sota_exp.config.job_returns import make_lost_return
+from sota_exp.config.split_of_seed import get_test_to_train
 from sota_exp.errors import RunLost
 from sota_exp.report.sweep import figures
+from sota_exp.statistics.two_sources import combine_crossed, combine_splits
 from sota_exp.sweep import end, launch, ownership, sweep_json, take_trial
 from sota_exp.sweep import loop as sweep_loop
 from sota_exp.sweep import sweep as sweep_module
@@ -400,8 +403,19 @@ def test_trainings_are_pruned_complete_and_confirmed_and_test_stays_out_of_the_s
     output = capsys.readouterr().out
     assert f"up to {sum(len(arm['val']) for arm in confirm['arms'])} whole trainings, of the best 2" in output
     assert "all with" in output and "schedule.length.epochs=4" in found["fixed"]
-    assert confirm["seeds"] == [1000, 1001] and confirm["verdict"] in ("beats", "loses", "cannot be distinguished")
+    verdict = confirm["verdict"].removesuffix(" here")
+    assert confirm["seeds"] == [1000, 1001] and verdict in ("beats", "loses", "cannot be distinguished")
     assert "history" in with_figures() and (tmp_path / "sweep" / "sweep.md").is_file()
+    winner, default = (read_correct(tmp_path / "sweep" / "confirm" / name) for name in (confirm["winner"], "default"))
+    expected = combine_crossed(winner - default)
+    assert confirm["test"]["mean"] == pytest.approx(expected.mean)
+    assert confirm["test"]["new_images"]["p_value"] == pytest.approx(expected.p_value)
+
+
+def read_correct(place: Path) -> np.ndarray:
+    """Correctness of the two runs of a confirmation on their test images, float [2, N]."""
+    files = [np.load(place / f"seed{seed}" / "predictions.npz") for seed in (1000, 1001)]
+    return np.array([np.unpackbits(each["test_correct"], count=len(each["test_labels"])) for each in files], float)
 
 
 @pytest.mark.parametrize(
@@ -472,6 +486,11 @@ def test_a_trial_is_its_folds_and_so_is_each_arm_of_the_confirmation(tmp_path):
     for place, first in ((sweep / "0", 0), (sweep / "1", 0), (sweep / "confirm" / "default", 1002)):
         tested = [np.load(place / f"seed{first + fold}" / "predictions.npz")["test_images"] for fold in range(3)]
         assert sorted(np.concatenate(tested).tolist()) == list(range(60)), place
+    default, winner = found["confirm"]["arms"]
+    differences = [winner["test"][seed] - default["test"][seed] for seed in ("1002", "1003", "1004")]
+    config = yaml.safe_load((sweep / "confirm" / "default" / "seed1002" / "config.yaml").read_text())
+    expected = combine_splits(differences, get_test_to_train(config, "test"))
+    assert found["confirm"]["test"]["new_images"]["p_value"] == pytest.approx(expected.p_value)
 
 
 def test_a_trial_of_several_seeds_is_worth_their_mean(tmp_path):

@@ -38,7 +38,7 @@ def list_next_steps(groups: Sequence[SeedGroup], pairs: Sequence[GroupDifference
     found = []
     for each in filter(_is_open, compared):
         first, second = by_name[each.first], by_name[each.second]
-        advice, num_images = _advise_on(each, first, second, part)
+        advice, num_images = advise_on_pair(each, first, second, part)
         seconds = sum(_measure_seconds(group) for group in (first, second))
         words = describe_advice(advice, num_images, SHARE_FORMAT, False, _make_cost(seconds))
         found.append((advice, f"{each.second} − {each.first}: {words}"))
@@ -56,7 +56,7 @@ def _is_open(each: GroupDifference) -> bool:
     return found is None or found.low <= 0 <= found.high
 
 
-def _advise_on(each: GroupDifference, first: SeedGroup, second: SeedGroup, part: str) -> tuple[Advice, int | None]:
+def advise_on_pair(each: GroupDifference, first: SeedGroup, second: SeedGroup, part: str) -> tuple[Advice, int | None]:
     """What would decide a pair, and the number of images that a run of it tested."""
     seeds = each.common_seeds
     before, after = (group.collect_values(seeds, lambda run: run.correct(part)) for group in (first, second))

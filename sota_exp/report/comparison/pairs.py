@@ -18,7 +18,7 @@ from sota_exp.statistics.paired import (
     paired_t_interval,
 )
 from sota_exp.statistics.pooled import pool_correctness
-from sota_exp.statistics.two_sources import combine_crossed, combine_splits
+from sota_exp.statistics.two_sources import MeanOfTwoSources, combine_crossed, combine_splits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class GroupDifference:
     """Accuracy of `second` minus `first`, paired by image and by seed.
 
     images: interval for the sampling of the images. seeds: interval over seeds, if at least two are common and their
-    differences are not all equal. both: for new training runs on new images, where `seeds` is known.
+    differences are not all equal. on_new: in new training runs on new images, where `seeds` is known.
     mcnemar: only for one run each. remark: which noise the intervals cover, or why there are none.
     """
 
@@ -35,9 +35,14 @@ class GroupDifference:
     common_seeds: tuple[int, ...]
     images: Estimate | None = None
     seeds: Estimate | None = None
-    both: Estimate | None = None
+    on_new: MeanOfTwoSources | None = None
     mcnemar: McNemarResult | None = None
     remark: str
+
+    @property
+    def both(self) -> Estimate | None:
+        """The interval for new training runs on new images."""
+        return self.on_new.find_interval(largest=1.0) if self.on_new is not None else None
 
 
 def explain_other_images(one: SavedRun, other: SavedRun, split: str) -> str | None:
@@ -104,18 +109,18 @@ def compare_pair(first: SeedGroup, second: SeedGroup, part: str) -> GroupDiffere
     seeds = paired_t_interval(one, other, largest=1.0) if len(common) > 1 else None
     is_new = part in ("test", "val")  # the networks were not trained on these
     ratio = get_test_to_train(first.first.config, part) if is_new else None
-    both = None
+    on_new = None
     if seeds is not None and has_folds and ratio is not None:
-        both = combine_splits(np.subtract(other, one), ratio).find_interval(largest=1.0)
+        on_new = combine_splits(np.subtract(other, one), ratio)
     elif seeds is not None and not has_folds and is_new:
-        both = combine_crossed(after - before).find_interval(largest=1.0)
+        on_new = combine_crossed(after - before)
     return GroupDifference(
         first=first.name,
         second=second.name,
         common_seeds=common,
         images=bonett_price_interval(before, after),
         seeds=seeds,
-        both=both,
+        on_new=on_new,
         mcnemar=mcnemar_test(before[0], after[0]) if is_single else None,
         remark=_explain_pairing(first, second, common, part, has_noise=seeds is not None),
     )

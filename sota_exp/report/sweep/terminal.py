@@ -104,9 +104,10 @@ def build_sweep_summary(summary: Mapping[str, Any], directory: Path) -> Iterator
     grid = Table.grid()
     for part in (best, "", facts):
         grid.add_row(part)
-    colour = {"beats": "green", "loses": "red"}.get((found or {}).get("verdict", ""), "yellow")
+    word = str((found or {}).get("verdict", "")).removesuffix(" here")
+    colour = {"beats": "green", "loses": "red"}.get(word, "yellow")
     yield Panel(grid, title=f"sweep {escape(summary['name'])}", title_align="left", border_style=colour, expand=False)
-    if found and found["verdict"] == "beats":
+    if found and word == "beats":
         yield escape(f"Train with the winner: sota-exp train {' '.join(found['overrides'])}")
 
 
@@ -150,6 +151,9 @@ def build_arm_table(found: Mapping[str, Any]) -> Table:
         f"{metric}: difference{points}": lambda arm: scale.difference((arm.get("difference") or {}).get("mean")),
         f"{test}: difference{points}": lambda arm: scale.difference(get_test(found, arm).get("mean")),
         "95 % interval": lambda arm: format_interval(scale, parse_interval(get_test(found, arm).get("interval"))),
+        "95 %: new images": lambda arm: format_interval(
+            scale, parse_interval((get_test(found, arm).get("new_images") or {}).get("interval"))
+        ),
         "p": lambda arm: format_p_value(get_test(found, arm).get("p_value")),
         "Overrides": lambda arm: Code(" ".join(map(str, arm.get("overrides") or ())) or "the recipe's own values"),
     }
