@@ -96,7 +96,7 @@ class Confirmation:
         )
 
     def _pair_images(self, winner: str) -> PairedImages | None:
-        """The winner against the recipe's own values by image; None without runs, or for another metric than accuracy."""
+        """The winner against the recipe's own values by image; None without runs, or if the metric is no accuracy."""
         before, after = self._read_group(DEFAULT_ARM), self._read_group(winner)
         if self.objective != "val/accuracy" or not (before.runs and after.runs):
             return None
