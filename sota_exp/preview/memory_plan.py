@@ -60,22 +60,27 @@ class MemoryPlan:
 
 
 def plan_memory(session: TrainingSession, state: TrainingState) -> MemoryPlan | None:
-    """The memory of a step of a new training; None for a network that can't run on tensors without values."""
+    """The memory of a step of the last epoch; None for a network that can't run on tensors without values.
+
+    In the first epochs a part of the network may be frozen, and needs less.
+    """
     experiment, size = session.experiment, session.crops.size
+    network = copy.deepcopy(state.model)
+    experiment.model.tuning(network, session.last_progress)
     batch = experiment.batch_size // session.world.size
     rows = torch.empty(batch, 1, device="meta")
     micros = experiment.schedule.accumulation(Batch(images=rows, targets=rows, weights=rows, sources=rows))
     sizes = [len(micro) for micro in micros]
     try:
-        activations = count_activations(session, state.model, max(sizes))
-        optimizer = count_optimizer(session, state.model)
+        activations = count_activations(session, network, max(sizes))
+        optimizer = count_optimizer(session, network)
     except Exception:  # what a network or an optimizer reads of its values
         return None
     teachers = [each for _, stage in session.pipeline.transforms for each in vars(stage).values()]
-    models = [state.model, *(each for each in teachers if isinstance(each, nn.Module))]
+    models = [network, *(each for each in teachers if isinstance(each, nn.Module))]
     return MemoryPlan(
         weights=sum(count_bytes(model.state_dict()) for model in models),
-        gradients=count_bytes([p for p in state.model.parameters() if p.requires_grad]),
+        gradients=count_bytes([p for p in network.parameters() if p.requires_grad]),
         optimizer=optimizer,
         average=count_bytes(state.average.state_dict()),
         images=batch * 3 * size**2 * (2 * 1 + 4),  # bytes: crops of this step and the next, normalized images
@@ -103,10 +108,9 @@ def count_optimizer(session: TrainingSession, model: nn.Module) -> int:
     return count_bytes(dict(optimizer.state))
 
 
-def count_activations(session: TrainingSession, model: nn.Module, num_images: int) -> int:
+def count_activations(session: TrainingSession, network: nn.Module, num_images: int) -> int:
     """Bytes that the forward pass keeps; with activations that are computed again those of the largest block too."""
     runtime, size = session.experiment.runtime, session.crops.size
-    network = copy.deepcopy(model)
     dtype = HALF_PRECISION.get(runtime.precision)
     with FakeTensorMode(allow_non_fake_inputs=True), nullcontext() if dtype is None else autocast_of_cuda(dtype):
         images = torch.empty(num_images, 3, size, size, device="cuda").to(memory_format=session.memory_format)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from sota_exp.preview.plan_numbers import TrainingPlan
 from sota_exp.training.device import synchronize_device
+from sota_exp.training.last_epoch import tune_as_in_last_epoch
 from sota_exp.training.loop import EpochRecord, StepRecord, TrainingSession, TrainingState, fit
 from sota_exp.training.memory import get_peak_memory
 
@@ -44,9 +45,10 @@ class CostEstimate:
 def measure_cost(session: TrainingSession, state: TrainingState, seconds: float) -> MeasuredCost:
     """Train with `state` for about `seconds`, then evaluate some images.
 
-    If training has no more steps than the untimed ones, the seconds per step are those of the first step.
+    All steps train what the last epoch trains, as the first ones may train the classifier alone, in a fraction of the
+    time. If training has no more steps than the untimed ones, the seconds per step are those of the first step.
     """
-    records = fit(session, state)
+    records = fit(tune_as_in_last_epoch(session), state)
     began = time.monotonic()
     first = _run(records, 1, math.inf)
     synchronize_device(session.device)

@@ -31,6 +31,7 @@ from sota_exp.stages.data import DataSet
 from sota_exp.training.device import count_usable_cpus, hand_back_gpu, set_up_process, synchronize_device
 from sota_exp.training.distributed import World, compute_on_main
 from sota_exp.training.input_sizes import start_checked_training
+from sota_exp.training.last_epoch import tune_as_in_last_epoch
 from sota_exp.training.loop import StepRecord, fit
 from sota_exp.training.session import fit_batch_size, open_session
 
@@ -271,7 +272,7 @@ def train_and_time(
     """
     session = open_session(replace(experiment, runtime=runtime), data, World(), device)
     began, num_steps, wanted = time.monotonic(), 0, 1
-    for record in fit(session, start_checked_training(session)):
+    for record in fit(tune_as_in_last_epoch(session), start_checked_training(session)):
         num_steps += isinstance(record, StepRecord)
         if num_steps == wanted:
             synchronize_device(device)

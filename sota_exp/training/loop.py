@@ -74,6 +74,11 @@ class TrainingSession:
     def total_steps(self) -> int:
         return self.steps_per_epoch * self.experiment.schedule.length.epochs
 
+    @property
+    def last_progress(self) -> float:
+        """The progress at which the last epoch begins."""
+        return 1 - self.steps_per_epoch / self.total_steps
+
     def compute_learning_rate(self, step: int) -> float:
         """Learning rate of a step: warm-up, then the schedule over the rest of training."""
         schedule = self.experiment.schedule

@@ -76,6 +76,13 @@ def test_weights_gradients_and_optimizer_are_exact(name: str) -> None:
     assert plan.gradients == count_bytes(list(state.model.parameters()))
 
 
+def test_layers_that_are_frozen_at_first_count_and_those_that_stay_frozen_do_not() -> None:
+    epochs = "schedule.length.epochs=4"
+    whole, gradual, head = (planned(epochs, f"model/tuning={name}")[2] for name in ("full", "gradual", "head_only"))
+    assert (gradual.gradients, gradual.activations) == (whole.gradients, whole.activations)
+    assert head.gradients < whole.gradients / 10 and head.activations < whole.activations / 10
+
+
 @pytest.mark.parametrize("name", ["ema", "swa"])
 def test_an_average_is_counted(name: str) -> None:
     plan = planned(f"regularization/average={name}")[2]

@@ -87,6 +87,17 @@ def test_measuring_takes_real_steps_and_ends_with_the_training_at_the_latest(epo
     assert all(math.isfinite(value) and value > 0 for value in values) and measured.peak_memory_bytes > 2**20
 
 
+@pytest.mark.parametrize("tuning", ["full", "gradual", "head_only"])
+def test_measured_steps_train_what_the_last_epoch_trains(tuning):
+    session = open_session_of(composed(*TINY, "schedule.length.epochs=4", f"model/tuning={tuning}").experiment)
+    state = start_training(session)
+    assert measure_cost(session, state, seconds=0).num_steps == 3
+    measured = [parameter.requires_grad for parameter in state.parameters]
+    session.experiment.model.tuning(state.model, session.last_progress)
+    assert measured == [parameter.requires_grad for parameter in state.parameters]
+    assert all(measured) == (tuning != "head_only")
+
+
 def test_an_average_is_known_as_one():
     for overrides, expected in ((OFF, False), (("regularization/average=ema",), True)):
         session = open_session_of(composed(*TINY, *overrides).experiment)

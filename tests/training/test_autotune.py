@@ -262,6 +262,7 @@ def test_a_device_is_waited_for_after_several_steps_only(
     monkeypatch.setattr(autotune, "fit", take_six_steps)
     monkeypatch.setattr(autotune, "open_session", lambda *_: None)
     monkeypatch.setattr(autotune, "start_checked_training", lambda _: None)
+    monkeypatch.setattr(autotune, "tune_as_in_last_epoch", lambda session: session)
     monkeypatch.setattr(autotune, "synchronize_device", lambda _: waited.append(len(steps)))
     data = open_data(experiment)
     assert len(list(autotune.train_and_time(experiment, data, experiment.runtime, torch.device(kind)))) == len(waits)
