@@ -173,17 +173,30 @@ def recommend(options: Sequence[Option], study: PlannedStudy, epochs: int) -> tu
 
 
 def describe_too_little(
-    study: PlannedStudy, variants: Sequence[Variant], costs: Costs, options: Sequence[Option], noise: StudyNoise
+    study: PlannedStudy,
+    variants: Sequence[Variant],
+    costs: Costs,
+    allowance: Allowance,
+    options: Sequence[Option],
+    noise: StudyNoise,
 ) -> str:
-    """What the allowance lacks: the least that decides anything, and designs that do with less."""
+    """What the allowance lacks: the least that decides anything, and how many techniques or which designs fit."""
     least = next((num for num in range(1, 64) if study.find_planned_effect(noise.sd or 0.0, num) is not None), 64)
     shortest = min(variants, key=lambda each: (each.folds > 1, costs.compute(each, 1, "seconds")))
-    seconds = least * costs.compute(shortest, len(study.arms.ready), "seconds")
+    num_seeds = math.ceil(least / shortest.folds) * shortest.folds
+    seconds = num_seeds * costs.compute(shortest, len(study.arms.ready), "seconds")
     unit = get_metric_format(study.settings.metric)
+    fitting = []
+    for each in variants[:1] if shortest is variants[0] else (variants[0], shortest):
+        per_arm = math.ceil(least / each.folds) * each.folds * costs.compute(each, 1, allowance.unit)
+        num = int(allowance.amount / per_arm) - 1  # one arm is the reference
+        if 0 < num < len(study.compared):
+            fitting.append(f"{num} {'' if fitting else 'of them fit '}with {format_count(each.epochs, 'epoch')}")
     words = (
-        f"{format_count(least, 'seed')} of every arm are the fewest for a verdict: about {format_duration(seconds)} "
+        f"{format_count(num_seeds, 'seed')} of every arm are the fewest for a verdict: about {format_duration(seconds)} "
         f"with {format_count(shortest.epochs, 'epoch')}; fewer techniques (study.only=[…]) take less"
     )
+    words += f": {', '.join(fitting)}" if fitting else ""
     others = [option for option in options if not option.is_own and option.effect is not None]
     return f"{words}{_describe_other(min(others, key=lambda each: each.effect or math.inf), unit)}" if others else words
 

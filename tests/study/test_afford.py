@@ -1,6 +1,7 @@
 """What a time buys: seeds that fit, the option that is recommended, and what is said where nothing fits."""
 
 import itertools
+import re
 from typing import Any
 
 import pytest
@@ -150,6 +151,23 @@ def test_nothing_is_recommended_where_nothing_decides() -> None:
     whole = option(70)
     best, why = choose(whole)
     assert best is None and why == "no verdict is possible with so few seeds"
-    words = describe_too_little(made(), [variant(), variant(2)], COSTS, [], noise())
+    words = describe(70.0)
     assert words.startswith("6 seeds of every arm are the fewest for a verdict: about 1 min 21 s with 2 epochs")
-    assert "study.only=[…]" in words
+    assert words.endswith("(study.only=[…]) take less: 1 of them fit with 2 epochs") and "10 seeds of" in describe(
+        70.0, 5
+    )
+
+
+def describe(seconds: float, folds: int = 1) -> str:
+    variants = [variant(8, folds), variant(2, folds)]
+    return describe_too_little(made(), variants, COSTS, Allowance(amount=seconds, unit="seconds"), [], noise())
+
+
+@pytest.mark.parametrize("seconds", range(20, 90, 10))
+def test_as_many_techniques_as_are_said_to_fit_do(seconds: float) -> None:
+    """The seeds of every arm that decide anything, once more for the reference."""
+    words = describe(seconds)
+    for num, epochs in re.findall(r"(\d+) (?:of them fit )?with (\d) epochs(?=[,]|$)", words):
+        cost = 6 * COSTS.compute(variant(int(epochs)), 1, "seconds")
+        assert (int(num) + 1) * cost <= seconds < (int(num) + 2) * cost
+    assert words.endswith("with 2 epochs") == (seconds >= 60)
