@@ -186,15 +186,15 @@ def describe_too_little(
     num_seeds = math.ceil(least / shortest.folds) * shortest.folds
     seconds = num_seeds * costs.compute(shortest, len(study.arms.ready), "seconds")
     unit = get_metric_format(study.settings.metric)
-    fitting = []
+    fitting: list[str] = []
     for each in variants[:1] if shortest is variants[0] else (variants[0], shortest):
         per_arm = math.ceil(least / each.folds) * each.folds * costs.compute(each, 1, allowance.unit)
         num = int(allowance.amount / per_arm) - 1  # one arm is the reference
         if 0 < num < len(study.compared):
             fitting.append(f"{num} {'' if fitting else 'of them fit '}with {format_count(each.epochs, 'epoch')}")
     words = (
-        f"{format_count(num_seeds, 'seed')} of every arm are the fewest for a verdict: about {format_duration(seconds)} "
-        f"with {format_count(shortest.epochs, 'epoch')}; fewer techniques (study.only=[…]) take less"
+        f"{format_count(num_seeds, 'seed')} of every arm are the fewest for a verdict: "
+        f"about {format_duration(seconds)} with {format_count(shortest.epochs, 'epoch')}; fewer techniques (study.only=[…]) take less"
     )
     words += f": {', '.join(fitting)}" if fitting else ""
     others = [option for option in options if not option.is_own and option.effect is not None]
