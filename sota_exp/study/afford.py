@@ -194,7 +194,8 @@ def describe_too_little(
             fitting.append(f"{num} {'' if fitting else 'of them fit '}with {format_count(each.epochs, 'epoch')}")
     words = (
         f"{format_count(num_seeds, 'seed')} of every arm are the fewest for a verdict: "
-        f"about {format_duration(seconds)} with {format_count(shortest.epochs, 'epoch')}; fewer techniques (study.only=[…]) take less"
+        f"about {format_duration(seconds)} with {format_count(shortest.epochs, 'epoch')}; "
+        "fewer techniques (study.only=[…]) take less"
     )
     words += f": {', '.join(fitting)}" if fitting else ""
     others = [option for option in options if not option.is_own and option.effect is not None]
