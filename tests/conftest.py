@@ -5,6 +5,7 @@ import gc
 import io
 import logging
 import signal
+import sqlite3
 import warnings
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from sqlalchemy import Engine, event
 
 from sota_exp.tracking import mlflow_process
 from tests.composing import compositions_share_their_work
@@ -61,7 +63,14 @@ def disk_not_waited_for() -> Iterator[None]:
     """No test loses power, so none waits until its files are on the disk: a run of tiny size would for a tenth of its time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.fsync", lambda descriptor: None)
+        event.listen(Engine, "connect", do_not_wait_for_disk)
         yield
+        event.remove(Engine, "connect", do_not_wait_for_disk)
+
+
+def do_not_wait_for_disk(connection: Any, record: object) -> None:
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = OFF")
 
 
 @pytest.fixture(scope="session", autouse=True)
