@@ -26,6 +26,9 @@ UNCHANGED = {f"file://{CONF}", "pkg://hydra.conf", "structured://"}
 #: What is kept, by what it was made of: of the whole process, so that the forks of one that has composed find it.
 _kept: dict[object, bytes] = {}
 
+#: What tells a file of `UNCHANGED` from others, by its path and all places.
+_files: dict[object, tuple[object, ...]] = {}
+
 #: Which of the places of `UNCHANGED` has a file or group.
 _places: dict[object, int | None] = {}
 
@@ -55,10 +58,17 @@ def compositions_share_their_work() -> Iterator[None]:
         return tuple(f"{source.scheme()}://{source.path}" for source in repo.get_sources())
 
     def identify(default: ResultDefault, repo: IConfigRepository) -> tuple[object, ...]:
-        found = repo.load_config(str(default.config_path))
-        assert found is not None
-        content = b"" if found.path in UNCHANGED else pickle.dumps(found)
-        return default.config_path, default.package, default.primary, found.provider, found.path, content
+        return default.config_path, default.package, default.primary, *identify_file(str(default.config_path), repo)
+
+    def identify_file(path: str, repo: IConfigRepository) -> tuple[object, ...]:
+        key = path, list_places(repo)
+        if key not in _files:
+            found = repo.load_config(path)
+            assert found is not None
+            if not UNCHANGED.issuperset(key[1]):
+                return found.provider, found.path, b"" if found.path in UNCHANGED else pickle.dumps(found)
+            _files[key] = found.provider, found.path, b""
+        return _files[key]
 
     @functools.wraps(find_source)
     def find(self: ConfigRepository, config_path: str, object_type: ObjectType | None) -> ConfigSource | None:
