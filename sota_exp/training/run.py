@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any
@@ -35,6 +36,7 @@ from sota_exp.training.disk_space import estimate_written_bytes, warn_of_full_di
 from sota_exp.training.distributed import World, compute_on_main
 from sota_exp.training.existing_run import read_existing
 from sota_exp.training.finish import write_and_score
+from sota_exp.training.gpu_lease import lease_gpu
 from sota_exp.training.input_sizes import start_checked_training
 from sota_exp.training.listener import Listener, Pruner, RunRequest
 from sota_exp.training.loop import TrainingSession
@@ -191,13 +193,19 @@ def fill_cost(training: RunTrainer, result: dict[str, Any]) -> None:
     result["peak_memory_bytes"] = get_peak_memory(session.device)
 
 
-def open_session_of(experiment: Experiment) -> TrainingSession:
-    """The session of a training, without running it."""
-    world, device = set_up_process(experiment)
+def open_session_of(experiment: Experiment, choose_gpu: Callable[[Sequence[str]], int] = lease_gpu) -> TrainingSession:
+    """The session of a training, without running it. choose_gpu: see `set_up_process`."""
+    world, device = set_up_process(experiment, choose_gpu)
     with convert_errors():
         data = open_data(experiment)
     warn_of_shared_images(data)
     return open_session(experiment, data, world, device)
+
+
+def count_images_of(experiment: Experiment) -> dict[str, int]:
+    """The number of images of each part of the data."""
+    with convert_errors():
+        return open_data(experiment).count_images()
 
 
 def hash_input_files(experiment: Experiment) -> dict[str, str]:
