@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -46,7 +46,8 @@ class TrainCrops(Dataset[tuple[Tensor, Tensor]]):
         if self._order is None or self._order[0] != epoch:
             order, blocks = self.sampler(len(self.train), epoch, self.streams), self.images.blocks
             if blocks is not None and not self.sampler.composes_batches:
-                order = order_in_windows(order, self.train, blocks, self.streams.generator("order/blocks", epoch))
+                generator = self.streams.generator("order/blocks", epoch)
+                order = order_in_windows(order, self.train, blocks, generator, self.batch_size)
             self._order = (epoch, order)
         return self._order[1]
 
@@ -60,14 +61,27 @@ class TrainCrops(Dataset[tuple[Tensor, Tensor]]):
 
 
 class _CropsOrError(Dataset[tuple[Tensor, Tensor] | UnreadableImage]):
-    """Crops by step, or the error of an unreadable file: an error raised in a worker would be shown as a traceback."""
+    """Crops by step, or the error of an unreadable file: an error raised in a worker would be shown as a traceback.
 
-    def __init__(self, crops: TrainCrops) -> None:
-        self.crops = crops
+    Of `num_parts` above 1, item `step * num_parts + k` has every `num_parts`-th place of the batch, from place k on.
+    """
 
-    def __getitem__(self, step: int) -> tuple[Tensor, Tensor] | UnreadableImage:
+    def __init__(self, crops: TrainCrops, num_parts: int) -> None:
+        streams = crops.streams
+        self.parts = [
+            replace(
+                crops,
+                streams=replace(
+                    streams, rank=streams.rank + streams.world_size * part, world_size=streams.world_size * num_parts
+                ),
+            )
+            for part in range(num_parts)
+        ]
+
+    def __getitem__(self, item: int) -> tuple[Tensor, Tensor] | UnreadableImage:
+        step, part = divmod(item, len(self.parts))
         try:
-            return self.crops[step]
+            return self.parts[part][step]
         except UnreadableImage as error:
             return error
 
@@ -77,25 +91,42 @@ def load_crops(
 ) -> Generator[tuple[Tensor, Tensor], None, None]:
     """The crops of `steps` in order, each uint8 [b, 3, S, S] with positions int64 [b].
 
-    num_workers: number of background processes; 0: crops are made in this process.
+    num_workers: number of background processes; 0: crops are made in this process. Each makes whole batches, or of
+        images that are read in blocks its places of every batch, so that it reads only some blocks.
 
     Raises:
         UnreadableImage: a file cannot be decoded.
     """
+    in_blocks = crops.images.blocks is not None and num_workers > 1
+    num_parts = math.gcd(num_workers, crops.batch_size // crops.streams.world_size) if in_blocks else 1
     loader = DataLoader(
-        _CropsOrError(crops),
+        _CropsOrError(crops, num_parts),
         batch_size=None,
-        sampler=steps,
+        sampler=range(steps.start * num_parts, steps.stop * num_parts),
         num_workers=num_workers,
-        pin_memory=pin_memory,
+        pin_memory=pin_memory and num_parts == 1,
         worker_init_fn=_start_worker,
         # Random numbers are keyed by step; this generator only keeps PyTorch from using the global one.
         generator=torch.Generator().manual_seed(0),
     )
+    parts: list[tuple[Tensor, Tensor]] = []
     for item in loader:
         if isinstance(item, UnreadableImage):
             raise item
-        yield item
+        parts.append(item)
+        if len(parts) == num_parts:
+            yield parts[0] if num_parts == 1 else _interleave(parts, pin_memory)
+            parts = []
+
+
+def _interleave(parts: list[tuple[Tensor, Tensor]], pin_memory: bool) -> tuple[Tensor, Tensor]:
+    """The batch of which part k has every `len(parts)`-th image, from image k on: uint8 [b, 3, S, S], int64 [b]."""
+    num = sum(len(positions) for _, positions in parts)
+    crops = torch.empty(num, *parts[0][0].shape[2:], 3, dtype=torch.uint8, pin_memory=pin_memory)
+    positions = torch.empty(num, dtype=torch.int64, pin_memory=pin_memory)
+    for place, (cut, where) in enumerate(parts):
+        crops[place :: len(parts)], positions[place :: len(parts)] = cut.permute(0, 2, 3, 1), where
+    return crops.permute(0, 3, 1, 2), positions
 
 
 def _start_worker(worker: int) -> None:

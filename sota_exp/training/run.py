@@ -16,6 +16,7 @@ from sota_exp.config.hashing import compute_digest
 from sota_exp.config.rules import check_rules
 from sota_exp.config.split_of_seed import takes_every_fold
 from sota_exp.data.open import open_data
+from sota_exp.data.row_groups import ORDER_OF_BLOCKS
 from sota_exp.data.train_loader import count_distinct_images
 from sota_exp.errors import (
     ConfigError,
@@ -222,8 +223,9 @@ def compute_fingerprints(request: RunRequest, data: DataSet, content: dict[str, 
     """The fingerprints (of the training, of the whole run). content: from `hash_input_files`."""
     images = torch.cat([data.train, data.val, data.test])
     split = compute_digest([len(data.train), len(data.val), hashlib.sha256(images.numpy().tobytes()).hexdigest()])
+    order = {} if data.images.blocks is None else {"order": ORDER_OF_BLOCKS}
     training = compute_training_fingerprint(
-        request.configuration.values, {"data": data.digest, "images": split, **content}
+        request.configuration.values, {"data": data.digest, "images": split, **order, **content}
     )
     return training, compute_run_fingerprint(training, request.configuration.values)
 
