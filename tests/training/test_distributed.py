@@ -335,6 +335,8 @@ def test_machines_need_no_common_folder_and_a_repeated_run_is_the_main_ones(tmp_
         words = ("machines", "evaluate", f"run={main / 'run'}", f"evaluation/tta={flip}", "hydra.run.dir=scores")
         two_processes(tmp_path, *words)
         assert [(place / f"status{rank}").read_text() for rank, place in enumerate((main, other))] == [expected] * 2
+        joined = str(expected == "2")  # after a success all have left, else NCCL warns
+        assert [(place / f"group{rank}").read_text() for rank, place in enumerate((main, other))] == [joined] * 2
     assert json.loads((main / "scores" / "result.json").read_text())["status"] == "finished"
     assert [path for path in (other / "scores").rglob("*") if path.is_file()] == []
 
