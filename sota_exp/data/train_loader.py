@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -63,20 +63,11 @@ class TrainCrops(Dataset[tuple[Tensor, Tensor]]):
 class _CropsOrError(Dataset[tuple[Tensor, Tensor] | UnreadableImage]):
     """Crops by step, or the error of an unreadable file: an error raised in a worker would be shown as a traceback.
 
-    Of `num_parts` above 1, item `step * num_parts + k` has every `num_parts`-th place of the batch, from place k on.
+    parts: those of a batch; item `step * len(parts) + k` is part k of the batch of that step.
     """
 
-    def __init__(self, crops: TrainCrops, num_parts: int) -> None:
-        streams = crops.streams
-        self.parts = [
-            replace(
-                crops,
-                streams=replace(
-                    streams, rank=streams.rank + streams.world_size * part, world_size=streams.world_size * num_parts
-                ),
-            )
-            for part in range(num_parts)
-        ]
+    def __init__(self, parts: Sequence[TrainCrops]) -> None:
+        self.parts = parts
 
     def __getitem__(self, item: int) -> tuple[Tensor, Tensor] | UnreadableImage:
         step, part = divmod(item, len(self.parts))
@@ -97,10 +88,9 @@ def load_crops(
     Raises:
         UnreadableImage: a file cannot be decoded.
     """
-    in_blocks = crops.images.blocks is not None and num_workers > 1
-    num_parts = math.gcd(num_workers, crops.batch_size // crops.streams.world_size) if in_blocks else 1
+    num_parts = len(parts := share_out(crops, num_workers))
     loader = DataLoader(
-        _CropsOrError(crops, num_parts),
+        _CropsOrError(parts),
         batch_size=None,
         sampler=range(steps.start * num_parts, steps.stop * num_parts),
         num_workers=num_workers,
@@ -109,14 +99,27 @@ def load_crops(
         # Random numbers are keyed by step; this generator only keeps PyTorch from using the global one.
         generator=torch.Generator().manual_seed(0),
     )
-    parts: list[tuple[Tensor, Tensor]] = []
+    made: list[tuple[Tensor, Tensor]] = []
     for item in loader:
         if isinstance(item, UnreadableImage):
             raise item
-        parts.append(item)
-        if len(parts) == num_parts:
-            yield parts[0] if num_parts == 1 else _interleave(parts, pin_memory)
-            parts = []
+        made.append(item)
+        if len(made) == num_parts:
+            yield made[0] if num_parts == 1 else _interleave(made, pin_memory)
+            made = []
+
+
+def share_out(crops: TrainCrops, num_workers: int) -> list[TrainCrops]:
+    """The parts of a batch that workers make, part k with every `len(parts)`-th place from place k on.
+
+    Of images that are read in blocks each worker has a part, so that it reads the blocks of its places alone.
+    """
+    if crops.images.blocks is None or crops.sampler.composes_batches or num_workers < 2:
+        return [crops]
+    rank, size = crops.streams.rank, crops.streams.world_size
+    num_parts = math.gcd(num_workers, crops.batch_size // size)
+    shares = [replace(crops.streams, rank=rank + size * part, world_size=size * num_parts) for part in range(num_parts)]
+    return [replace(crops, streams=streams) for streams in shares]
 
 
 def _interleave(parts: list[tuple[Tensor, Tensor]], pin_memory: bool) -> tuple[Tensor, Tensor]:
