@@ -86,11 +86,16 @@ def set_up_process(
     """
     reuse_freed_memory()
     free_device_memory()
-    world = distributed.read_world()
-    device = pick_device(experiment.runtime.device, world)
+    asked, world = experiment.runtime.device, distributed.read_world()
+    device = pick_device(asked, world)
     if device.type == "cuda":
-        device = choose_among_gpus(device, experiment.runtime.device, world, choose_gpu)
+        chooses = world.size == 1 and ":" not in asked
+        if chooses:
+            device = torch.device("cuda", choose_gpu([*map(get_gpu_identity, range(torch.cuda.device_count()))]))
         torch.cuda.set_device(device)  # Else libraries would open GPU 0 in every process.
+        # A rank does not wait: two runs that each have a part of the other's GPUs would wait for ever.
+        if not chooses and not hold_gpu(get_gpu_identity(device.index)) and world.size > 1:
+            log.warning("%s is in use by another job of sota-exp: both share it", device)
     world = distributed.join_process_group(device)
     set_numerics(experiment.runtime, device)
     # Set in every run, so that a run does not inherit the number of threads of an earlier run of this process.
@@ -98,19 +103,9 @@ def set_up_process(
     return world, device
 
 
-def choose_among_gpus(
-    device: torch.device, asked: str, world: World, choose_gpu: Callable[[Sequence[str]], int]
-) -> torch.device:
-    """The CUDA device of a process whose rank or `runtime.device`, asked, says which; else what `choose_gpu` says.
-
-    A rank does not wait for its GPU: two runs that each have a part of the other's GPUs would wait for ever.
-    """
-    gpus = [str(torch.cuda.get_device_properties(gpu).uuid) for gpu in range(torch.cuda.device_count())]
-    if world.size == 1 and ":" not in asked:
-        return torch.device("cuda", choose_gpu(gpus))
-    if not hold_gpu(gpus[device.index]) and world.size > 1:
-        log.warning("%s is in use by another job of sota-exp: both share it", device)
-    return device
+def get_gpu_identity(index: int) -> str:
+    """What a GPU is known by to all processes of this machine, whatever its number in each."""
+    return str(torch.cuda.get_device_properties(index).uuid)
 
 
 def hand_back_gpu() -> None:
