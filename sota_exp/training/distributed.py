@@ -39,9 +39,9 @@ class World:
         return self.rank == 0
 
     def wait(self) -> None:
-        """Wait until every process has called this, for up to `LONGEST_WORK_ALONE`."""
-        if self.size > 1:  # `barrier` would use the GPU, and wait for what it is doing.
-            dist.all_reduce(torch.zeros(1), group=_make_patient_group(dist.group.WORLD))
+        """Wait until every process has called this."""
+        if self.size > 1:
+            dist.all_reduce(torch.zeros(1))  # `barrier` would use the GPU, and wait for what it is doing.
 
 
 def read_world() -> World:
@@ -169,6 +169,8 @@ def broadcast_from_main(value: object, world: World) -> Any:
 def compute_on_main(function: Callable[[], Value], world: World) -> Value:
     """What `function` returns on rank 0, on every process: other machines need not have the files that it reads.
 
+    The others wait for up to `LONGEST_WORK_ALONE`, where all else is waited for as long as PyTorch does.
+
     Raises:
         ConfigError, RunFailed: `function` raised it on rank 0. All else that it raised is a `RunFailed` elsewhere.
     """
@@ -181,7 +183,8 @@ def compute_on_main(function: Callable[[], Value], world: World) -> Value:
         except Exception as error:  # else the others would wait for an answer
             known = error if isinstance(error, ConfigError) else error_to_failure(error)
             failure, said = error, (isinstance(error, ConfigError), str(known or in_a_line(error)))
-    world.wait()
+    if world.size > 1:
+        dist.all_reduce(torch.zeros(1), group=_make_patient_group(dist.group.WORLD))
     value, said = broadcast_from_main((value, said), world)
     if said is not None:
         raise failure or (ConfigError if said[0] else RunFailed)(said[1])
