@@ -32,7 +32,7 @@ MARK = ".parquet#"
 #: Bytes of the row groups of a window, decompressed, and their least number: it tells how well images are shuffled.
 WINDOW_BYTES, MIN_GROUPS = 2**28, 8
 
-#: Numbers of lanes, of which the largest is taken that a window has row groups for: 24 serve 2, 3, 4, 6, 8, 12 processes.
+#: Numbers of lanes: the largest is taken that a window has row groups for. 24 serve 2, 3, 4, 6, 8, 12 or 24 processes.
 LANES = (24, 8, 4, 2, 1)
 
 #: Names the order of `order_in_windows` in fingerprints; changed with it.
