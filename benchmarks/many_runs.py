@@ -149,7 +149,7 @@ def make_sweep(place: Path, num_trials: int) -> None:
     with closing(sqlite3.connect(folder / "study.db")) as database, database:
         for number in range(3, num_trials):
             if not (folder / str(number)).exists():
-                new = 10 ** np.random.default_rng(number).uniform(-3, 1)
+                new = 10 ** np.random.default_rng(number).uniform(-2.3, 0.69)  # as the search draws
                 copy_run(folder / "2", folder / str(number), number, {rate: repr(new), "trial 2:": f"trial {number}:"})
                 copy_trial(database, 2, number, {rate: repr(new)}, new)
 

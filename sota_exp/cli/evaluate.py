@@ -31,7 +31,7 @@ from omegaconf import DictConfig
 
 from sota_exp.cli.evaluation_keys import require_normalization, require_usable_keys
 from sota_exp.cli.saved_model_argument import SavedWeights, parse_weights_argument
-from sota_exp.cli.train import remove_empty_run_directory
+from sota_exp.cli.train import leave_processes, remove_empty_run_directory
 from sota_exp.config import compose
 from sota_exp.config.hashing import compute_digest
 from sota_exp.config.overrides import configuration_to_overrides
@@ -55,6 +55,7 @@ VIEW_KEYS = ("evaluation.resolution.size=", "evaluation.resolution.crop_ratio=")
 def main(arguments: list[str]) -> None:
     """Evaluate the weights of `run=` or `weights=` with the run's configuration and the other overrides."""
     compose.run_hydra(*plan_evaluation(arguments), "evaluate")
+    leave_processes()
 
 
 def plan_evaluation(arguments: list[str]) -> tuple[Callable[[DictConfig], float], list[str]]:

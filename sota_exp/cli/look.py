@@ -57,9 +57,10 @@ def look(step: int, config: DictConfig) -> None:
         experiment = configuration.experiment
         from sota_exp.preview.look import findings
         from sota_exp.preview.look.show import build_summary_table, write_pictures
+        from sota_exp.training.gpu_lease import find_free_gpu
         from sota_exp.training.run import open_session_of
 
-        session = open_session_of(experiment)
+        session = open_session_of(experiment, find_free_gpu)
         found = findings.inspect_training(session, configuration.choices, step)
         write_pictures(found, directory)
     except ConfigError:

@@ -3,6 +3,7 @@
 That launcher raises at the first lost run while the others go on, waits for ever for one where SLURM keeps no
 accounts, starts all runs of one machine at once, and leaves them to the queue when its command ends. Here every run is
 waited for, one that a signal ended before its time limit is queued again, and all are cancelled with their command.
+Runs of one machine see its GPUs, of which each leases one (`training/gpu_lease.py`).
 """
 
 import os
@@ -10,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -29,6 +30,9 @@ LOOK_SECONDS, QUEUE_SECONDS = 0.5, 5.0
 #: Seconds that a file system may take to show the result of a job, and that cancelled runs have for their checkpoints.
 RESULT_SECONDS, CANCEL_SECONDS = 10.0, 30.0
 
+#: The variable with the GPUs that a process sees.
+VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
+
 #: Signals that warn of a time limit. submitit asks SLURM for USR2, `sbatch --signal` for what its user likes.
 WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)
 
@@ -44,11 +48,18 @@ class ResumableRun:
     """What a job calls: the launcher of hydra-submitit-launcher, in the job's process.
 
     A run that saved itself because its time is almost over hands the signal to submitit, which queues the job again.
+
+    shown_gpus: what `CUDA_VISIBLE_DEVICES` becomes, of which None is a variable that is not set; () leaves it.
     """
 
     launcher: Any
+    shown_gpus: tuple[str | None, ...] = ()
 
     def __call__(self, *arguments: Any) -> JobReturn:
+        for shown in self.shown_gpus:
+            os.environ.pop(VISIBLE_GPUS, None)
+            if shown is not None:
+                os.environ[VISIBLE_GPUS] = shown
         try:
             returned: JobReturn = self.launcher(*arguments)
             return returned
@@ -66,6 +77,12 @@ class ResumableRun:
         import submitit
 
         return submitit.helpers.DelayedSubmission(self, *arguments)
+
+
+def make_local_run(launcher: Any, parameters: Mapping[str, Any]) -> ResumableRun:
+    """A job that sees the GPUs of this command and leases one, or none; submitit shows all jobs the same first ones."""
+    hides = parameters.get("gpus_per_node") == 0
+    return ResumableRun(launcher, () if hides else (os.environ.get(VISIBLE_GPUS),))
 
 
 @dataclass
@@ -151,7 +168,7 @@ def launch_with_submitit(
         def map_array(self, function: Any, *arguments: Iterable[Any]) -> list[Any]:
             calls = list(zip(*arguments, strict=True))
             if self.cluster == "local":
-                return self._run_some_at_a_time(ResumableRun(function), calls)
+                return self._run_some_at_a_time(make_local_run(function, self.parameters), calls)
             made = super().map_array(ResumableRun(function), *zip(*calls, strict=True))
             queue = Queue([job.job_id for job in made])
             submitted.extend(SubmittedRun(job, call[0], queue) for job, call in zip(made, calls, strict=True))

@@ -1,7 +1,8 @@
 """Images in the rows of parquet files. Rows are compressed in groups, so an image is read with its whole row group.
 
 A process keeps the row groups that it read last. Training goes through random windows of row groups, with the images of
-a window in random order, so that each process reads a row group once or twice an epoch instead of once an image.
+a window in random order, so that a row group is read once or twice an epoch instead of once an image. The row groups
+are shared out to lanes, and the places of a batch too: processes that each take some of its places read some lanes.
 """
 
 import functools
@@ -30,6 +31,12 @@ MARK = ".parquet#"
 
 #: Bytes of the row groups of a window, decompressed, and their least number: it tells how well images are shuffled.
 WINDOW_BYTES, MIN_GROUPS = 2**28, 8
+
+#: Numbers of lanes: the largest is taken that a window has row groups for. 24 serve 2, 3, 4, 6, 8, 12 or 24 processes.
+LANES = (24, 8, 4, 2, 1)
+
+#: Names the order of `order_in_windows` in fingerprints; changed with it.
+ORDER_OF_BLOCKS = "lanes"
 
 #: Number of files whose footers a process keeps.
 MAX_FOOTERS = 1024
@@ -141,15 +148,38 @@ def read_row(shard: str, row: int) -> bytes:
     return content
 
 
-def order_in_windows(order: Tensor, train: Tensor, blocks: Blocks, generator: torch.Generator) -> Tensor:
-    """The same positions, int64 [N], with those of a random window of row groups after each other.
+def order_in_windows(
+    order: Tensor, train: Tensor, blocks: Blocks, generator: torch.Generator, batch_size: int
+) -> Tensor:
+    """The same positions, int64 [N], in lanes: place p of a batch has images of lane p modulo their number.
+
+    A lane has a random part of the row groups, and goes through them in windows. The lanes depend on the row groups
+    alone, so that an order is the same for any number of processes. Copies of a position, as repeated augmentation
+    makes them, belong in one batch and on different ranks: then there is one lane, which all processes read.
 
     order: positions in `train`, int64 [M], the images of the training set.
     """
     used, group = torch.from_numpy(blocks.of)[train].unique(return_inverse=True)
-    window = torch.empty(len(used), dtype=torch.int64)
-    window[torch.randperm(len(used), generator=generator)] = torch.arange(len(used)) // count_per_window(blocks)
-    return order[window[group[order]].argsort(stable=True)]
+    group = torch.randperm(len(used), generator=generator)[group[order]]
+    per_window = count_per_window(blocks)
+    repeats = len(order.unique()) < len(order)
+    num_lanes = 1 if repeats else next(num for num in LANES if num <= per_window)
+    lane_of_place = torch.arange(len(order)) % batch_size % num_lanes
+    lane = lane_of_place.sort().values
+    taken = group.argsort(stable=True)  # row group after row group
+    begins = torch.ones_like(lane, dtype=torch.bool)
+    begins[1:] = (group[taken].diff() != 0) | (lane.diff() != 0)
+    part = begins.cumsum(0)  # of a row group that two lanes share, each has one
+    first = part[torch.searchsorted(lane, lane)]
+    window = lane * len(order) + (part - first) // (per_window // num_lanes)
+    taken = taken[torch.argsort(window * len(order) + taken)]
+    return torch.empty_like(order).index_copy_(0, lane_of_place.argsort(stable=True), order[taken])
+
+
+def shuffle(images: Tensor, blocks: Blocks | None, generator: torch.Generator, batch_size: int) -> Tensor:
+    """The positions of `images`, int64 [N], in random order: int64 [N]; in windows where there are row groups."""
+    order = torch.randperm(len(images), generator=generator)
+    return order if blocks is None else order_in_windows(order, images, blocks, generator, batch_size)
 
 
 def warn_of_sorted_rows(root: object, labels: np.ndarray, blocks: Blocks) -> None:

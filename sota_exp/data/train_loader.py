@@ -5,8 +5,8 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -46,7 +46,8 @@ class TrainCrops(Dataset[tuple[Tensor, Tensor]]):
         if self._order is None or self._order[0] != epoch:
             order, blocks = self.sampler(len(self.train), epoch, self.streams), self.images.blocks
             if blocks is not None and not self.sampler.composes_batches:
-                order = order_in_windows(order, self.train, blocks, self.streams.generator("order/blocks", epoch))
+                generator = self.streams.generator("order/blocks", epoch)
+                order = order_in_windows(order, self.train, blocks, generator, self.batch_size)
             self._order = (epoch, order)
         return self._order[1]
 
@@ -60,14 +61,18 @@ class TrainCrops(Dataset[tuple[Tensor, Tensor]]):
 
 
 class _CropsOrError(Dataset[tuple[Tensor, Tensor] | UnreadableImage]):
-    """Crops by step, or the error of an unreadable file: an error raised in a worker would be shown as a traceback."""
+    """Crops by step, or the error of an unreadable file: an error raised in a worker would be shown as a traceback.
 
-    def __init__(self, crops: TrainCrops) -> None:
-        self.crops = crops
+    parts: those of a batch; item `step * len(parts) + k` is part k of the batch of that step.
+    """
 
-    def __getitem__(self, step: int) -> tuple[Tensor, Tensor] | UnreadableImage:
+    def __init__(self, parts: Sequence[TrainCrops]) -> None:
+        self.parts = parts
+
+    def __getitem__(self, item: int) -> tuple[Tensor, Tensor] | UnreadableImage:
+        step, part = divmod(item, len(self.parts))
         try:
-            return self.crops[step]
+            return self.parts[part][step]
         except UnreadableImage as error:
             return error
 
@@ -77,25 +82,54 @@ def load_crops(
 ) -> Generator[tuple[Tensor, Tensor], None, None]:
     """The crops of `steps` in order, each uint8 [b, 3, S, S] with positions int64 [b].
 
-    num_workers: number of background processes; 0: crops are made in this process.
+    num_workers: number of background processes; 0: crops are made in this process. Each makes whole batches, or of
+        images that are read in blocks its places of every batch, so that it reads only some blocks.
 
     Raises:
         UnreadableImage: a file cannot be decoded.
     """
+    num_parts = len(parts := share_out(crops, num_workers))
     loader = DataLoader(
-        _CropsOrError(crops),
+        _CropsOrError(parts),
         batch_size=None,
-        sampler=steps,
+        sampler=range(steps.start * num_parts, steps.stop * num_parts),
         num_workers=num_workers,
-        pin_memory=pin_memory,
+        pin_memory=pin_memory and num_parts == 1,
         worker_init_fn=_start_worker,
         # Random numbers are keyed by step; this generator only keeps PyTorch from using the global one.
         generator=torch.Generator().manual_seed(0),
     )
+    made: list[tuple[Tensor, Tensor]] = []
     for item in loader:
         if isinstance(item, UnreadableImage):
             raise item
-        yield item
+        made.append(item)
+        if len(made) == num_parts:
+            yield made[0] if num_parts == 1 else _interleave(made, pin_memory)
+            made = []
+
+
+def share_out(crops: TrainCrops, num_workers: int) -> list[TrainCrops]:
+    """The parts of a batch that workers make, part k with every `len(parts)`-th place from place k on.
+
+    Of images that are read in blocks each worker has a part, so that it reads the blocks of its places alone.
+    """
+    if crops.images.blocks is None or crops.sampler.composes_batches or num_workers < 2:
+        return [crops]
+    rank, size = crops.streams.rank, crops.streams.world_size
+    num_parts = math.gcd(num_workers, crops.batch_size // size)
+    shares = [replace(crops.streams, rank=rank + size * part, world_size=size * num_parts) for part in range(num_parts)]
+    return [replace(crops, streams=streams) for streams in shares]
+
+
+def _interleave(parts: list[tuple[Tensor, Tensor]], pin_memory: bool) -> tuple[Tensor, Tensor]:
+    """The batch of which part k has every `len(parts)`-th image, from image k on: uint8 [b, 3, S, S], int64 [b]."""
+    num = sum(len(positions) for _, positions in parts)
+    crops = torch.empty(num, *parts[0][0].shape[2:], 3, dtype=torch.uint8, pin_memory=pin_memory)
+    positions = torch.empty(num, dtype=torch.int64, pin_memory=pin_memory)
+    for place, (cut, where) in enumerate(parts):
+        crops[place :: len(parts)], positions[place :: len(parts)] = cut.permute(0, 2, 3, 1), where
+    return crops.permute(0, 3, 1, 2), positions
 
 
 def _start_worker(worker: int) -> None:

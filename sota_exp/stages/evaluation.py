@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from sota_exp.stages.random import RandomStreams
@@ -80,10 +81,12 @@ class TrainingImages:
     """The training images, preprocessed as in evaluation.
 
     read: positions int64 [B] → normalized images float [B, 3, S, S] in the default view, on the network's device.
-    labels: int64 [N], on the CPU. precision: returns the autocast context of a forward pass.
+    labels: int64 [N], on the CPU. precision: returns the autocast context of a forward pass. shuffle: generator and
+    batch size → the positions in a random order in which they are read without detours, int64 [N].
     """
 
     read: Callable[[Tensor], Tensor]
+    shuffle: Callable[[torch.Generator, int], Tensor]
     labels: Tensor
     precision: Callable[[], AbstractContextManager[None]]
 

@@ -13,7 +13,7 @@ from sota_exp.study.results import PlannedStudy
 from sota_exp.training.device import hand_back_gpu
 from sota_exp.training.input_sizes import start_checked_training
 from sota_exp.training.loop import TrainingSession, TrainingState
-from sota_exp.training.run import open_session_of
+from sota_exp.training.run import count_images_of, open_session_of
 
 #: Seconds for which an arm is trained to measure its speed.
 SECONDS_PER_ARM = 1.5
@@ -87,9 +87,6 @@ def estimate_run_cost(arm: ComposedArm, trains: bool) -> RunCost:
 def count_images(configuration: Configuration) -> dict[str, int]:
     """The number of images of each part; {} where the data cannot be opened, or cannot be cut so."""
     try:
-        with convert_errors():
-            return open_session_of(configuration.experiment).data.count_images()
+        return count_images_of(configuration.experiment)
     except (ConfigError, RunFailed):
         return {}
-    finally:
-        hand_back_gpu()

@@ -1,10 +1,12 @@
 """The device of a run and the number of its threads."""
 
 import functools
+import logging
 import math
 import os
 import platform
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,8 +16,10 @@ from sota_exp.config.experiment import Experiment, RuntimeSettings
 from sota_exp.errors import ConfigError
 from sota_exp.training import distributed
 from sota_exp.training.distributed import World
-from sota_exp.training.gpu_lease import lease_gpu, release_gpus
+from sota_exp.training.gpu_lease import hold_gpu, lease_gpu, release_gpus
 from sota_exp.training.memory import free_device_memory, reuse_freed_memory
+
+log = logging.getLogger(__name__)
 
 #: A control group's time: microseconds of CPU, or "max", in so many of a clock.
 CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
@@ -73,22 +77,35 @@ def count_usable_cpus() -> int:
     return max(1, num // num_processes)
 
 
-def set_up_process(experiment: Experiment) -> tuple[World, torch.device]:
-    """This process among those of the run, and its device; sets the number of threads and the allocator's options."""
+def set_up_process(
+    experiment: Experiment, choose_gpu: Callable[[Sequence[str]], int] = lease_gpu
+) -> tuple[World, torch.device]:
+    """This process among those of the run, and its device; sets the number of threads and the allocator's options.
+
+    choose_gpu: identities of the GPUs → the index of one, for a process alone that names none.
+    """
     reuse_freed_memory()
     free_device_memory()
     asked, world = experiment.runtime.device, distributed.read_world()
     device = pick_device(asked, world)
     if device.type == "cuda":
-        if world.size == 1 and ":" not in asked:
-            gpus = range(torch.cuda.device_count())
-            device = torch.device("cuda", lease_gpu([str(torch.cuda.get_device_properties(gpu).uuid) for gpu in gpus]))
+        chooses = world.size == 1 and ":" not in asked
+        if chooses:
+            device = torch.device("cuda", choose_gpu([*map(get_gpu_identity, range(torch.cuda.device_count()))]))
         torch.cuda.set_device(device)  # Else libraries would open GPU 0 in every process.
+        # A rank does not wait: two runs that each have a part of the other's GPUs would wait for ever.
+        if not chooses and not hold_gpu(get_gpu_identity(device.index)) and world.size > 1:
+            log.warning("%s is in use by another job of sota-exp: both share it", device)
     world = distributed.join_process_group(device)
     set_numerics(experiment.runtime, device)
     # Set in every run, so that a run does not inherit the number of threads of an earlier run of this process.
     torch.set_num_threads(experiment.runtime.threads or get_default_threads())
     return world, device
+
+
+def get_gpu_identity(index: int) -> str:
+    """What a GPU is known by to all processes of this machine, whatever its number in each."""
+    return str(torch.cuda.get_device_properties(index).uuid)
 
 
 def hand_back_gpu() -> None:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 import torch
@@ -18,6 +19,9 @@ from torch import Tensor, nn
 from sota_exp.config.rules.conditions import count_processes
 from sota_exp.errors import ConfigError, RunFailed, error_to_failure, in_a_line
 from sota_exp.runs.environment import get_rank
+
+#: How long processes wait for one that decodes a large set for the first time; PyTorch alone gives up after 30 minutes.
+LONGEST_WORK_ALONE = timedelta(days=2)
 
 Value = TypeVar("Value")
 
@@ -58,6 +62,7 @@ def join_process_group(device: torch.device) -> World:
     if world.size > 1 and not dist.is_initialized():
         on_gpu = device.type == "cuda"
         dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", device_id=device if on_gpu else None)
+        _make_patient_group(dist.group.WORLD)  # While all are here: to make it, they wait for each other.
         if on_gpu:
             require_own_gpus(str(torch.cuda.get_device_properties(device).uuid))
     return world
@@ -164,6 +169,8 @@ def broadcast_from_main(value: object, world: World) -> Any:
 def compute_on_main(function: Callable[[], Value], world: World) -> Value:
     """What `function` returns on rank 0, on every process: other machines need not have the files that it reads.
 
+    The others wait for up to `LONGEST_WORK_ALONE`, where all else is waited for as long as PyTorch does.
+
     Raises:
         ConfigError, RunFailed: `function` raised it on rank 0. All else that it raised is a `RunFailed` elsewhere.
     """
@@ -176,6 +183,8 @@ def compute_on_main(function: Callable[[], Value], world: World) -> Value:
         except Exception as error:  # else the others would wait for an answer
             known = error if isinstance(error, ConfigError) else error_to_failure(error)
             failure, said = error, (isinstance(error, ConfigError), str(known or in_a_line(error)))
+    if world.size > 1:
+        dist.all_reduce(torch.zeros(1), group=_make_patient_group(dist.group.WORLD))
     value, said = broadcast_from_main((value, said), world)
     if said is not None:
         raise failure or (ConfigError if said[0] else RunFailed)(said[1])
@@ -186,6 +195,12 @@ def compute_on_main(function: Callable[[], Value], world: World) -> Value:
 def _make_cpu_group(whole: object) -> Any:
     """A group of all processes for tensors on the CPU, with collectives of its own. whole: the group of the run."""
     return dist.new_group(backend="gloo")
+
+
+@functools.lru_cache(maxsize=1)
+def _make_patient_group(whole: object) -> Any:
+    """A group of all processes in which one may be waited for long. whole: the group of the run."""
+    return dist.new_group(backend="gloo", timeout=LONGEST_WORK_ALONE)
 
 
 def gather_on_main(value: object, world: World) -> list[Any]:

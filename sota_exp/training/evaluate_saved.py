@@ -33,8 +33,8 @@ from sota_exp.stages.data import DataSet, Holdout
 from sota_exp.stages.evaluation import EvaluationView, Resolution, ViewChoice
 from sota_exp.stages.random import RandomStreams
 from sota_exp.training.class_order_check import warn_of_another_order
-from sota_exp.training.device import get_cuda_versions, get_device_name, set_up_process
-from sota_exp.training.distributed import World
+from sota_exp.training.device import get_cuda_versions, get_device_name, hand_back_gpu, set_up_process
+from sota_exp.training.distributed import World, compute_on_main
 from sota_exp.training.evaluator import Evaluator
 from sota_exp.training.final_scores import choose_view, score_splits
 from sota_exp.training.foreign_model import build_foreign_model
@@ -146,9 +146,12 @@ def evaluate_saved(evaluation: SavedEvaluation, directory: Path) -> dict[str, An
     Raises:
         ConfigError: the directory holds another result, or is in use.
     """
-    world, device = set_up_process(evaluation.experiment)
-    with lock_directory(directory) if world.is_main else nullcontext():
-        return _evaluate(evaluation, directory, world, device)
+    try:
+        world, device = set_up_process(evaluation.experiment)
+        with lock_directory(directory) if world.is_main else nullcontext():
+            return _evaluate(evaluation, directory, world, device)
+    finally:
+        hand_back_gpu()
 
 
 def _evaluate(evaluation: SavedEvaluation, directory: Path, world: World, device: torch.device) -> dict[str, Any]:
@@ -161,12 +164,8 @@ def _evaluate(evaluation: SavedEvaluation, directory: Path, world: World, device
     resolution = evaluation.resolution(model.view)
     fingerprint = compute_evaluation_fingerprint(evaluation, model, resolution, data, parts)
     files = RunFiles(directory=directory)
-    if (previous := files.result()) is not None:
-        if previous["fingerprint"] == fingerprint:
-            return previous
-        raise ConfigError(f"hydra.run.dir={directory} holds another result; choose another directory, or remove it")
-    if (directory / "start.json").exists():
-        raise ConfigError(f"hydra.run.dir={directory} holds a run that is not finished; choose another directory")
+    if (previous := compute_on_main(lambda: read_equal_evaluation(files, fingerprint), world)) is not None:
+        return previous
     began = time.monotonic()
     evaluator = build_evaluator(experiment, data, model.preprocessing, model.predictor, world, device)
     network = set_memory_format(model.network.to(device), evaluator.memory_format)
@@ -197,6 +196,23 @@ def _evaluate(evaluation: SavedEvaluation, directory: Path, world: World, device
         files.write_config(evaluation.configuration.values)
         files.write_result(result)
     return result
+
+
+def read_equal_evaluation(files: RunFiles, fingerprint: str) -> dict[str, Any] | None:
+    """The result of an equal evaluation that is in the directory.
+
+    Raises:
+        ConfigError: the directory holds another result, or an unfinished run.
+    """
+    if (previous := files.result()) is not None:
+        if previous["fingerprint"] == fingerprint:
+            return previous
+        raise ConfigError(
+            f"hydra.run.dir={files.directory} holds another result; choose another directory, or remove it"
+        )
+    if (files.directory / "start.json").exists():
+        raise ConfigError(f"hydra.run.dir={files.directory} holds a run that is not finished; choose another directory")
+    return None
 
 
 def find_trained_on(evaluation: SavedEvaluation, data: DataSet) -> np.ndarray | None:

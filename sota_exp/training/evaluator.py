@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sota_exp.data.read_files import map_in_threads
 from sota_exp.data.resize import center_crop
+from sota_exp.data.row_groups import shuffle
 from sota_exp.data.streaming import StreamedImages
 from sota_exp.models.parts import get_classifier_layer
 from sota_exp.stages.data import DataSet, Images, Preprocessing
@@ -157,4 +158,7 @@ class Evaluator:
         def read(positions: Tensor) -> Tensor:
             return self.normalize_on_device(self.cut(self.data.images, self.data.train[positions], view))
 
-        return TrainingImages(read=read, labels=self.labels("train"), precision=self.autocast)
+        def shuffle_all(generator: torch.Generator, batch_size: int) -> Tensor:
+            return shuffle(self.data.train, self.data.images.blocks, generator, batch_size)
+
+        return TrainingImages(read=read, shuffle=shuffle_all, labels=self.labels("train"), precision=self.autocast)

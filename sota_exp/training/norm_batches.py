@@ -5,9 +5,9 @@ In the order of the data a batch would hold one class, whose variance is too sma
 
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor
 
+from sota_exp.data.row_groups import shuffle
 from sota_exp.stages.batch import Batch
 from sota_exp.training.loop import TrainingSession
 
@@ -20,7 +20,8 @@ def iterate_norm_batches(session: TrainingSession) -> Iterator[Tensor]:
     """
     world = session.world
     generator = session.streams.generator("norm_batches", world.rank)
-    order = torch.randperm(len(session.data.train) // world.size, generator=generator)
+    own = session.evaluator.own("train")[: len(session.data.train) // world.size]
+    order = shuffle(own, session.data.images.blocks, generator, session.experiment.batch_size)
     # Parts of equal size, up to one image: a small remainder would count as much as a whole batch.
     num_batches = max(1, len(order) * world.size // session.experiment.batch_size)
     for positions in order.tensor_split(num_batches):

@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from sota_exp.config.hashing import compute_digest
 from sota_exp.config.rules import check_rules
 from sota_exp.config.split_of_seed import takes_every_fold
 from sota_exp.data.open import open_data
+from sota_exp.data.row_groups import ORDER_OF_BLOCKS
 from sota_exp.data.train_loader import count_distinct_images
 from sota_exp.errors import (
     ConfigError,
@@ -35,6 +37,7 @@ from sota_exp.training.disk_space import estimate_written_bytes, warn_of_full_di
 from sota_exp.training.distributed import World, compute_on_main
 from sota_exp.training.existing_run import read_existing
 from sota_exp.training.finish import write_and_score
+from sota_exp.training.gpu_lease import lease_gpu
 from sota_exp.training.input_sizes import start_checked_training
 from sota_exp.training.listener import Listener, Pruner, RunRequest
 from sota_exp.training.loop import TrainingSession
@@ -191,13 +194,19 @@ def fill_cost(training: RunTrainer, result: dict[str, Any]) -> None:
     result["peak_memory_bytes"] = get_peak_memory(session.device)
 
 
-def open_session_of(experiment: Experiment) -> TrainingSession:
-    """The session of a training, without running it."""
-    world, device = set_up_process(experiment)
+def open_session_of(experiment: Experiment, choose_gpu: Callable[[Sequence[str]], int] = lease_gpu) -> TrainingSession:
+    """The session of a training, without running it. choose_gpu: see `set_up_process`."""
+    world, device = set_up_process(experiment, choose_gpu)
     with convert_errors():
         data = open_data(experiment)
     warn_of_shared_images(data)
     return open_session(experiment, data, world, device)
+
+
+def count_images_of(experiment: Experiment) -> dict[str, int]:
+    """The number of images of each part of the data."""
+    with convert_errors():
+        return open_data(experiment).count_images()
 
 
 def hash_input_files(experiment: Experiment) -> dict[str, str]:
@@ -214,8 +223,9 @@ def compute_fingerprints(request: RunRequest, data: DataSet, content: dict[str, 
     """The fingerprints (of the training, of the whole run). content: from `hash_input_files`."""
     images = torch.cat([data.train, data.val, data.test])
     split = compute_digest([len(data.train), len(data.val), hashlib.sha256(images.numpy().tobytes()).hexdigest()])
+    order = {} if data.images.blocks is None else {"order": ORDER_OF_BLOCKS}
     training = compute_training_fingerprint(
-        request.configuration.values, {"data": data.digest, "images": split, **content}
+        request.configuration.values, {"data": data.digest, "images": split, **order, **content}
     )
     return training, compute_run_fingerprint(training, request.configuration.values)
 

@@ -1,7 +1,9 @@
 """The shared stores: the script and the compose file start the same, and nothing is lost between a stop and a start."""
 
+import importlib.util
 import re
 import subprocess
+import sys
 import tempfile
 import tomllib
 from pathlib import Path
@@ -33,6 +35,34 @@ def test_script_and_compose_file_start_the_same_servers() -> None:
     flags = re.findall(r"--(?:workers \d+|artifacts-destination)", mlflow["command"])
     assert len(flags) == 2 and all(flag in script for flag in flags)
     assert all(name in script for name in mlflow["environment"])
+
+
+def test_what_the_compose_file_asks_for_exists() -> None:
+    """It was never started; each name in it is one of its documentation, or one that the installed MLflow knows."""
+    found = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
+    postgres, mlflow = found["services"]["postgres"], found["services"]["mlflow"]
+    image, major = postgres["image"].split(":")
+    assert image == "postgres" and int(major) < 18, "from 18 on the image keeps its data in /var/lib/postgresql"
+    assert postgres["volumes"] == ["postgres:/var/lib/postgresql/data"] and set(found["volumes"]) == {
+        volume.partition(":")[0] for service in (postgres, mlflow) for volume in service["volumes"]
+    }
+    (config,) = postgres["configs"]
+    assert config["source"] in found["configs"] and config["target"].startswith("/docker-entrypoint-initdb.d/")
+    assert config["target"].endswith(".sql") and set(found["configs"][config["source"]]) == {"content"}
+    assert mlflow["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+    assert "-h 127.0.0.1" in postgres["healthcheck"]["test"][1], "the socket answers before the databases are there"
+    address = sqlalchemy.make_url(
+        mlflow["environment"]["MLFLOW_BACKEND_STORE_URI"].replace("${POSTGRES_PASSWORD}", "x")
+    )
+    assert (address.username, address.host, address.database) == ("sota_exp", "postgres", "mlflow")
+    assert address.get_dialect().driver == "psycopg", "what the image installs"
+    (package,) = importlib.util.find_spec("mlflow").submodule_search_locations  # type: ignore[union-attr, misc]
+    source = "".join((Path(package) / name).read_text() for name in ("environment_variables.py", "cli/__init__.py"))
+    known = subprocess.run([sys.executable, "-m", "mlflow", "server", "--help"], capture_output=True, text=True).stdout
+    for command in (mlflow["command"], re.search(r"-m (mlflow server .*\n.*) >", SCRIPT.read_text())[1]):  # type: ignore[index]
+        words = command.split()
+        assert words[:2] == ["mlflow", "server"] and all(word in known for word in words if word.startswith("--"))
+    assert all(name in source for name in mlflow["environment"])
 
 
 def test_the_image_has_the_versions_of_the_package() -> None:

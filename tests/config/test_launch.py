@@ -3,9 +3,11 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -16,7 +18,7 @@ from hydra.plugins.launcher import Launcher
 from sota_exp.config import launch, launch_submitit
 from sota_exp.config.job_returns import get_error
 from sota_exp.config.launch import launch_jobs
-from sota_exp.config.launch_submitit import Queue, ResumableRun, SubmittedRun
+from sota_exp.config.launch_submitit import VISIBLE_GPUS, Queue, ResumableRun, SubmittedRun
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, RunLost
 
 JOBS = [["seed=0"], ["seed=1"]]
@@ -141,3 +143,36 @@ def test_a_run_that_a_signal_ended_does_not_end_as_an_error_of_submitit():
     with pytest.raises(SystemExit) as end:
         ResumableRun(interrupted)("seed=0")
     assert end.value.code == 143
+
+
+@pytest.mark.parametrize("shown", ["2,3", None])
+@pytest.mark.parametrize("gpus_per_node", [None, 0, 1])
+def test_runs_of_one_machine_see_the_gpus_of_their_command_unless_it_hides_them(monkeypatch, shown, gpus_per_node):
+    """submitit shows each of them the first `gpus_per_node`; it is played here, as it is an extra."""
+    seen = []
+
+    class Local:
+        def __init__(self, cluster: str) -> None:
+            self.cluster, self.parameters = cluster, {"gpus_per_node": gpus_per_node}
+
+        def submit(self, function: Callable[..., object], *call: object) -> object:
+            with monkeypatch.context() as job:
+                job.setenv(VISIBLE_GPUS, ",".join(map(str, range(gpus_per_node or 0))))
+                function(*call)
+            paths = SimpleNamespace(result_pickle=Path(os.devnull), folder="/")
+            return SimpleNamespace(paths=paths, _get_outcome_and_result=lambda: ("success", "done"), done=lambda: True)
+
+    class Submitit(Launcher):
+        def setup(self, **given: object) -> None: ...
+
+        def launch(self, job_overrides: object, initial_job_idx: int) -> list[JobReturn]:
+            executor = sys.modules["submitit"].AutoExecutor("local")
+            runs = executor.map_array(lambda *call: seen.append(os.environ.get(VISIBLE_GPUS)), JOBS)
+            return [run.results()[0] for run in runs]
+
+    monkeypatch.setitem(sys.modules, "submitit", SimpleNamespace(AutoExecutor=Local))
+    monkeypatch.delenv(VISIBLE_GPUS, raising=False)
+    if shown is not None:
+        monkeypatch.setenv(VISIBLE_GPUS, shown)
+    assert launch_submitit.launch_with_submitit(Submitit(), JOBS, 0) == ["done", "done"]
+    assert seen == ["" if gpus_per_node == 0 else shown] * 2

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import multiprocessing
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,15 @@ from sota_exp.data.streaming import StreamedImages
 from sota_exp.data.train_loader import load_crops
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.stages.random import RandomStreams
+from sota_exp.training import evaluator, run
+from sota_exp.training.listener import RunRequest
+from sota_exp.training.norm_batches import iterate_norm_batches
+from sota_exp.training.run import compute_fingerprints
 from sota_exp.training.session import build_train_crops
 from tests.data.shards import compose_shards
 from tests.data.test_streaming import losses
 from tests.data.test_webdataset import encode
+from tests.experiments import session_of
 
 CLASSES = ["wolf", "ant", "bee"]
 STREAMED = "data.store_gigabytes=0"
@@ -97,29 +103,73 @@ def test_each_image_is_seen_once_an_epoch(root: Path, tmp_path: Path, world_size
     assert seen == [Counter(range(54))] * 2
 
 
-def test_training_goes_through_windows_and_reads_a_row_group_once_or_twice(
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_processes_and_their_workers_share_the_row_groups_out(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, world_size: int, workers: int
+) -> None:
+    """Four lanes: each of up to four processes has its own, so 15 row groups are read once or twice by all together."""
+    monkeypatch.setattr(row_groups, "MIN_GROUPS", 4)
+    monkeypatch.setattr(
+        multiprocessing.context._default_context, "_actual_context", multiprocessing.get_context("fork")
+    )
+    experiment = of(root, tmp_path, STREAMED, "batch_size=16").experiment
+    data, journal = open_data(experiment), tmp_path / "read.txt"
+
+    def load(name: str) -> Any:
+        with journal.open("a") as file:
+            file.write(f"{name}\n")
+        return load_row_group(name)
+
+    monkeypatch.setattr(row_groups, "load_row_group", load)
+    for rank in range(world_size):
+        streams = RandomStreams(seed=0, rank=rank, world_size=world_size)
+        crops = build_train_crops(experiment, data, "bilinear", streams)
+        assert not torch.equal(crops.order(0), crops.order(1))
+        CACHE.clear()
+        for _ in load_crops(crops, range(3), workers, False):
+            pass
+    read = Counter(journal.read_text().splitlines())
+    assert set(read.values()) <= {1, 2} and read.total() <= 15 + 4
+
+
+def test_statistics_of_norms_and_fine_tuning_read_a_row_group_once_or_twice(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    experiment = of(root, tmp_path, STREAMED, "batch_size=9").experiment
-    data, read = open_data(experiment), Counter[str]()
-    crops = build_train_crops(experiment, data, "bilinear", RandomStreams(seed=0))
-    orders = [crops.order(epoch) for epoch in range(2)]
-    groups = [data.images.blocks.of[data.train[order]].tolist() for order in orders]
-    windows = [list(dict.fromkeys(each)) for each in groups]  # the row groups as they first come
-    for each, order in zip(groups, windows, strict=True):
-        windows_of = {group: place // 2 for place, group in enumerate(order)}
-        assert [windows_of[group] for group in each] == sorted(windows_of[group] for group in each)
-    assert windows[0] != windows[1] and not torch.equal(*orders)
+    read = Counter[str]()
 
     def load(name: str) -> Any:
         read[name] += 1
         return load_row_group(name)
 
     monkeypatch.setattr(row_groups, "load_row_group", load)
-    CACHE.clear()
-    for _ in load_crops(crops, range(6), 0, False):
-        pass
-    assert len(read) == 15 and set(read.values()) <= {1, 2}
+    monkeypatch.setattr(evaluator, "CACHE_BYTES", 0)
+    words = ("batch_size=9", "evaluation/fine_tune=classifier_and_norm", "evaluation.fine_tune.batch_size=9")
+    configuration = of(root, tmp_path, STREAMED, *words, "evaluation.fine_tune.epochs=1")
+    session, _ = session_of(configuration.experiment)
+    training = session.evaluator.get_training_images(session.default_view)
+    tune = session.experiment.evaluation.fine_tune
+    for use in (lambda: [*iterate_norm_batches(session)], lambda: tune(session.network(), training, session.streams)):
+        CACHE.clear()
+        read.clear()
+        use()
+        assert len(read) >= 11 and set(read.values()) <= {1, 2}
+
+
+def test_the_order_of_row_groups_is_in_the_fingerprint_of_those_that_are_streamed(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prints(budget: str) -> tuple[str, str]:
+        configuration = of(root, tmp_path, budget)
+        data, content = open_data(configuration.experiment), {}
+        before = compute_fingerprints(RunRequest(configuration=configuration, directory=tmp_path), data, content)[0]
+        monkeypatch.setattr(run, "ORDER_OF_BLOCKS", "another")
+        after = compute_fingerprints(RunRequest(configuration=configuration, directory=tmp_path), data, content)[0]
+        monkeypatch.undo()
+        return before, after
+
+    streamed, stored = prints(STREAMED), prints("data.store_gigabytes=1")
+    assert streamed[0] != streamed[1] and stored[0] == stored[1]
 
 
 def test_a_batch_that_another_option_composes_stays_as_it_is(root: Path, tmp_path: Path) -> None:
@@ -131,9 +181,12 @@ def test_a_batch_that_another_option_composes_stays_as_it_is(root: Path, tmp_pat
     assert torch.equal(*orders)
 
 
-def test_training_is_the_same_with_workers(root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["augmentation/repeat=repeated", "supervision=label_propagation"])
+def test_training_is_the_same_with_workers(root: Path, tmp_path: Path, option: str) -> None:
     first, *others = (losses(of(root, tmp_path, STREAMED, f"runtime.workers={num}")) for num in (0, 1, 2))
     assert others == [first, first]
+    one, other = (losses(of(root, tmp_path, STREAMED, option, f"runtime.workers={num}")) for num in (0, 2))
+    assert one == other != first
 
 
 def test_steps_from_the_middle_of_an_epoch_are_those_of_a_whole_one(root: Path, tmp_path: Path) -> None:
@@ -277,5 +330,37 @@ def test_files_of_two_configurations_and_rows_without_labels(root: Path, tmp_pat
 def test_order_in_windows_keeps_what_it_orders() -> None:
     blocks = row_groups.Blocks(np.arange(40) // 4, np.full(10, 4))
     train, order = torch.arange(1, 40, 2), torch.arange(20).repeat_interleave(2)
-    found = row_groups.order_in_windows(order, train, blocks, torch.Generator().manual_seed(0))
+    found = row_groups.order_in_windows(order, train, blocks, torch.Generator().manual_seed(0), 8)
     assert torch.equal(found.sort().values, order) and torch.equal(found[::2], found[1::2])  # repeats stay together
+
+
+@pytest.mark.parametrize("num_images", [4800, 4877])
+@pytest.mark.parametrize(("min_groups", "batch_size"), [(2, 96), (8, 96), (24, 96), (30, 128), (48, 16)])
+def test_each_of_several_processes_reads_a_row_group_once_or_twice(
+    monkeypatch: pytest.MonkeyPatch, num_images: int, min_groups: int, batch_size: int
+) -> None:
+    """100 row groups, of which a process keeps two windows: of the places of a batch each takes every so many."""
+    monkeypatch.setattr(row_groups, "MIN_GROUPS", min_groups)
+    blocks = row_groups.Blocks(np.arange(num_images) * 100 // num_images, np.full(100, 10))
+    train = torch.arange(num_images)[torch.arange(num_images) % 7 != 0]
+    generator = torch.Generator().manual_seed(1)
+    shuffled = torch.randperm(len(train), generator=generator)
+    order = row_groups.order_in_windows(shuffled, train, blocks, generator, batch_size)
+    assert torch.equal(order.sort().values, torch.arange(len(train)))
+    lanes = next(num for num in row_groups.LANES if num <= min_groups)
+    batches = order[: len(order) // batch_size * batch_size].view(-1, batch_size)
+    for num in (1, 2, 4, 8):
+        if num > lanes:
+            continue
+        reads = 0
+        for process in range(num):
+            kept: dict[int, None] = {}
+            for group in blocks.of[train[batches[:, process::num].flatten()]].tolist():
+                reads += group not in kept
+                kept.pop(group, None)
+                kept[group] = None
+                if len(kept) > 2 * min_groups // num:
+                    kept.pop(next(iter(kept)))
+        assert reads <= 100 + 2 * lanes, (num, reads)
+    largest = max(len(np.unique(blocks.of[train[batch]])) for batch in batches)
+    assert largest > min(min_groups, batch_size) // 2, "a batch is mixed from many row groups"

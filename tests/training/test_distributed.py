@@ -151,8 +151,9 @@ def work(world: World, directory: str, arguments: tuple[str, ...]) -> None:
         own = Path(directory) / (f"machine{world.rank}" if "machines" in arguments else "")
         own.mkdir(exist_ok=True)
         os.chdir(own)
-        arguments = tuple(word for word in arguments if word != "machines")
-        Path(f"status{world.rank}").write_text(str(run_command_line(["train", *arguments])))
+        words = [word for word in arguments if word != "machines"]
+        command = [] if words[0] == "evaluate" else ["train"]
+        Path(f"status{world.rank}").write_text(str(run_command_line([*command, *words])))
         Path(f"group{world.rank}").write_text(str(dist.is_initialized()))
     else:
         torch.save(measured(world), Path(directory) / f"rank{world.rank}.pt")
@@ -329,6 +330,15 @@ def test_machines_need_no_common_folder_and_a_repeated_run_is_the_main_ones(tmp_
     assert (main / "run" / "result.json").stat().st_mtime_ns == written
     two_processes(tmp_path, *arguments, "optimizer.lr=0.5")
     assert [(place / f"status{rank}").read_text() for rank, place in enumerate((main, other))] == ["2", "2"]
+    for flip, expected in (("none", "0"), ("none", "0"), ("flip", "2")):  # the second is the first one's result
+        (main / "status0").unlink(), (other / "status1").unlink()
+        words = ("machines", "evaluate", f"run={main / 'run'}", f"evaluation/tta={flip}", "hydra.run.dir=scores")
+        two_processes(tmp_path, *words)
+        assert [(place / f"status{rank}").read_text() for rank, place in enumerate((main, other))] == [expected] * 2
+        joined = str(expected == "2")  # after a success all have left, else NCCL warns
+        assert [(place / f"group{rank}").read_text() for rank, place in enumerate((main, other))] == [joined] * 2
+    assert json.loads((main / "scores" / "result.json").read_text())["status"] == "finished"
+    assert [path for path in (other / "scores").rglob("*") if path.is_file()] == []
 
 
 def test_alone_nothing_is_joined(monkeypatch):

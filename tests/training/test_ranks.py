@@ -1,6 +1,8 @@
 """One, two and four processes of a run: equal losses, equal counts, gradients of micro-batches averaged once."""
 
 import os
+import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,25 @@ def raised_on_main(error: Exception, world: World) -> str:
     except Exception as said:
         return f"{type(said).__name__}: {said}"
     return "no error"
+
+
+#: Seconds after which a process gives up waiting for another in a step, and of the work of one while others wait.
+STEP_TIMEOUT, WORK_ALONE = 1.0, 2.5
+
+
+def work_alone(rank: int, directory: str, port: int) -> None:
+    """One of two processes of which the first opens a large set for the first time."""
+    os.environ |= {"WORLD_SIZE": "2", "RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    dist.init_process_group("gloo", timeout=timedelta(seconds=STEP_TIMEOUT))
+    world = join_process_group(torch.device("cpu"))
+    found = compute_on_main(lambda: time.sleep(WORK_ALONE) or "opened", world)
+    (Path(directory) / str(rank)).write_text(found)
+    dist.destroy_process_group()
+
+
+def test_processes_wait_for_one_that_decodes_the_data_for_longer_than_for_a_step(tmp_path):
+    start_processes(work_alone, (str(tmp_path), free_port()), nprocs=2, start_method=START_METHOD)
+    assert [(tmp_path / str(rank)).read_text() for rank in range(2)] == ["opened"] * 2
 
 
 def measure(world: World) -> dict:

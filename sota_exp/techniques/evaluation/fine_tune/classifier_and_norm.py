@@ -46,7 +46,8 @@ class ClassifierAndNormTuning(FineTuning):
         per_epoch = max(1, num // self.batch_size)
         for step in range(total := per_epoch * self.epochs):
             epoch, index = divmod(step, per_epoch)
-            order = torch.randperm(num, generator=streams.generator("evaluation/fine_tune", epoch))
+            if index == 0:
+                order = training.shuffle(streams.generator("evaluation/fine_tune", epoch), self.batch_size)
             chosen = order[index * self.batch_size : (index + 1) * self.batch_size]
             optimizer.param_groups[0]["lr"] = self.lr * (1 + math.cos(math.pi * step / total)) / 2
             streams.seed_layers(f"fine_tune/{step}")

@@ -36,6 +36,7 @@ def images(num: int = 22) -> TrainingImages:
     pixels = torch.randn(num, 3, 24, 24, generator=generator)
     return TrainingImages(
         read=lambda positions: pixels[positions],
+        shuffle=lambda generator, batch_size: torch.randperm(num, generator=generator),
         labels=torch.randint(4, (num,), generator=generator),
         precision=contextlib.nullcontext,
     )
