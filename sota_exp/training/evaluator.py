@@ -32,7 +32,10 @@ CACHE_BYTES = 2**30
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluator:
-    """Everything that an evaluation needs except the network and the split."""
+    """Everything that an evaluation needs except the network and the split.
+
+    between_batches: called before each batch, by every process equally often; what it raises ends the evaluation.
+    """
 
     data: DataSet
     predictor: Predictor
@@ -43,6 +46,7 @@ class Evaluator:
     autocast: Callable[[], AbstractContextManager[None]]
     memory_format: torch.memory_format = torch.contiguous_format
     metrics: Metrics = field(default_factory=NoFurtherMetrics)
+    between_batches: Callable[[], None] = lambda: None
     _cache: dict[tuple[str, EvaluationView], Tensor] = field(default_factory=dict, repr=False)
 
     def load_crops(self, split: str, view: EvaluationView) -> Tensor | None:
@@ -67,8 +71,16 @@ class Evaluator:
 
         None where there are fewer images than processes.
         """
-        for start in range(0, len(self.own(split)), self.batch_size):
-            yield self.read(split, torch.arange(len(self.own(split)))[start : start + self.batch_size], view)
+        for positions in self.batches(split, self.batch_size):
+            yield self.read(split, positions, view)
+
+    def batches(self, split: str, batch_size: int) -> Iterator[Tensor]:
+        """Positions in this rank's part of `split`, int64 [b] each, with `between_batches` before those of each."""
+        num, most = len(self.own(split)), -(-len(self.data.part(split)) // self.world.size)  # of any rank
+        for start in range(0, most, batch_size):
+            self.between_batches()
+            if start < num:
+                yield torch.arange(start, min(start + batch_size, num))
 
     @torch.inference_mode()
     def logits(self, model: nn.Module, split: str, view: EvaluationView) -> Tensor:
@@ -86,8 +98,8 @@ class Evaluator:
         """The most probable class in each view, int64 [V, N] on the CPU; each image is decoded once."""
         model.eval()
         parts = [[torch.empty(0, dtype=torch.int64, device=self.device)] for _ in views]
-        for part in self.own(split).split(min(self.batch_size, SEARCH_BATCH_SIZE)) if len(self.own(split)) else ():
-            for crops, found in zip(self.crop_views(part, views), parts, strict=True):
+        for positions in self.batches(split, min(self.batch_size, SEARCH_BATCH_SIZE)):
+            for crops, found in zip(self.crop_views(self.own(split)[positions], views), parts, strict=True):
                 with self.autocast():
                     found.append(self.predictor(model, self.normalize_on_device(crops)).argmax(1))
         return torch.stack([gather_interleaved(torch.cat(found).cpu(), self.world) for found in parts])
@@ -156,6 +168,7 @@ class Evaluator:
         """The training images in an evaluation view, for fine-tuning."""
 
         def read(positions: Tensor) -> Tensor:
+            self.between_batches()
             return self.normalize_on_device(self.cut(self.data.images, self.data.train[positions], view))
 
         def shuffle_all(generator: torch.Generator, batch_size: int) -> Tensor:
