@@ -282,7 +282,7 @@ def train_and_time(
 
 
 def open_timed_session(experiment: Experiment, data: DataSet, device: torch.device) -> TrainingSession:
-    """A session of this process alone: others wait for the answer, and would not join a norm layer that gathers theirs."""
+    """A session of this process alone: others wait for its answer, and would not join a synchronized batch norm."""
     session = open_session(experiment, data, World(), device)
     return replace(session, network=lambda: unsynchronize_norms(session.network()))
 

@@ -18,7 +18,7 @@ from sota_exp.errors import ConfigError
 from sota_exp.training import distributed
 from sota_exp.training.distributed import World
 from sota_exp.training.gpu_lease import hold_gpu, lease_gpu, release_gpus
-from sota_exp.training.memory import free_device_memory, reuse_freed_memory
+from sota_exp.training.memory import forget_locals, free_device_memory, reuse_freed_memory
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +114,9 @@ def hand_back_gpu() -> None:
 
     With an error under torchrun nothing is freed: that waits for the GPU, which may wait for a process that is gone.
     """
-    if sys.exc_info()[1] is None or not dist.is_initialized():
+    if (error := sys.exc_info()[1]) is not None:
+        forget_locals(error)
+    if error is None or not dist.is_initialized():
         free_device_memory()
     release_gpus()
 

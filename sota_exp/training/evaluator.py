@@ -51,12 +51,13 @@ class Evaluator:
 
     def load_crops(self, split: str, view: EvaluationView) -> Tensor | None:
         """All crops of this rank's part of `split`, uint8 [n, 3, S, S], kept in memory; None if they do not fit."""
-        indices = self.own(split)
-        if len(indices) * 3 * view.size**2 > CACHE_BYTES:
+        if self.count_most(split) * 3 * view.size**2 > CACHE_BYTES:
             return None
         if (split, view) not in self._cache:
-            parts = [self.cut(self.data.images, part, view) for part in indices.split(self.batch_size)]
-            self._cache[split, view] = torch.cat(parts)
+            empty = torch.empty(0, 3, view.size, view.size, dtype=torch.uint8)
+            own, batches = self.own(split), self.batches(split, self.batch_size)
+            parts = [self.cut(self.data.images, own[positions], view) for positions in batches]
+            self._cache[split, view] = torch.cat(parts or [empty])
         return self._cache[split, view]
 
     def read(self, split: str, positions: Tensor, view: EvaluationView) -> Tensor:
@@ -71,16 +72,21 @@ class Evaluator:
 
         None where there are fewer images than processes.
         """
+        self.load_crops(split, view)  # on every rank, though it has no images
         for positions in self.batches(split, self.batch_size):
             yield self.read(split, positions, view)
 
     def batches(self, split: str, batch_size: int) -> Iterator[Tensor]:
         """Positions in this rank's part of `split`, int64 [b] each, with `between_batches` before those of each."""
-        num, most = len(self.own(split)), -(-len(self.data.part(split)) // self.world.size)  # of any rank
-        for start in range(0, most, batch_size):
+        num = len(self.own(split))
+        for start in range(0, self.count_most(split), batch_size):
             self.between_batches()
             if start < num:
                 yield torch.arange(start, min(start + batch_size, num))
+
+    def count_most(self, split: str) -> int:
+        """Images of `split` that a rank has at most; others have one less."""
+        return -(-len(self.data.part(split)) // self.world.size)
 
     @torch.inference_mode()
     def logits(self, model: nn.Module, split: str, view: EvaluationView) -> Tensor:

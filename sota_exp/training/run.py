@@ -42,7 +42,7 @@ from sota_exp.training.input_sizes import start_checked_training
 from sota_exp.training.listener import Listener, Pruner, RunRequest
 from sota_exp.training.loop import TrainingSession
 from sota_exp.training.members import naming_lost_processes
-from sota_exp.training.memory import forget_locals, get_peak_memory, reset_peak_memory
+from sota_exp.training.memory import get_peak_memory, reset_peak_memory
 from sota_exp.training.resume import resume
 from sota_exp.training.session import fit_batch_size, open_session
 from sota_exp.training.signals import recorded_signals
@@ -63,9 +63,6 @@ def run(request: RunRequest, listener: Listener, pruner: Pruner | None = None) -
         world, device = set_up_process(request.experiment)
         with lock_directory(request.directory) if world.is_main else nullcontext():
             return _run(request, listener, pruner or Pruner(), world, device)
-    except BaseException as error:
-        forget_locals(error)
-        raise
     finally:
         hand_back_gpu()
 

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from torch import Tensor
@@ -89,6 +90,24 @@ def test_a_kill_in_a_validation_is_followed_by_the_same_bits(reference: tuple[st
             run(training(name, tmp_path / str(moment)), Silent())
         run(training(name, tmp_path / str(moment)), Silent())
         assert_same_run(tmp_path / str(moment), expected)
+
+
+def test_a_signal_while_images_are_read_for_the_first_time_ends_it_before_the_next_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    original = Evaluator.cut
+
+    def cut(evaluator: Evaluator, *arguments: Any) -> Tensor:
+        seen.append(1)
+        if len(seen) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(evaluator, *arguments)
+
+    monkeypatch.setattr(Evaluator, "cut", cut)
+    with pytest.raises(Interrupted):
+        run(training("averaged", tmp_path), Silent())
+    assert len(seen) == 2
 
 
 def test_an_epoch_that_was_not_validated_is_validated_first(tmp_path: Path) -> None:
