@@ -34,6 +34,7 @@ from sota_exp.training.distributed import World, compute_on_main
 from sota_exp.training.input_sizes import start_checked_training
 from sota_exp.training.last_epoch import tune_as_in_last_epoch
 from sota_exp.training.loop import StepRecord, TrainingSession, fit
+from sota_exp.training.members import naming_lost_processes
 from sota_exp.training.session import fit_batch_size, open_session
 
 #: The fields of `runtime` that can be measured, in the order in which they are.
@@ -90,6 +91,7 @@ class TimedTraining:
         return self.first + median(self.steps) * (num_steps - 1)
 
 
+@naming_lost_processes()
 def choose_runtime(
     configuration: Configuration, directory: Path, overrides: Sequence[str] = (), least_seconds: float = 0.0
 ) -> tuple[Configuration, str]:

@@ -15,12 +15,14 @@ import torch
 import torch.distributed as dist
 
 from sota_exp.errors import LOST_PROCESS, ConfigError, RunFailed
+from sota_exp.training import autotune, evaluate_saved, members
 from sota_exp.training import device as device_module
-from sota_exp.training import members
+from sota_exp.training import run as run_module
 from sota_exp.training.distributed import World, average_norm_statistics, average_totals, join_process_group
 from sota_exp.training.members import naming_lost_processes
 from sota_exp.training.run import run
 from tests.composing import compositions_share_their_work
+from tests.experiments import OFF, TINY, composed
 from tests.forked import Forked
 from tests.training.test_distributed import free_port
 from tests.training.test_run import Silent, request
@@ -81,6 +83,27 @@ def test_who_ended_is_named_as_far_as_this_machine_knows(
             raise error
     with pytest.raises(RunFailed, match="^disk full$"), naming_lost_processes():
         raise RunFailed("disk full")
+
+
+def test_all_that_trains_or_scores_names_who_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training before its first step too."""
+
+    def gone(*_: Any) -> None:
+        raise RuntimeError(GLOO)
+
+    asking = composed(*TINY, *OFF, "runtime=auto", "runtime.device=cpu")
+    monkeypatch.setattr(members, "_members", [{"host": socket.gethostname(), "pid": 1, "born": 0.0}] * 2)
+    monkeypatch.setattr(members, "is_process_alive", lambda _: False)
+    for module, name in ((autotune, "compute_on_main"), (evaluate_saved, "_evaluate"), (run_module, "open_data")):
+        monkeypatch.setattr(module, name, gone)
+    evaluation: Any = SimpleNamespace(experiment=asking.experiment)
+    for do in (
+        lambda: autotune.choose_runtime(asking, tmp_path),
+        lambda: evaluate_saved.evaluate_saved(evaluation, tmp_path / "scores"),
+        lambda: run(request(tmp_path / "run"), Silent()),
+    ):
+        with pytest.raises(RunFailed, match=r"^process 0 \(pid 1 on .*\), process 1 \(pid 1 on .*\) of this run ended"):
+            do()
 
 
 def test_alone_no_process_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
