@@ -155,13 +155,13 @@ def train_and_score(
     training = RunTrainer(session=session, state=state, files=files, training_fingerprint=fingerprint)
     training.epochs, training.best, training.num_resumes, training.unclosed = resume(checkpoint, state, session.world)
     result |= {"resumed": training.num_resumes, "parameters": count_parameters(state.model)}
-    if session.world.is_main:
-        warn_of_full_disk(request.directory, estimate_written_bytes(session, state))
-        if checkpoint is not None:
-            files.write_metrics(training.epochs)
-        begin_files(request, session.data, result)
-    listener.on_start(request, session, state)
     with recorded_signals() as training.signals:
+        if session.world.is_main:
+            warn_of_full_disk(request.directory, estimate_written_bytes(session, state))
+            if checkpoint is not None:
+                files.write_metrics(training.epochs)
+            begin_files(request, session.data, result)
+        listener.on_start(request, session, state)
         result["reason"] = training.go(listener, pruner)
         if training.pruning_reason is None:
             began = time.monotonic()

@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 
 from sota_exp.errors import LOST_PROCESS, ConfigError, RunFailed
-from sota_exp.training import autotune, evaluate_saved, members
+from sota_exp.training import autotune, distributed, evaluate_saved, members
 from sota_exp.training import device as device_module
 from sota_exp.training import run as run_module
 from sota_exp.training.distributed import World, average_norm_statistics, average_totals, join_process_group
@@ -49,6 +49,7 @@ def test_processes_on_one_gpu_are_named_before_nccl_connects(
 
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setattr(members, "_members", [])
+    monkeypatch.setattr(distributed, "_make_patient_group", lambda whole: None)
     monkeypatch.setattr(dist, "init_process_group", init)
     monkeypatch.setattr(dist, "get_world_size", lambda: 2)
     monkeypatch.setattr(dist, "all_gather_object", gather)
