@@ -5,6 +5,7 @@ used, so that `import sota_exp` is quick.
 """
 
 import importlib
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +23,10 @@ PACKAGE = Path(__file__).resolve().parent
 
 #: The configuration groups: inside the package in an installed wheel, beside it in a checkout.
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
+
+# cuBLAS and PyTorch read it once, when a process first multiplies: too early for the run that asks for
+# `runtime.deterministic`, if another one came before. PyTorch names this value in the error that it raises without it.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 #: Name → the module that has it.
 _PLACES = {

@@ -78,8 +78,9 @@ FOREIGN_ERRORS = {
     "safetensors": "cannot read or write weights: {text}",
 }
 
-#: What gloo and NCCL say in many ways.
-OTHER_PROCESS = "another process of this run ended or can't be reached; repeat the command to go on"
+#: Who, as long as nothing is known of it; and what gloo and NCCL say of it in many ways.
+OTHER_PROCESS = "another process"
+LOST_PROCESS = f"{OTHER_PROCESS} of this run ended or can't be reached; repeat the command to go on"
 
 #: Words in the message of a `RuntimeError` or `ValueError` of PyTorch → what went wrong.
 RUNTIME_ERRORS = {
@@ -88,9 +89,11 @@ RUNTIME_ERRORS = {
     "regularization/norm=group",
     "DataLoader worker": "a process that loads images ended: {text}; if memory ran out, try fewer runtime.workers",
     "does not have a deterministic implementation": "runtime.deterministic=true: {text}; set it to false",
-    "gloo/transport": OTHER_PROCESS,
-    "NCCL": OTHER_PROCESS + " ({text})",
-    "remote process exited": OTHER_PROCESS,
+    "CUBLAS_WORKSPACE_CONFIG": "runtime.deterministic=true: cuBLAS was used, or set to something else, before sota_exp "
+    "was imported; set CUBLAS_WORKSPACE_CONFIG=:4096:8 before Python starts",
+    "gloo/transport": LOST_PROCESS,
+    "NCCL": LOST_PROCESS + " ({text})",
+    "remote process exited": LOST_PROCESS,
     "CUDA error": "the GPU failed: {text}; sota-exp doctor tries it, runtime.device=cpu needs none",
     "PytorchStreamWriter": "cannot write a checkpoint: {text}; is the disk full?",
     "inline_container": "cannot write a checkpoint: {text}; is the disk full?",

@@ -6,7 +6,7 @@ Parts are found by class, in torchvision's networks, timm's and our own.
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 from sota_exp.errors import ConfigError
 
+Norm = TypeVar("Norm", bound=_BatchNorm)
 log = logging.getLogger(__name__)
 
 
@@ -186,9 +187,28 @@ def require_batch_norm(model: nn.Module) -> None:
 def replace_batch_norms(model: nn.Module, make: Callable[[nn.BatchNorm2d], nn.Module]) -> nn.Module:
     """Replace every `BatchNorm2d` by `make(layer)`, in place; dropout and activation that timm fused into it stay."""
     require_batch_norm(model)
-    fused = tuple(get_imported_classes("timm.layers", ["BatchNormAct2d"]))
-    layers = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)]
-    for name, layer in layers:
+    return _replace_layers(model, nn.BatchNorm2d, make)
+
+
+def unsynchronize_norms(model: nn.Module) -> nn.Module:
+    """Replace synchronized batch norms by plain ones, in place: for a network that one process of several runs alone.
+
+    The others would not join it where it gathers statistics.
+    """
+
+    def make(norm: nn.SyncBatchNorm) -> nn.BatchNorm2d:
+        plain = nn.BatchNorm2d(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
+        plain._parameters, plain._buffers = norm._parameters, norm._buffers
+        return plain.train(norm.training)
+
+    return _replace_layers(model, nn.SyncBatchNorm, make)
+
+
+def _replace_layers(model: nn.Module, kind: type[Norm], make: Callable[[Norm], nn.Module]) -> nn.Module:
+    fused = tuple(get_imported_classes("timm.layers", ["BatchNormAct2d", "SyncBatchNormAct"]))
+    for name, layer in [*model.named_modules()]:
+        if not isinstance(layer, kind):
+            continue
         new = make(layer)
         if isinstance(layer, fused):
             new.drop, new.act = layer.drop, layer.act

@@ -97,7 +97,11 @@ def keep_norm_statistics(model: nn.Module) -> Iterator[None]:
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
-        norm.momentum, norm.num_batches_tracked = 0.0, None
+        norm.momentum, count = 0.0, norm.num_batches_tracked
+        # A synchronized one requires a count.
+        norm.num_batches_tracked = (
+            torch.zeros_like(count) if isinstance(norm, nn.SyncBatchNorm) and count is not None else None
+        )
     try:
         yield
     finally:

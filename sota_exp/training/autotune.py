@@ -25,6 +25,7 @@ from sota_exp.config.hashing import compute_digest
 from sota_exp.data.open import open_data
 from sota_exp.data.streaming import StreamedImages
 from sota_exp.errors import convert_errors, first_line
+from sota_exp.models.parts import unsynchronize_norms
 from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.runs.files import RunFiles
 from sota_exp.stages.data import DataSet
@@ -32,7 +33,8 @@ from sota_exp.training.device import count_usable_cpus, hand_back_gpu, set_up_pr
 from sota_exp.training.distributed import World, compute_on_main
 from sota_exp.training.input_sizes import start_checked_training
 from sota_exp.training.last_epoch import tune_as_in_last_epoch
-from sota_exp.training.loop import StepRecord, fit
+from sota_exp.training.loop import StepRecord, TrainingSession, fit
+from sota_exp.training.members import naming_lost_processes
 from sota_exp.training.session import fit_batch_size, open_session
 
 #: The fields of `runtime` that can be measured, in the order in which they are.
@@ -89,6 +91,7 @@ class TimedTraining:
         return self.first + median(self.steps) * (num_steps - 1)
 
 
+@naming_lost_processes()
 def choose_runtime(
     configuration: Configuration, directory: Path, overrides: Sequence[str] = (), least_seconds: float = 0.0
 ) -> tuple[Configuration, str]:
@@ -270,7 +273,7 @@ def train_and_time(
 
     A device is waited for only after those several, since in training it works while the host prepares the next step.
     """
-    session = open_session(replace(experiment, runtime=runtime), data, World(), device)
+    session = open_timed_session(replace(experiment, runtime=runtime), data, device)
     began, num_steps, wanted = time.monotonic(), 0, 1
     for record in fit(tune_as_in_last_epoch(session), start_checked_training(session)):
         num_steps += isinstance(record, StepRecord)
@@ -278,6 +281,12 @@ def train_and_time(
             synchronize_device(device)
             yield (time.monotonic() - began) / num_steps
             began, num_steps, wanted = time.monotonic(), 0, count_steps_together(device)
+
+
+def open_timed_session(experiment: Experiment, data: DataSet, device: torch.device) -> TrainingSession:
+    """A session of this process alone: others wait for its answer, and would not join a synchronized batch norm."""
+    session = open_session(experiment, data, World(), device)
+    return replace(session, network=lambda: unsynchronize_norms(session.network()))
 
 
 def count_steps_together(device: torch.device) -> int:

@@ -11,13 +11,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 
 from sota_exp.config.experiment import Experiment, RuntimeSettings
 from sota_exp.errors import ConfigError
 from sota_exp.training import distributed
 from sota_exp.training.distributed import World
 from sota_exp.training.gpu_lease import hold_gpu, lease_gpu, release_gpus
-from sota_exp.training.memory import free_device_memory, reuse_freed_memory
+from sota_exp.training.memory import forget_locals, free_device_memory, reuse_freed_memory
 
 log = logging.getLogger(__name__)
 
@@ -109,8 +110,14 @@ def get_gpu_identity(index: int) -> str:
 
 
 def hand_back_gpu() -> None:
-    """Free the GPU's memory, and let other jobs have it: the opposite of `set_up_process`, once a job is done."""
-    free_device_memory()
+    """Free the GPU's memory, and let other jobs have it: the opposite of `set_up_process`, once a job is done.
+
+    With an error under torchrun nothing is freed: that waits for the GPU, which may wait for a process that is gone.
+    """
+    if (error := sys.exc_info()[1]) is not None:
+        forget_locals(error)
+    if error is None or not dist.is_initialized():
+        free_device_memory()
     release_gpus()
 
 
@@ -130,8 +137,6 @@ def set_numerics(runtime: RuntimeSettings, device: torch.device) -> None:
     torch.set_float32_matmul_precision("high" if is_tf32 else "highest")
     torch.backends.cudnn.allow_tf32 = is_tf32
     torch.backends.cudnn.benchmark = on_cuda and not runtime.deterministic
-    if runtime.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what PyTorch asks for
     torch.use_deterministic_algorithms(runtime.deterministic and on_cuda)
 
 

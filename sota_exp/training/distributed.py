@@ -18,7 +18,9 @@ from torch import Tensor, nn
 
 from sota_exp.config.rules.conditions import count_processes
 from sota_exp.errors import ConfigError, RunFailed, error_to_failure, in_a_line
+from sota_exp.models.parts import unsynchronize_norms
 from sota_exp.runs.environment import get_rank
+from sota_exp.training.members import introduce
 
 #: How long processes wait for one that decodes a large set for the first time; PyTorch alone gives up after 30 minutes.
 LONGEST_WORK_ALONE = timedelta(days=2)
@@ -53,7 +55,7 @@ def read_world() -> World:
 def join_process_group(device: torch.device) -> World:
     """Initialize the process group of torchrun's environment variables; without them, a world of one process.
 
-    Tensors on GPUs travel by NCCL; all else, objects too, by gloo.
+    Tensors on GPUs travel by NCCL, which connects the first time that one does; all else, objects too, by gloo.
 
     Raises:
         ConfigError: two processes have the same GPU.
@@ -61,10 +63,10 @@ def join_process_group(device: torch.device) -> World:
     world = read_world()
     if world.size > 1 and not dist.is_initialized():
         on_gpu = device.type == "cuda"
-        dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", device_id=device if on_gpu else None)
+        # With a `device_id` NCCL would connect here, and fail in its own words where two processes have one GPU.
+        dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
+        introduce(str(torch.cuda.get_device_properties(device).uuid) if on_gpu else "")
         _make_patient_group(dist.group.WORLD)  # While all are here: to make it, they wait for each other.
-        if on_gpu:
-            require_own_gpus(str(torch.cuda.get_device_properties(device).uuid))
     return world
 
 
@@ -77,25 +79,10 @@ def leave_process_group() -> None:
         dist.destroy_process_group()
 
 
-def require_own_gpus(mine: str) -> None:
-    """Refuse that two processes have the same GPU: NCCL would fail in the first step. mine: the identity of this one's.
-
-    Raises:
-        ConfigError: two have the same.
-    """
-    found: list[str] = [""] * dist.get_world_size()
-    dist.all_gather_object(found, mine)
-    if shared := [rank for rank, gpu in enumerate(found) if found.count(gpu) > 1]:
-        raise ConfigError(
-            f"processes {shared[0]} and {shared[1]} of the run have the same GPU: start one process for each GPU "
-            "(torchrun --nproc-per-node=GPUS), or set runtime.device=cpu"
-        )
-
-
 def has_unused_parameters(model: nn.Module, size: int) -> bool:
     """Whether the output for crops of `size` pixels leaves a parameter without a gradient; True where it is unknown."""
     try:
-        network = copy.deepcopy(model).to("meta").train()
+        network = unsynchronize_norms(copy.deepcopy(model)).to("meta").train()
         network(torch.zeros(2, 3, size, size, device="meta")).sum().backward()
     except Exception:  # what a network reads of its values
         return True
@@ -112,17 +99,30 @@ def wrap_in_ddp(model: nn.Module, world: World, device: torch.device, some_are_u
     """
     if world.size == 1:
         return model
-    if device.type != "cuda" and any(isinstance(module, nn.SyncBatchNorm) for module in model.modules()):
-        raise ConfigError(
-            f"regularization/norm=sync_batch: torch synchronizes batch norm on CUDA devices only; these "
-            f"{world.size} processes are on runtime.device={device.type}; legal there: batch, ghost_batch, group"
-        )
-    return nn.parallel.DistributedDataParallel(
+    require_synchronizing(model, world, device)
+    wrapped = nn.parallel.DistributedDataParallel(
         model,
         device_ids=[device] if device.type == "cuda" else None,
         find_unused_parameters=some_are_unused,
         gradient_as_bucket_view=True,
     )
+    # Statistics of norm layers stay those of each process until `average_norm_statistics`. DDP would replace them by
+    # those of rank 0 before each step. The argument of this name is deprecated, its successor not in all versions.
+    wrapped.broadcast_buffers = False
+    return wrapped
+
+
+def require_synchronizing(model: nn.Module, world: World, device: torch.device) -> None:
+    """Check that the processes can gather the statistics of synchronized batch norms, if there are any.
+
+    Raises:
+        ConfigError: they can't on this device.
+    """
+    if device.type != "cuda" and any(isinstance(module, nn.SyncBatchNorm) for module in model.modules()):
+        raise ConfigError(
+            f"regularization/norm=sync_batch: torch synchronizes batch norm on CUDA devices only; these "
+            f"{world.size} processes are on runtime.device={device.type}; legal there: batch, ghost_batch, group"
+        )
 
 
 def keep_gradients_apart(wrapped: nn.Module, world: World, apart: bool) -> AbstractContextManager[Any]:
@@ -134,6 +134,7 @@ def average_totals(totals: Mapping[str, Tensor], world: World) -> dict[str, floa
     """The mean over all processes of scalar tensors on the device, which is waited for once."""
     if not totals:
         return {}
+    world.wait()  # Where another process is gone the device waits for it, and this process would for the device.
     values = torch.stack([total.double() for total in totals.values()]).cpu()
     if world.size > 1:
         dist.all_reduce(values)
@@ -147,6 +148,7 @@ def average_norm_statistics(model: nn.Module, world: World) -> None:
     """
     if world.size == 1:
         return
+    world.wait()  # As in `average_totals`: what follows may run on the device.
     for buffer in model.buffers():
         main = buffer.clone()
         dist.broadcast(main, 0)

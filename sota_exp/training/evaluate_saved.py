@@ -39,6 +39,7 @@ from sota_exp.training.evaluator import Evaluator
 from sota_exp.training.final_scores import choose_view, score_splits
 from sota_exp.training.foreign_model import build_foreign_model
 from sota_exp.training.input_sizes import require_input_sizes
+from sota_exp.training.members import naming_lost_processes
 from sota_exp.training.memory import get_peak_memory, reset_peak_memory
 from sota_exp.training.prediction_files import write_predictions
 from sota_exp.training.scored_data import choose_parts, open_outside_data, open_with_white, reorder_labels
@@ -138,6 +139,7 @@ class SavedEvaluation:
         return configured
 
 
+@naming_lost_processes()
 def evaluate_saved(evaluation: SavedEvaluation, directory: Path) -> dict[str, Any]:
     """Evaluate, and write `result.json`, the predictions and the evaluated model to `directory`.
 

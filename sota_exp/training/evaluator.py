@@ -32,7 +32,10 @@ CACHE_BYTES = 2**30
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluator:
-    """Everything that an evaluation needs except the network and the split."""
+    """Everything that an evaluation needs except the network and the split.
+
+    between_batches: called before each batch, by every process equally often; what it raises ends the evaluation.
+    """
 
     data: DataSet
     predictor: Predictor
@@ -43,16 +46,18 @@ class Evaluator:
     autocast: Callable[[], AbstractContextManager[None]]
     memory_format: torch.memory_format = torch.contiguous_format
     metrics: Metrics = field(default_factory=NoFurtherMetrics)
+    between_batches: Callable[[], None] = lambda: None
     _cache: dict[tuple[str, EvaluationView], Tensor] = field(default_factory=dict, repr=False)
 
     def load_crops(self, split: str, view: EvaluationView) -> Tensor | None:
         """All crops of this rank's part of `split`, uint8 [n, 3, S, S], kept in memory; None if they do not fit."""
-        indices = self.own(split)
-        if len(indices) * 3 * view.size**2 > CACHE_BYTES:
+        if self.count_most(split) * 3 * view.size**2 > CACHE_BYTES:
             return None
         if (split, view) not in self._cache:
-            parts = [self.cut(self.data.images, part, view) for part in indices.split(self.batch_size)]
-            self._cache[split, view] = torch.cat(parts)
+            empty = torch.empty(0, 3, view.size, view.size, dtype=torch.uint8)
+            own, batches = self.own(split), self.batches(split, self.batch_size)
+            parts = [self.cut(self.data.images, own[positions], view) for positions in batches]
+            self._cache[split, view] = torch.cat(parts or [empty])
         return self._cache[split, view]
 
     def read(self, split: str, positions: Tensor, view: EvaluationView) -> Tensor:
@@ -67,8 +72,21 @@ class Evaluator:
 
         None where there are fewer images than processes.
         """
-        for start in range(0, len(self.own(split)), self.batch_size):
-            yield self.read(split, torch.arange(len(self.own(split)))[start : start + self.batch_size], view)
+        self.load_crops(split, view)  # on every rank, though it has no images
+        for positions in self.batches(split, self.batch_size):
+            yield self.read(split, positions, view)
+
+    def batches(self, split: str, batch_size: int) -> Iterator[Tensor]:
+        """Positions in this rank's part of `split`, int64 [b] each, with `between_batches` before those of each."""
+        num = len(self.own(split))
+        for start in range(0, self.count_most(split), batch_size):
+            self.between_batches()
+            if start < num:
+                yield torch.arange(start, min(start + batch_size, num))
+
+    def count_most(self, split: str) -> int:
+        """Images of `split` that a rank has at most; others have one less."""
+        return -(-len(self.data.part(split)) // self.world.size)
 
     @torch.inference_mode()
     def logits(self, model: nn.Module, split: str, view: EvaluationView) -> Tensor:
@@ -86,8 +104,8 @@ class Evaluator:
         """The most probable class in each view, int64 [V, N] on the CPU; each image is decoded once."""
         model.eval()
         parts = [[torch.empty(0, dtype=torch.int64, device=self.device)] for _ in views]
-        for part in self.own(split).split(min(self.batch_size, SEARCH_BATCH_SIZE)) if len(self.own(split)) else ():
-            for crops, found in zip(self.crop_views(part, views), parts, strict=True):
+        for positions in self.batches(split, min(self.batch_size, SEARCH_BATCH_SIZE)):
+            for crops, found in zip(self.crop_views(self.own(split)[positions], views), parts, strict=True):
                 with self.autocast():
                     found.append(self.predictor(model, self.normalize_on_device(crops)).argmax(1))
         return torch.stack([gather_interleaved(torch.cat(found).cpu(), self.world) for found in parts])
@@ -156,6 +174,7 @@ class Evaluator:
         """The training images in an evaluation view, for fine-tuning."""
 
         def read(positions: Tensor) -> Tensor:
+            self.between_batches()
             return self.normalize_on_device(self.cut(self.data.images, self.data.train[positions], view))
 
         def shuffle_all(generator: torch.Generator, batch_size: int) -> Tensor:

@@ -11,6 +11,7 @@ import ctypes
 import gc
 import resource
 import sys
+import traceback
 from pathlib import Path
 
 import torch
@@ -28,6 +29,20 @@ def reuse_freed_memory() -> bool:
     except AttributeError:
         return False  # another C library
     return all(mallopt(*setting) == 1 for setting in ((M_MMAP_THRESHOLD, 2**30), (M_TRIM_THRESHOLD, 2**31 - 1)))
+
+
+def forget_locals(error: BaseException) -> None:
+    """Drop the local variables of the calls that ended with an error, and with those that led to it.
+
+    They hold the network, its gradients and activations as long as anybody keeps the error, as Hydra does for a job.
+    """
+    seen: list[BaseException] = []
+    rest: list[BaseException | None] = [error]
+    while rest:
+        if (each := rest.pop()) is not None and each not in seen:
+            traceback.clear_frames(each.__traceback__)
+            seen.append(each)
+            rest += [each.__cause__, each.__context__]
 
 
 def free_device_memory() -> None:

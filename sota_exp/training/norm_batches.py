@@ -25,6 +25,7 @@ def iterate_norm_batches(session: TrainingSession) -> Iterator[Tensor]:
     # Parts of equal size, up to one image: a small remainder would count as much as a whole batch.
     num_batches = max(1, len(order) * world.size // session.experiment.batch_size)
     for positions in order.tensor_split(num_batches):
+        session.evaluator.between_batches()
         images = session.evaluator.read("train", positions, session.default_view)
         batch = Batch(
             images=images,

@@ -12,7 +12,7 @@ from torch import Tensor
 from sota_exp.config.formats import FILE_FORMAT
 from sota_exp.runs.files import RunFiles
 from sota_exp.training.distributed import World, gather_on_main
-from sota_exp.training.loop import TrainingState
+from sota_exp.training.loop import EpochRecord, TrainingState
 
 log = logging.getLogger(__name__)
 
@@ -24,11 +24,13 @@ def write_checkpoint(
     epochs: list[dict[str, Any]],
     best: dict[str, Tensor],
     resumed: int,
+    unclosed: EpochRecord | None,
     world: World,
 ) -> None:
     """Write everything that `resume` needs; every process calls it.
 
-    epochs: the lines of `metrics.jsonl`. best: the weights of the best epoch, on the CPU, name → [...].
+    epochs: the lines of `metrics.jsonl`. best: the weights of the best epoch, on the CPU, name → [...]. unclosed: an
+    epoch that is trained and not validated yet.
     """
     processes = gather_on_main(state.own_state_dict(), world) if world.size > 1 else []
     if not world.is_main:
@@ -41,20 +43,22 @@ def write_checkpoint(
         "best": best,
         "epochs": epochs,
         "resumed": resumed,
+        "unclosed": None if unclosed is None else vars(unclosed),
     }
     files.write_checkpoint(checkpoint, len(epochs))
 
 
 def resume(
     checkpoint: dict[str, Any] | None, state: TrainingState, world: World
-) -> tuple[list[dict[str, Any]], dict[str, Tensor], int]:
+) -> tuple[list[dict[str, Any]], dict[str, Tensor], int, EpochRecord | None]:
     """Load a checkpoint, if there is one, into `state`; returns the history of the training.
 
-    That is the lines of its epochs, the weights of the best epoch, name → [...], and how often it was resumed. It is
-    logged if another number of processes wrote it, of which each had its own part of a batch.
+    That is the lines of its epochs, the weights of the best epoch, name → [...], how often it was resumed, and an epoch
+    that is to be validated first. It is logged if another number of processes wrote it, of which each had its own part
+    of a batch.
     """
     if checkpoint is None:
-        return [], {}, 0
+        return [], {}, 0, None
     state.load_state_dict(checkpoint["state"])
     processes = checkpoint.get("processes") or []  # older versions and a process alone write none
     before = max(1, len(processes))
@@ -66,4 +70,6 @@ def resume(
             before,
             world.size,
         )
-    return checkpoint["epochs"], checkpoint["best"], checkpoint["resumed"] + 1
+    unclosed = checkpoint.get("unclosed")  # older versions validated before they ended
+    record = None if unclosed is None else EpochRecord(**unclosed)
+    return checkpoint["epochs"], checkpoint["best"], checkpoint["resumed"] + 1, record

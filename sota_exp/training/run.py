@@ -41,9 +41,11 @@ from sota_exp.training.gpu_lease import lease_gpu
 from sota_exp.training.input_sizes import start_checked_training
 from sota_exp.training.listener import Listener, Pruner, RunRequest
 from sota_exp.training.loop import TrainingSession
+from sota_exp.training.members import naming_lost_processes
 from sota_exp.training.memory import get_peak_memory, reset_peak_memory
 from sota_exp.training.resume import resume
 from sota_exp.training.session import fit_batch_size, open_session
+from sota_exp.training.signals import recorded_signals
 from sota_exp.training.trained_on import warn_of_shared_images, write_trained_on
 from sota_exp.training.trainer import RunTrainer
 
@@ -65,6 +67,7 @@ def run(request: RunRequest, listener: Listener, pruner: Pruner | None = None) -
         hand_back_gpu()
 
 
+@naming_lost_processes()
 def _run(request: RunRequest, listener: Listener, pruner: Pruner, world: World, device: torch.device) -> dict[str, Any]:
     experiment = request.experiment
     if takes_every_fold(request.configuration.values):
@@ -136,6 +139,7 @@ def fit_request(request: RunRequest, data: DataSet, world: World) -> RunRequest:
     return replace(request, configuration=configuration)
 
 
+@naming_lost_processes()
 def train_and_score(
     request: RunRequest,
     session: TrainingSession,
@@ -149,21 +153,23 @@ def train_and_score(
     files, state = RunFiles(directory=request.directory), start_checked_training(session)
     fingerprint = result["training_fingerprint"]
     training = RunTrainer(session=session, state=state, files=files, training_fingerprint=fingerprint)
-    training.epochs, training.best, training.num_resumes = resume(checkpoint, state, session.world)
+    training.epochs, training.best, training.num_resumes, training.unclosed = resume(checkpoint, state, session.world)
     result |= {"resumed": training.num_resumes, "parameters": count_parameters(state.model)}
-    if session.world.is_main:
-        warn_of_full_disk(request.directory, estimate_written_bytes(session, state))
-        if checkpoint is not None:
-            files.write_metrics(training.epochs)
-        begin_files(request, session.data, result)
-    listener.on_start(request, session, state)
-    result["reason"] = training.go(listener, pruner)
-    if training.pruning_reason is None:
-        began = time.monotonic()
-        write_and_score(request, training, result)
-        result["seconds"]["evaluate"] = time.monotonic() - began
-    else:
-        fill_pruned_result(training, result)
+    with recorded_signals() as training.signals:
+        if session.world.is_main:
+            warn_of_full_disk(request.directory, estimate_written_bytes(session, state))
+            if checkpoint is not None:
+                files.write_metrics(training.epochs)
+            begin_files(request, session.data, result)
+        listener.on_start(request, session, state)
+        result["reason"] = training.go(listener, pruner)
+        if training.pruning_reason is None:
+            began = time.monotonic()
+            write_and_score(request, training, result)
+            result["seconds"]["evaluate"] = time.monotonic() - began
+            training.stop_if_signalled(is_last=True)
+        else:
+            fill_pruned_result(training, result)
     fill_cost(training, result)
     _write_result(files, result, session.world)
     listener.on_end(result)

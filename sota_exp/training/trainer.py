@@ -7,6 +7,7 @@ Every process calls `save` at the same record: what one of them alone knows, a s
 import time
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from sota_exp.training.loop import EpochRecord, StepRecord, TrainingSession, Tra
 from sota_exp.training.metrics import require_finite
 from sota_exp.training.norm_batches import iterate_norm_batches
 from sota_exp.training.resume import write_checkpoint
-from sota_exp.training.signals import SignalRecorder, recorded_signals
+from sota_exp.training.signals import SignalRecorder
 
 #: Least seconds between two checkpoints after epochs: less than this is quickly trained again. Within an epoch, see
 #: `runtime.checkpoint_minutes`.
@@ -34,6 +35,7 @@ class RunTrainer:
 
     epochs: the line of every epoch so far. best: the weights of the best epoch, on the CPU, name → [...]. saved_at:
     when the last checkpoint was written, or training began, in seconds of `time.monotonic`. saved_step: its step.
+    unclosed: an epoch that is trained and not validated yet. signals: those that end the training and its scoring.
     """
 
     session: TrainingSession
@@ -46,6 +48,14 @@ class RunTrainer:
     pruning_reason: str | None = None
     saved_at: float = field(default_factory=time.monotonic)
     saved_step: int = 0
+    unclosed: EpochRecord | None = None
+    signals: SignalRecorder = field(default_factory=SignalRecorder)
+    agreement: Agreement = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.agreement = Agreement(self.session.world)
+        evaluator = replace(self.session.evaluator, between_batches=self.stop_if_signalled)
+        self.session = replace(self.session, evaluator=evaluator)
 
     @property
     def val_accuracies(self) -> list[float]:
@@ -73,8 +83,21 @@ class RunTrainer:
     def save(self) -> None:
         """Write a checkpoint; every process calls it."""
         fingerprint, world = self.training_fingerprint, self.session.world
-        write_checkpoint(self.files, fingerprint, self.state, self.epochs, self.best, self.num_resumes, world)
+        history = (self.epochs, self.best, self.num_resumes, self.unclosed)
+        write_checkpoint(self.files, fingerprint, self.state, *history, world)
         self.saved_at, self.saved_step = time.monotonic(), self.state.step
+
+    def stop_if_signalled(self, is_last: bool = False) -> None:
+        """End the run where a process got a signal; every process calls it equally often. is_last: wait for the others.
+
+        Raises:
+            Interrupted: a signal was received; a checkpoint has been written.
+        """
+        asked = (self.signals.received or 0, 0)
+        if number := (self.agreement.settle if is_last else self.agreement.reach)(*asked)[0]:
+            self.agreement.finish()
+            self.save()
+            raise Interrupted(number)
 
     def go(self, listener: Listener, pruner: Pruner) -> str | None:
         """Train to the end; returns the reason for stopping earlier, if any.
@@ -83,38 +106,38 @@ class RunTrainer:
             Interrupted: a signal was received; a checkpoint has been written.
         """
         interval = 60 * self.session.experiment.runtime.checkpoint_minutes
-        is_over = self.state.step == self.session.total_steps or self.stopping_reason is not None
-        agreement = Agreement(self.session.world)
+        left = [] if self.unclosed is None else [self.unclosed]
+        is_over = not left and (self.state.step == self.session.total_steps or self.stopping_reason is not None)
         self.saved_at = time.monotonic()
         # Closing ends the data workers, also where an exception keeps the loop's frame.
-        with recorded_signals() as signals, closing(fit(self.session, self.state)) as records:
-            for record in () if is_over else records:
+        with closing(fit(self.session, self.state)) as records:
+            for record in () if is_over else chain(left, records):
                 if isinstance(record, StepRecord):
                     listener.on_step(record)
-                elif self._end_epoch(record, listener, pruner, signals):
-                    if number := agreement.settle(signals.received or 0)[0]:
-                        raise Interrupted(number)
+                elif self._end_epoch(record, listener, pruner):
                     break
                 is_late = time.monotonic() - self.saved_at > interval
-                number, must_save = agreement.reach(signals.received or 0, is_late)
+                number, must_save = self.agreement.reach(self.signals.received or 0, is_late)
                 if isinstance(record, StepRecord) and record.step % self.session.steps_per_epoch == 0:
                     continue  # A checkpoint here would leave out the validation of the epoch, which is next.
                 if number or (must_save and self.state.step > self.saved_step + 1):
                     self.save()
                 if number:
-                    agreement.finish()
+                    self.agreement.finish()
                     raise Interrupted(number)
-            agreement.finish()
+        self.stop_if_signalled(is_last=True)
         return self.pruning_reason or self.stopping_reason
 
-    def _end_epoch(self, record: EpochRecord, listener: Listener, pruner: Pruner, signals: SignalRecorder) -> bool:
+    def _end_epoch(self, record: EpochRecord, listener: Listener, pruner: Pruner) -> bool:
         """Close an epoch and, where it is time, write a checkpoint; returns whether it was the last epoch."""
         world = self.session.world
+        self.unclosed = record  # for a signal in the middle of its validation
         self.close_epoch(record)
+        self.unclosed = None
         try:
             listener.on_epoch_end(self.epochs[-1])
         except OSError:
-            if signals.received is None:  # else the terminal is gone, and a checkpoint is to be written
+            if self.signals.received is None:  # else the terminal is gone, and a checkpoint is to be written
                 raise
         verdict = pruner.verdict(self.epochs[-1]) if world.is_main else None
         is_late = time.monotonic() - self.saved_at > MIN_CHECKPOINT_SECONDS

@@ -260,7 +260,7 @@ def test_a_device_is_waited_for_after_several_steps_only(
     experiment = asking().experiment
     monkeypatch.setattr(autotune, "STEPS_BETWEEN_WAITS", 2)
     monkeypatch.setattr(autotune, "fit", take_six_steps)
-    monkeypatch.setattr(autotune, "open_session", lambda *_: None)
+    monkeypatch.setattr(autotune, "open_timed_session", lambda *_: None)
     monkeypatch.setattr(autotune, "start_checked_training", lambda _: None)
     monkeypatch.setattr(autotune, "tune_as_in_last_epoch", lambda session: session)
     monkeypatch.setattr(autotune, "synchronize_device", lambda _: waited.append(len(steps)))

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pynvml
 import pytest
 import torch
@@ -8,6 +12,7 @@ from sota_exp.training import device as device_module
 from sota_exp.training.device import copy_to_device, get_cuda_versions, pick_device, set_numerics
 from sota_exp.training.distributed import World, read_world
 from tests.experiments import OFF, TINY, composed
+from tests.options import ROOT
 
 
 @pytest.fixture
@@ -89,7 +94,6 @@ def runtime(**values) -> RuntimeSettings:
 def test_precision_says_what_cuda_computes_in(monkeypatch, precision, is_deterministic, matmul, tf32, benchmark):
     """PyTorch's own default convolves in TF32 and multiplies matrices in fp32."""
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
-    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     try:
         set_numerics(runtime(precision=precision, deterministic=is_deterministic), torch.device("cuda", 0))
         assert torch.get_float32_matmul_precision() == matmul
@@ -98,6 +102,16 @@ def test_precision_says_what_cuda_computes_in(monkeypatch, precision, is_determi
     finally:
         set_numerics(runtime(), torch.device("cpu"))
     assert not torch.backends.cudnn.benchmark and not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize(("own", "found"), [(None, ":4096:8"), (":16:8", ":16:8")])
+def test_cublas_is_told_to_repeat_itself_before_any_job_can_have_used_it(own, found):
+    """It reads it once: a run with `runtime.deterministic` failed after one without, in the same process."""
+    environment = {name: value for name, value in os.environ.items() if name != "CUBLAS_WORKSPACE_CONFIG"}
+    words = "import os, sys, sota_exp; print(os.environ['CUBLAS_WORKSPACE_CONFIG'], 'torch' in sys.modules)"
+    given = {} if own is None else {"CUBLAS_WORKSPACE_CONFIG": own}
+    said = subprocess.check_output([sys.executable, "-c", words], env=environment | given, cwd=ROOT, text=True)
+    assert said == f"{found} False\n"
 
 
 def test_a_precision_that_the_device_does_not_have_is_one_line(monkeypatch):

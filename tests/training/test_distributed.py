@@ -27,6 +27,7 @@ from tests.composing import compositions_share_their_work
 from tests.experiments import OFF, TINY, composed, session_of
 from tests.forked import START_METHOD
 from tests.training.test_run import Silent, assert_same_run, request, signalled_at
+from tests.training.test_signal_in_validation import at_batch
 
 #: Random numbers per sample in every part of the pipeline; nothing that depends on the whole batch.
 # At five times this learning rate six steps make 1 % of a difference in the last bit.
@@ -143,7 +144,11 @@ def worker(rank: int, port: int, directory: str, arguments: tuple[str, ...]) -> 
 
 def work(world: World, directory: str, arguments: tuple[str, ...]) -> None:
     if arguments == ("signals",):
-        found = {"interrupted": interrupted(world, Path(directory)), "clock": by_the_clock(world, Path(directory))}
+        found = {
+            "interrupted": interrupted(world, Path(directory)),
+            "in validation": interrupted_in_validation(world, Path(directory)),
+            "clock": by_the_clock(world, Path(directory)),
+        }
         torch.save(found, Path(directory) / f"rank{world.rank}.pt")
     elif arguments:
         from sota_exp.cli.main import run_command_line
@@ -265,6 +270,32 @@ def interrupted(world: World, directory: Path) -> list[tuple[int, int, int]]:
     return found
 
 
+#: Which process gets SIGTERM at which of its batches of one image: in the first epoch's scores, in the second's, in
+#: those of the trained weights, and in the final ones. Others have a batch more or less.
+BATCHES = ((1, 2), (0, 9), (1, 10), (1, 15))
+
+SCORED = (*STATEFUL, "data.num_images=61", "evaluation.batch_size=1")
+
+
+def interrupted_in_validation(world: World, directory: Path) -> list[tuple[int, int, bool]]:
+    """Of one process of runs that get a signal at a batch: (signal, steps, whether an epoch is to be validated)."""
+    found = []
+    run(request(directory / "scored", *SCORED), Silent())
+    for index, (rank, batch) in enumerate(BATCHES):
+        place, listener = directory / f"scored{index}", Silent()
+        try:
+            with at_batch(batch, signal.SIGTERM if rank == world.rank else None):
+                run(request(place, *SCORED), listener)
+        except Interrupted as error:
+            world.wait()
+            checkpoint = RunFiles(directory=place).load_checkpoint()
+            found.append((error.signal_number, listener.steps[-1], checkpoint["unclosed"] is not None))
+            world.wait()
+            run(request(place, *SCORED), Silent())
+        world.wait()
+    return found
+
+
 def by_the_clock(world: World, directory: Path) -> list[int]:
     """Of one process: the steps after which a training with checkpoints every 6 ms wrote one."""
     saved, original = [], RunTrainer.save
@@ -294,6 +325,16 @@ def test_a_signal_to_any_process_ends_all_after_the_same_step_and_the_resumed_ru
     assert [rank["interrupted"] for rank in ranks] == [expected, expected]
     for index in range(len(MOMENTS)):
         assert_same_run(directory / str(index), directory / "whole")
+
+
+def test_a_signal_to_any_process_within_validation_ends_all_at_the_same_batch(signalled):
+    directory, ranks = signalled
+    expected = [
+        (int(signal.SIGTERM), steps, unclosed) for steps, unclosed in ((3, True), (6, True), (6, True), (6, False))
+    ]
+    assert [rank["in validation"] for rank in ranks] == [expected, expected]
+    for index in range(len(BATCHES)):
+        assert_same_run(directory / f"scored{index}", directory / "scored")
 
 
 def test_processes_agree_when_the_clock_asks_for_a_checkpoint(signalled):

@@ -1,6 +1,7 @@
 import logging
 import sys
 import threading
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
@@ -109,6 +110,23 @@ def test_a_gpu_is_handed_back_after_a_job_though_its_process_goes_on(process, tm
         process()
         assert lease_gpu(GPUS[:1], tmp_path) == 0
         gpu_lease.release_gpus()
+
+
+@pytest.mark.parametrize(
+    ("is_in_group", "fails", "frees"), [(True, True, False), (True, False, True), (False, True, True)]
+)
+def test_after_an_error_under_torchrun_nothing_waits_for_the_gpu(is_in_group, fails, frees, monkeypatch):
+    """Which may wait for a process that is gone."""
+    freed = []
+    monkeypatch.setattr(device_module.dist, "is_initialized", lambda: is_in_group)
+    monkeypatch.setattr(device_module, "free_device_memory", lambda: freed.append(True))
+    with suppress(RuntimeError):
+        try:
+            if fails:
+                raise RuntimeError("Connection closed by peer")
+        finally:
+            device_module.hand_back_gpu()
+    assert bool(freed) is frees
 
 
 class ArmPlace:

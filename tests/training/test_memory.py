@@ -1,11 +1,21 @@
 import ctypes
+import gc
 import sys
+import weakref
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
-from sota_exp.training import memory
+from sota_exp.cli.main import run_command_line
+from sota_exp.errors import RunFailed
+from sota_exp.training import input_sizes, memory
+from sota_exp.training.listener import Listener, RunRequest
+from sota_exp.training.loop import StepRecord, TrainingSession, TrainingState, start_training
+from sota_exp.training.run import run
+from tests.experiments import OFF, TINY, composed
 
 
 def test_glibc_listens() -> None:
@@ -20,6 +30,54 @@ def test_other_systems_and_libraries_are_left_as_they_are(platform: str, monkeyp
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setattr(ctypes, "CDLL", library_without_mallopt)
     assert not memory.reuse_freed_memory()
+
+
+class Fails(Listener):
+    """Ends the first of several trainings with an error; knows which networks there were, and which still are."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error, self.networks = error, list[weakref.ref[nn.Module]]()
+        self.num_alive: list[int] = []
+
+    def on_start(self, request: RunRequest, session: TrainingSession, state: TrainingState) -> None:
+        gc.collect()
+        self.num_alive.append(sum(network() is not None for network in self.networks))
+        self.networks.append(weakref.ref(state.model))
+
+    def on_step(self, record: StepRecord) -> None:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error", [RunFailed("diverged"), torch.OutOfMemoryError("CUDA"), ValueError("a fault")], ids=str
+)
+def test_a_failed_job_leaves_no_network_though_its_error_is_kept(error: Exception, tmp_path: Path) -> None:
+    """Hydra keeps the error of each job of `-m`, and with it what its calls knew."""
+    listener = Fails(error)
+    with pytest.raises((RunFailed, ValueError)) as kept:
+        run(RunRequest(configuration=composed(*TINY, *OFF), directory=tmp_path), listener)
+    gc.collect()
+    assert kept.value is error or kept.value.__cause__ is error
+    assert [network() for network in listener.networks] == [None]
+
+
+def test_the_next_job_of_a_multirun_has_the_memory_of_the_one_that_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks: list[weakref.ref[nn.Module]] = []
+    num_alive: list[int] = []
+
+    def start(session: TrainingSession) -> TrainingState:
+        gc.collect()
+        num_alive.append(sum(network() is not None for network in networks))
+        state = start_training(session)
+        networks.append(weakref.ref(state.model))
+        return state
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(input_sizes, "start_training", start)
+    assert run_command_line(["train", "-m", *TINY, *OFF, "optimizer.lr=1e30,0.01", "hydra.sweep.dir=runs"]) == 1
+    assert num_alive == [0, 0]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux forgets a peak")

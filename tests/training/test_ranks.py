@@ -1,7 +1,10 @@
 """One, two and four processes of a run: equal losses, equal counts, gradients of micro-batches averaged once."""
 
+import math
 import os
 import time
+from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +14,11 @@ import torch.distributed as dist
 from torch import nn
 from torch.multiprocessing import start_processes
 
-from sota_exp.errors import ConfigError
+from sota_exp.data.open import open_data
+from sota_exp.errors import ConfigError, RunFailed
+from sota_exp.runs.files import RunFiles
+from sota_exp.stages.batch import Batch
+from sota_exp.training.autotune import train_and_time
 from sota_exp.training.distributed import (
     World,
     average_totals,
@@ -19,11 +26,14 @@ from sota_exp.training.distributed import (
     gather_interleaved,
     has_unused_parameters,
     join_process_group,
-    require_own_gpus,
 )
-from sota_exp.training.loop import EpochRecord, fit, start_training
+from sota_exp.training.listener import Listener, Pruner
+from sota_exp.training.loop import EpochRecord, TrainingSession, fit, start_training
+from sota_exp.training.members import introduce
+from sota_exp.training.trainer import RunTrainer
 from tests.experiments import OFF, TINY, composed, session_of
 from tests.forked import START_METHOD
+from tests.sync_norm import synchronized_on_cpu
 from tests.training.test_distributed import SLICED, free_port
 
 NUM_PROCESSES = (1, 2, 4)
@@ -42,7 +52,16 @@ TRAININGS = {
     ),
     "frozen": ("model/tuning=head_only",),
     "activations computed again": ("runtime.checkpoint_activations=true",),
+    "synchronized": ("regularization/norm=sync_batch",),
+    "synchronized, activations computed again": (
+        "regularization/norm=sync_batch",
+        "runtime.checkpoint_activations=true",
+        "model.arch.name=resnet_s",
+    ),
 }
+
+#: Two epochs in which the weights stay, so that the statistics of the first norm layer are of the images alone.
+RESTING = (*TINY, *OFF, "optimizer.lr=1e-12", "optimizer.weight_decay=0")
 
 
 #: What the first process may raise while the others wait for its answer, and what they say.
@@ -86,24 +105,77 @@ def test_processes_wait_for_one_that_decodes_the_data_for_longer_than_for_a_step
     assert [(tmp_path / str(rank)).read_text() for rank in range(2)] == ["opened"] * 2
 
 
+def measure_norm_statistics(world: World) -> dict[str, torch.Tensor]:
+    """The running means and counts of batch norm after two epochs with resting weights."""
+    session, _ = session_of(composed(*RESTING).experiment, world)
+    state = start_training(session)
+    for _ in fit(session, state):
+        pass
+    first = next(layer for layer in state.model.modules() if isinstance(layer, nn.BatchNorm2d))
+    return {"mean": first.running_mean, "num": first.num_batches_tracked}
+
+
+def time_alone(world: World) -> float:
+    """Seconds of a step that the first process measures for all, with a norm that would gather statistics of others."""
+    experiment = composed(*TINY, *OFF, "regularization/norm=sync_batch").experiment
+    if not world.is_main:
+        return 0.0
+    return next(train_and_time(experiment, open_data(experiment), experiment.runtime, torch.device("cpu")))
+
+
+def diverge(world: World) -> str:
+    """What a process says where the loss of the last one is NaN in the last step of the first epoch."""
+    session, _ = session_of(composed(*TINY, *OFF, *SLICED).experiment, world)
+    session = with_last_loss(session, math.nan if world.rank == world.size - 1 else 0.0)
+    files = RunFiles(directory=Path())
+    training = RunTrainer(session=session, state=start_training(session), files=files, training_fingerprint="")
+    try:
+        training.go(Listener(), Pruner())
+    except RunFailed as error:
+        return str(error)
+    return "no error"
+
+
+def with_last_loss(session: TrainingSession, extra: float) -> TrainingSession:
+    """The session, with `extra` added to the loss of the last step of each epoch."""
+    calls: list[int] = []
+
+    def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        calls.append(1)
+        return session.loss(logits, batch) + (extra if len(calls) % session.steps_per_epoch == 0 else 0)
+
+    return replace(session, loss=loss)  # type: ignore[arg-type]
+
+
+def measure_training(session: TrainingSession) -> dict:
+    """The metrics of each epoch, the weights, and whether DDP looks for parameters without a gradient."""
+    state = start_training(session)
+    metrics = [record.metrics for record in fit(session, state) if isinstance(record, EpochRecord)]
+    unused = getattr(state.wrapped_model, "find_unused_parameters", None)
+    return {"metrics": metrics, "weights": state.model.state_dict(), "unused": unused}
+
+
 def measure(world: World) -> dict:
     """Of one process: losses and weights of each training, and gathered and averaged numbers."""
     trainings = {}
     for name, words in TRAININGS.items():
         session, _ = session_of(composed(*TINY, *OFF, *SLICED, *words).experiment, world)
-        state = start_training(session)
-        metrics = [record.metrics for record in fit(session, state) if isinstance(record, EpochRecord)]
-        unused = getattr(state.wrapped_model, "find_unused_parameters", None)
-        trainings[name] = {"metrics": metrics, "weights": state.model.state_dict(), "unused": unused}
+        with ExitStack() as stack:
+            if "synchronized" in name and world.size > 1:
+                stack.enter_context(synchronized_on_cpu())
+            trainings[name] = measure_training(session)
     rows = {num: torch.arange(num)[world.rank :: world.size] for num in NUM_IMAGES}
     shared = ""
     if world.size > 1:
         try:
-            require_own_gpus("GPU-0" if world.rank < 2 else f"GPU-{world.rank}")
+            introduce("GPU-0" if world.rank < 2 else f"GPU-{world.rank}")
         except Exception as error:
             shared = str(error)
     return {
         "trainings": trainings,
+        "statistics": measure_norm_statistics(world),
+        "seconds": time_alone(world),
+        "diverged": diverge(world),
         "gathered": {num: gather_interleaved(part, world) for num, part in rows.items()},
         "average": average_totals({"a": torch.tensor(1.0 + world.rank), "b": torch.tensor(2.0)}, world),
         "none": average_totals({}, world),
@@ -151,6 +223,25 @@ def test_parameters_without_a_gradient_are_looked_for_only_where_some_are_frozen
     for rank in ranks[2]:
         found = {name: training["unused"] for name, training in rank["trainings"].items()}
         assert found == {name: name == "frozen" for name in TRAININGS}
+
+
+def test_statistics_of_batch_norm_are_means_over_the_processes_not_those_of_the_first(ranks):
+    """Of its mean: that of means over each process's images is the mean over all."""
+    expected = ranks[1][0]["statistics"]
+    for size in NUM_PROCESSES[1:]:
+        for rank in ranks[size]:
+            torch.testing.assert_close(rank["statistics"]["mean"], expected["mean"], rtol=1e-4, atol=1e-6)
+            assert rank["statistics"]["num"] == expected["num"] == 6
+
+
+def test_what_the_first_process_measures_alone_waits_for_no_other(ranks):
+    """Synchronized batch norm started a collective that nobody joined."""
+    assert all(rank["seconds"] > 0 for size in NUM_PROCESSES for rank in ranks[size][:1])
+
+
+def test_a_loss_that_diverges_on_another_process_ends_all_with_the_same_words(ranks):
+    said = {rank["diverged"] for size in NUM_PROCESSES for rank in ranks[size]}
+    assert said == {"diverged: train/loss is nan in epoch 1; try a lower optimizer.lr"}
 
 
 @pytest.mark.parametrize("num", NUM_IMAGES)

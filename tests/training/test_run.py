@@ -408,6 +408,10 @@ def test_one_image_in_a_thousand_may_change_sides(difference, num, fails):
             "another process of this run ended",
         ),
         (
+            RuntimeError("Deterministic behavior was enabled …: CUBLAS_WORKSPACE_CONFIG=:4096:8 or …"),
+            "runtime.deterministic=true: cuBLAS was used, or set to something else, before sota_exp was imported; set ",
+        ),
+        (
             ValueError("Expected more than 1 value per channel when training, got input size [1, 512, 1, 1]"),
             "a batch of one image leaves batch norm a single value per channel; try a larger batch_size",
         ),
