@@ -11,10 +11,7 @@ from rich.table import Table
 
 from sota_exp.models.cost import count_parameters
 from sota_exp.report.numbers import estimate_remaining, format_accuracy, format_duration
-from sota_exp.report.terminal import escape, make_console
-from sota_exp.runs.result_json import describe_saved_epoch
-from sota_exp.runs.status import COMPLETE_STATUSES
-from sota_exp.tracking.mlflow_note import (
+from sota_exp.report.run.facts import (
     SCORE_HEADINGS,
     find_extreme_classes,
     format_confused_pairs,
@@ -23,6 +20,9 @@ from sota_exp.tracking.mlflow_note import (
     list_further_scores,
     list_techniques,
 )
+from sota_exp.report.terminal import escape, make_console
+from sota_exp.runs.result_json import describe_saved_epoch
+from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.training.device import get_device_name
 from sota_exp.training.listener import Listener, RunRequest
 from sota_exp.training.loop import StepRecord, TrainingSession, TrainingState

@@ -12,10 +12,10 @@ from mlflow.entities import Metric
 
 from sota_exp.config.printable import make_printable
 from sota_exp.config.values import flatten
+from sota_exp.report.run.facts import format_command
 from sota_exp.runs.contents import RunContent
 from sota_exp.runs.mlflow_store import sanitize_key
 from sota_exp.runs.result_json import is_evaluation
-from sota_exp.tracking.mlflow_note import format_command
 
 #: MLflow silently truncates longer parameter values (characters); the full configuration is an artifact.
 LONGEST_PARAM = 6000

@@ -12,6 +12,7 @@ import psutil
 import pytest
 from rich.console import Console
 
+from sota_exp.report.run.facts import find_extreme_classes
 from sota_exp.runs.contents import MLFLOW_STATUSES, RunContent
 from sota_exp.runs.lock import STALE
 from sota_exp.runs.mlflow_store import sanitize_key
@@ -23,7 +24,7 @@ from sota_exp.tracking.mlflow_content import (
     build_points,
     build_tags,
 )
-from sota_exp.tracking.mlflow_note import find_extreme_classes, format_run_note, format_scores
+from sota_exp.tracking.mlflow_note import format_run_note, format_scores
 from tests.run_directories import CONFIG, epoch, result, write_owner, write_run
 
 

@@ -13,10 +13,10 @@ from sota_exp.config.data_paths import expand_home, is_folder
 from sota_exp.errors import ConfigError
 from sota_exp.report.folds import read_folds
 from sota_exp.report.numbers import format_accuracy, format_duration
+from sota_exp.report.run.facts import SCORE_HEADINGS, format_score_cells, list_techniques
 from sota_exp.report.run.figures import draw_run_figures
 from sota_exp.runs.find import SavedRun, find_run
 from sota_exp.statistics.proportion import wilson_interval
-from sota_exp.tracking.mlflow_note import SCORE_HEADINGS, format_score_cells, list_techniques
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ from sota_exp.report.study import tables
 from sota_exp.report.study.answer import build_study_answer, build_study_facts
 from sota_exp.report.study.inconclusive import describe_missing_runs, group_fired_rules
 from sota_exp.report.study.read import read_study
-from sota_exp.report.study.runs import find_unreadable_files, read_configuration
+from sota_exp.report.study.runs import find_unreadable_files, read_configuration, read_first_run
 from sota_exp.report.study.terms import get_metric_name, get_noun, list_names
 from sota_exp.statistics.units import format_level, get_metric_format
 from sota_exp.statistics.verdict import (
@@ -32,6 +32,7 @@ def write_study_report(directory: Path) -> WrittenReport:
     unreadable = [f"{problem}; what it says is left out" for problem in find_unreadable_files(study)]
     for words in unreadable:
         log.warning(words)
+    first = read_first_run(study)
     is_anytime = study.looks is not None and study.looks.kind == "anytime"
     whole = [arm for arm in study.arms if arm.reference is None][:MOST_WHOLE]
     return write_report(
@@ -42,7 +43,8 @@ def write_study_report(directory: Path) -> WrittenReport:
         evidence_figure=evidence_figure,
         run_figures=run_figures,
         tables=tables,
-        facts=build_study_facts(study),
+        facts=build_study_facts(study, first),
+        dashboard=first.get("dashboard"),
         answer=build_study_answer(study),
         scale=get_metric_format(study.metric),
         noun=get_noun(study),
