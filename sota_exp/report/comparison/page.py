@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sota_exp.config.values import join_first
 from sota_exp.errors import RunFailed
 from sota_exp.report.comparison.compare_runs import RunComparison
 from sota_exp.report.comparison.groups import SeedGroup
@@ -22,6 +23,9 @@ from sota_exp.report.numbers import format_interval, join_with_and
 from sota_exp.report.study.runs import average_over_seeds, read_metric_by_epoch
 from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.statistics.units import SHARE_FORMAT
+
+#: Most groups in the title.
+MOST_IN_TITLE = 3
 
 #: Name of the ink and dash of the curve of each group; further groups have no curve.
 STYLES: tuple[tuple[str, tuple[int, ...]], ...] = (
@@ -50,6 +54,7 @@ def collect_values(comparison: RunComparison) -> dict[str, Any]:
     keys, pairs, results = [*options, *comparison.values], build_pair_table(comparison), build_results_table(comparison)
     return {
         "comparison": comparison,
+        "title": f"Comparison of {join_first([group.name for group in comparison.groups], MOST_IN_TITLE)}",
         "num_runs": sum(len(group.runs) for group in comparison.groups),
         "answer": [describe_pair(each, comparison.part) for each in comparison.pairs[:6]],
         "differing": join_with_and(keys[:8]) + (" and more" if len(keys) > 8 else ""),
@@ -122,17 +127,16 @@ def build_learning_curves_figure(comparison: RunComparison) -> Figure | None:
     from sota_exp.report.drawing.curves import CurveLine, draw_curves
 
     found = [
-        (CurveLine(curve=curve, ink=INKS[ink][0], dash=dash), f"{group.name} {ink}")
+        CurveLine(curve=curve, ink=INKS[ink][0], dash=dash, panel=group.name)
         for group, (ink, dash) in zip(comparison.groups, STYLES, strict=False)
         if (curve := average_over_seeds(read_curves(group))) is not None
     ]
     if not found:
         return None
-    names = ", ".join(name for _, name in found)
     return Figure(
         name="learning_curves",
-        alt=f"Validation accuracy by epoch: {names}",
-        draw=lambda width: draw_curves([line for line, _ in found], SHARE_FORMAT, ("epoch", ""), (width - 60, 240)),
+        alt=f"Validation accuracy by epoch: {', '.join(line.panel for line in found)}",
+        draw=lambda width: draw_curves(found, SHARE_FORMAT, ("epoch", ""), (width - 60, 240), has_legend=True),
     )
 
 

@@ -58,10 +58,9 @@ for (const table of document.querySelectorAll('.scroll table')) {
 async function enliven(figure) {
   const place = document.createElement('div'), still = figure.querySelector('svg.wide');
   place.className = 'chart';
-  place.role = 'img';
-  place.ariaLabel = still.ariaLabel;
   await vegaEmbed(place, JSON.parse(figure.querySelector('script').textContent),
     {actions: false, renderer: 'svg', defaultStyle: false});
+  Object.assign(place, {role: 'img', ariaLabel: still.ariaLabel});
   figure.prepend(place);
   figure.classList.add('live');
 }

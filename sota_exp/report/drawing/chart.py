@@ -12,6 +12,7 @@ import json
 import math
 import os
 import re
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -140,6 +141,10 @@ def tree_to_svg(tree: dict[str, Any], alt: str = "", name: str = "") -> str:
     svg = re.sub(r'<path aria-label="([^"]*)"([^>]*)/>', r"<path\2><title>\1</title></path>", svg)
     svg = TAG.sub(shorten_tag, svg)
     svg = re.sub(r'<path d="[^"]*"( display="none")?/>', "", svg)
+    # Vega numbers gradients through all charts of a process; in a page, their names may stand once.
+    names = dict.fromkeys(re.findall(r'id="(gradient_\d+)"', svg))
+    renamed = {old: f"{name}-{zlib.crc32(alt.encode()):x}-{at}" for at, old in enumerate(names)}
+    svg = re.sub(r"gradient_\d+", lambda found: renamed.get(found[0], found[0]), svg)
     label = escape(alt, quote=True)
     return svg.replace("<svg ", f'<svg class="{name}" role="img" aria-label="{label}" font-family="{FONT}" ', 1)
 
@@ -147,7 +152,7 @@ def tree_to_svg(tree: dict[str, Any], alt: str = "", name: str = "") -> str:
 def format_live_specification(tree: dict[str, Any]) -> str:
     """The specification for the script of a page, as JSON without <: values on hover, axes of numbers that zoom."""
     add_interaction(tree, itertools.count())
-    return json.dumps(tree, ensure_ascii=False).replace("<", "\\u003c")
+    return json.dumps(tree | {"background": None}, ensure_ascii=False).replace("<", "\\u003c")
 
 
 def add_interaction(tree: dict[str, Any], numbers: Iterator[int]) -> None:

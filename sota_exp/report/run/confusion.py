@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 from numpy.typing import NDArray
 
-from sota_exp.report.drawing.chart import BLUE, FAINT, PAPER, PERCENT_LABELS, TEXT, build_data
+from sota_exp.report.drawing.chart import BLUE, FAINT, PAPER, TEXT, build_data, shorten_middle
 from sota_exp.report.drawing.image_grid import to_data_url
 from sota_exp.report.run.figure_data import RunFigureData
 
@@ -20,7 +20,7 @@ MAX_CLASS_NAMES, MAX_COUNTS = 40, 20
 LEAST_WIDE = 520
 
 
-def draw_confusion_matrix(run: RunFigureData, width: float) -> alt.LayerChart:
+def draw_confusion_matrix(run: RunFigureData, width: float) -> alt.LayerChart | alt.Chart:
     """All classes; with more than `MAX_COUNTS`, those that are confused stand beside each other."""
     order = order_classes(run.confusion) if len(run.confusion) > MAX_COUNTS else range(len(run.confusion))
     most = MAX_CLASS_NAMES if width >= LEAST_WIDE else MAX_COUNTS
@@ -77,50 +77,43 @@ def draw_confusion_cells(
     classes: list[str], counts: NDArray[np.float64], shares: NDArray[np.float64], width: float
 ) -> alt.LayerChart:
     """A cell per pair of classes with its count. counts and shares: [C, C], NaN in rows of classes without images."""
-    num, side = len(classes), float(np.clip(min(480, 0.62 * width) / len(classes), 17, 80))
+    num, least = len(classes), 17 if width >= LEAST_WIDE else 12
+    side = float(np.clip(min(480, 0.62 * width) / num, least, 80))
     values = [
         {"true": true, "predicted": predicted, "count": int(counts[true, predicted]), "share": share if there else 0}
-        | {"there": bool(there)}
+        | {"there": bool(there), "opacity": share if there else 1}
         | {"tip": f"{classes[true]} taken for {classes[predicted]}: {int(counts[true, predicted]):,} images"}
         for true, predicted in itertools.product(range(num), repeat=2)
         for share, there in [(shares[true, predicted], counts[true].any())]
     ]
     # Two classes may have the same name: places are numbers, and the axes write the names.
-    names = f"{json.dumps(classes)}[datum.value]"
-    limit = min(0.25 * width, 260)
-    shade = alt.Scale(domain=[0, 1], range=[PAPER, BLUE], interpolate="rgb")
+    most = int(min(0.25 * width, 260) / 6)
+    names = f"{json.dumps([shorten_middle(name, most) for name in classes])}[datum.value]"
+    axis = {"labelExpr": names, "labelLimit": 0, "labelFontSize": min(11, side)}
     base = alt.Chart(build_data(values), width=side * num, height=side * num).encode(
-        alt.X("predicted:O", axis=alt.Axis(title="predicted class", labelAngle=-45, labelExpr=names, labelLimit=limit)),
-        alt.Y("true:O", axis=alt.Axis(title="true class", labelExpr=names, labelLimit=limit)),
+        alt.X("predicted:O", axis=alt.Axis(title="predicted class", labelAngle=-45, **axis)),
+        alt.Y("true:O", axis=alt.Axis(title="true class", **axis)),
     )
-    text = base.mark_text(fontSize=10.5).transform_filter("datum.count > 0")
+    text = base.mark_text(fontSize=min(10.5, 0.55 * side)).transform_filter("datum.count > 0")
     white = alt.ColorValue(TEXT, condition={"test": "datum.share > 0.55", "value": PAPER})
-    colour = alt.Color("share:Q", scale=shade, legend=make_share_legend(width))
     cells = base.mark_rect(aria=num <= MAX_COUNTS).encode(
-        alt.Description("tip:N"), color=alt.when("datum.there").then(colour).otherwise(alt.value(FAINT))
+        alt.Opacity("opacity:Q", scale=None),
+        alt.Description("tip:N"),
+        color=alt.when("datum.there").then(alt.value(BLUE)).otherwise(alt.value(FAINT)),
     )
     return alt.layer(cells, *([text.encode(alt.Text("count:Q"), white)] if num <= MAX_COUNTS else []))
 
 
-def draw_confusion_image(shares: NDArray[np.float64], width: float) -> alt.LayerChart:
+def draw_confusion_image(shares: NDArray[np.float64], width: float) -> alt.Chart:
     """A pixel per pair of classes, with places on the axes. shares: [C, C]."""
     num, side = len(shares), min(640, width - 60)
-    blue, grey = (np.array([int(ink[at : at + 2], 16) for at in (1, 3, 5)]) for ink in (BLUE, FAINT))
-    pixels = np.where(np.isnan(shares)[:, :, None], grey, 255 + shares[:, :, None] * (blue - 255)).astype(np.uint8)
-    image = alt.Chart(build_data([{"url": to_data_url(pixels), "middle": num / 2}]))
-    image = image.mark_image(width=side, height=side, smooth=False)
-    corners = alt.Chart(build_data([{"middle": 0, "share": 0}, {"middle": num, "share": 1}])).mark_point(opacity=0)
-    shade = alt.Color(
-        "share:Q", scale=alt.Scale(range=[PAPER, BLUE], interpolate="rgb"), legend=make_share_legend(width)
+    blue, grey = ([int(ink[at : at + 2], 16) for at in (1, 3, 5)] for ink in (BLUE, FAINT))
+    there = ~np.isnan(shares)[:, :, None]
+    opacity = np.where(there, np.nan_to_num(shares)[:, :, None], 1)
+    pixels = np.concatenate([np.where(there, blue, grey), 255 * opacity], axis=2).astype(np.uint8)
+    image = alt.Chart(build_data([{"url": to_data_url(pixels), "middle": num / 2}]), width=side, height=side)
+    return image.mark_image(width=side, height=side, smooth=False).encode(
+        alt.X("middle:Q", scale=alt.Scale(domain=[0, num]), axis=alt.Axis(title="place of the predicted class")),
+        alt.Y("middle:Q", scale=alt.Scale(domain=[num, 0]), axis=alt.Axis(title="place of the true class")),
+        alt.Url("url:N"),
     )
-    x = alt.X("middle:Q", scale=alt.Scale(domain=[0, num]), axis=alt.Axis(title="place of the predicted class"))
-    y = alt.Y("middle:Q", scale=alt.Scale(domain=[num, 0]), axis=alt.Axis(title="place of the true class"))
-    drawn = alt.layer(image.encode(x, y, alt.Url("url:N")), corners.encode(x, y, shade))
-    return drawn.properties(width=side, height=side)
-
-
-def make_share_legend(width: float) -> alt.Legend | None:
-    """None on a phone, where there is no room."""
-    if width < LEAST_WIDE:
-        return None
-    return alt.Legend(title="share of the true class", labelExpr=PERCENT_LABELS, values=[0, 0.25, 0.5, 0.75, 1])

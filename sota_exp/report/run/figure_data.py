@@ -1,6 +1,7 @@
 """What the figures of a run show, from its files."""
 
 import csv
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ class RunFigureData:
     mistakes: dict[str, NDArray[Any]]
     names: list[str]
 
-    @property
+    @functools.cached_property
     def confusion(self) -> NDArray[np.float64]:
         """The number of images by true and predicted class, [C, C]."""
         return np.array(self.result["confusion_matrix"], dtype=np.float64)
