@@ -30,7 +30,8 @@ def format_run_note(content: RunContent) -> str:
         parts.append(f"**{result['status'].replace('_', ' ').capitalize()}**: {result['reason']}.")
     chosen = ", ".join(f"`{choice}`" for choice in list_techniques(content.start.get("choices") or {}))
     command = [f"```\n{format_command(content)}\n```"] if not is_evaluation(result) else []
-    return "\n\n".join([*parts, f"Chosen: {chosen}.", *command])
+    page = [f"Its page: `sota-exp report {content.directory}`"] if result.get("metrics") else []
+    return "\n\n".join([*parts, f"Chosen: {chosen}.", *command, *page])
 
 
 def format_heading(content: RunContent) -> str:

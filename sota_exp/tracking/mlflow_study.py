@@ -8,11 +8,19 @@ from sota_exp.report.numbers import get_headline
 from sota_exp.report.sweep.terminal import format_markdown_table
 from sota_exp.statistics.units import UNKNOWN, MetricFormat, get_metric_format
 
+#: What a study was asked to do, as tags of its run.
+SETTINGS = ("title", "recipe", "data", "metric", "level", "budget", "status")
+
 
 def read_study(directory: Path) -> tuple[dict[str, str], dict[str, float]]:
-    """The note of the study as a tag, and the differences as metrics."""
+    """The note of the study and its settings as tags, and the differences as metrics."""
     study: dict[str, Any] = json.loads((directory / "study.json").read_text())
-    return {"mlflow.note.content": format_study_note(study)}, build_difference_metrics(study)
+    settings = {name: str(study[name]) for name in SETTINGS if study.get(name) is not None}
+    settings |= {
+        "seeds": ", ".join(map(str, study["seeds"])),
+        "arms": ", ".join(arm["name"] for arm in study["arms"])[:5000],
+    }
+    return settings | {"mlflow.note.content": format_study_note(study)}, build_difference_metrics(study)
 
 
 def build_difference_metrics(study: dict[str, Any]) -> dict[str, float]:

@@ -15,6 +15,7 @@ from sota_exp.report.folds import read_folds
 from sota_exp.report.numbers import format_accuracy, format_duration
 from sota_exp.report.run.facts import SCORE_HEADINGS, format_score_cells, list_techniques
 from sota_exp.report.run.figures import draw_run_figures
+from sota_exp.report.run.page import write_run_report
 from sota_exp.runs.find import SavedRun, find_run
 from sota_exp.statistics.proportion import wilson_interval
 
@@ -118,6 +119,13 @@ class Run:
         if is_drawn and not (self.directory / "figures").is_dir():
             draw_run_figures(self.directory)
         return Figures(self.directory / "figures")
+
+    @property
+    def page(self) -> Path:
+        """The report, `report.html`; written where it is not there."""
+        if not (self.directory / "report.html").is_file():
+            write_run_report(self.directory)
+        return self.directory / "report.html"
 
     @property
     def model(self) -> "SavedModel":

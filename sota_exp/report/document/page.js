@@ -60,6 +60,7 @@ async function enliven(figure) {
   place.className = 'chart';
   await vegaEmbed(place, JSON.parse(figure.querySelector('script').textContent),
     {actions: false, renderer: 'svg', defaultStyle: false});
+  place.querySelector('svg').ariaHidden = true;
   Object.assign(place, {role: 'img', ariaLabel: still.ariaLabel});
   figure.prepend(place);
   figure.classList.add('live');

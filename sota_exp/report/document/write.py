@@ -60,6 +60,7 @@ PAGES = Environment(loader=FileSystemLoader(ROOM), autoescape=True, undefined=St
 #: No value of a report can match: in it, every < is escaped.
 PAGE_RULES = [
     (r'style="text-align:right"', 'class="number"'),
+    (r"<th></th>", "<td></td>"),
     (r"<th(?=[ >])", '<th scope="col"'),
     (r"<tr>\n<td(.*?)>(.*?)</td>", r'<tr>\n<th scope="row"\1>\2</th>'),
     (r"<td>([▲▼○✕]) (\w+)", r'<td class="verdict \2"><span class="sign" aria-hidden="true">\1</span> \2'),
