@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sota_exp.report.numbers import get_headline
+from sota_exp.report.study.read import read_headline
 from sota_exp.report.sweep.terminal import format_markdown_table
 from sota_exp.statistics.units import UNKNOWN, MetricFormat, get_metric_format
 
@@ -40,8 +40,8 @@ def format_study_note(study: dict[str, Any]) -> str:
         cells = ["", ""]
         if arm["difference"] is not None:
             span = UNKNOWN
-            if (interval := get_headline(arm)[0]) is not None:
-                span = unit.span(interval[0], interval[1], " … ")
+            if (interval := read_headline(arm).headline) is not None:
+                span = unit.span(interval.low, interval.high, " … ")
             cells = [unit.difference(arm["difference"]), span]
         rows.append([arm["label"], str(arm["n"]), *cells, f"**{arm['verdict']}**"])
     parts = [

@@ -60,7 +60,6 @@ PAGES = Environment(loader=FileSystemLoader(ROOM), autoescape=True, undefined=St
 #: No value of a report can match: in it, every < is escaped.
 PAGE_RULES = [
     (r'style="text-align:right"', 'class="number"'),
-    (r"<th></th>", "<td></td>"),
     (r"<th(?=[ >])", '<th scope="col"'),
     (r"<tr>\n<td(.*?)>(.*?)</td>", r'<tr>\n<th scope="row"\1>\2</th>'),
     (r"<td>([▲▼○✕]) (\w+)", r'<td class="verdict \2"><span class="sign" aria-hidden="true">\1</span> \2'),
@@ -69,6 +68,7 @@ PAGE_RULES = [
         r'<div class="scroll" role="region" tabindex="0" aria-label="\2"><table><caption>\1 [\2]</caption>',
     ),
     (r"</table>", "</table></div>"),
+    (r'<th scope="col"( class="number")?></th>', "<td></td>"),
     (r"<pre>", '<pre tabindex="0">'),
     (r"<h3>(.*?)</h3>(.*?)(?=<h[23]|<hr|\Z)", r"<details><summary>\1</summary>\2</details>"),
 ]
@@ -180,8 +180,9 @@ def render_page(body: str, drawn: Mapping[str, DrawnFigure], tables: Sequence[Ta
     style = format_ink_css() + (ROOM / "document" / "page.css").read_text()
     found = dict(zip(("head", "title", "answer", "sections"), map(Markup, parts.groups()), strict=True))
     scripts = [*([build_script()] if drawn else []), (ROOM / "document" / "page.js").read_text()]
-    found |= {"style": Markup(style), "colophon": Markup(colophon), "scripts": list(map(Markup, scripts))}
-    return PAGES.get_template("document/page.html.jinja").render(contents=contents, **found)
+    found |= {"style": Markup(style), "colophon": Markup(colophon)}
+    page = PAGES.get_template("document/page.html.jinja")
+    return page.render(contents=contents, scripts=list(map(Markup, scripts)), **found)
 
 
 def format_figure(drawn: DrawnFigure, caption: str) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from html import escape
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -181,11 +182,11 @@ def build_script() -> str:
     import vl_convert
 
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sota_exp"
-    path = folder / f"vega-{vl_convert.__version__}.js"
+    path = folder / f"vega-{version('vl-convert-python')}.js"
     try:
         return path.read_text()
     except (OSError, ValueError):
-        text: str = vl_convert.javascript_bundle()
+        text: str = vl_convert.javascript_bundle(None)
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         write_recomputable_text(path, text)

@@ -12,7 +12,7 @@ from rich.cells import chop_cells
 from sota_exp.report.drawing.chart import build_data, shorten_middle
 
 #: Pixels of an image, of the gap beside it, of a line of text, and of one of its characters.
-SIDE, GAP, LINE, CHARACTER = 128, 22, 14, 6.2
+SIDE, GAP, LINE, CHARACTER = 128, 22, 14, 6.8
 
 #: Most lines of a text.
 MOST_LINES = 3
