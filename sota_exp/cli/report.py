@@ -10,8 +10,8 @@ DIRECTORY is that of a run or an evaluation, or contains study.json (from sota-e
 sota-exp sweep); or its name below outputs/ or multirun/.
 
 examples:
-  sota-exp report outputs/2026-11-30_10-15-00
-  sota-exp report ladder-torchvision-cifar10-1f2e3d4c
+  sota-exp report outputs/a_run
+  sota-exp report multirun/ladder-torchvision-cifar10-1f2e3d4c
 """
 
 import os
@@ -55,7 +55,8 @@ def find_directory(word: str) -> Path:
             return directory
     if is_folder(expand_home(word)) and expand_home(word) not in find_runs_below(expand_home(word)):
         raise ConfigError(
-            f"{word} contains neither study.json nor sweep.json, and is no run's directory{format_known_names()}"
+            f"{word} contains neither study.json nor sweep.json, and is no run's directory{format_known_names()}. For "
+            f"several runs: sota-exp compare {word} --html report.html"
         )
     try:
         return find_run(word).directory

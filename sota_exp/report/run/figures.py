@@ -1,5 +1,7 @@
 """The figures of a run, for its page and as PNG."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,62 +10,33 @@ from sota_exp.report.numbers import format_accuracy, format_count, format_percen
 from sota_exp.report.run.figure_data import RunFigureData
 
 if TYPE_CHECKING:
-    from altair import LayerChart
+    from altair import LayerChart, TopLevelMixin
 
 
 def build_run_figures(run: RunFigureData) -> list[Figure]:
     """The figures that the run has data for."""
     from sota_exp.report.run import charts, confusion
 
-    part, num = run.part, len(run.classes)
-    found = []
+    part, num, metrics = run.part, len(run.classes), run.result["metrics"]
+    rows: list[tuple[str, str, Callable[[RunFigureData, float], TopLevelMixin]]] = []
     if run.epochs:
-        value = format_accuracy(run.result["metrics"]["val/accuracy"])
-        found += [
-            Figure(
-                name="learning_curves",
-                alt=f"Loss and accuracy of {format_count(len(run.epochs), 'epoch')}; {value} on val at the end",
-                draw=lambda width: charts.draw_learning_curves(run, width),
-            ),
-            Figure(
-                name="learning_rate",
-                alt="Learning rate at the end of every epoch",
-                draw=lambda width: charts.draw_learning_rate(run, width),
-            ),
-        ]
-    found.append(
-        Figure(
-            name="confusion_matrix",
-            alt=f"Confusion matrix of {num:,} classes on {part}",
-            draw=lambda width: confusion.draw_confusion_matrix(run, width),
-            note="" if run.confusion.sum(axis=1).all() else "Grey: no image of the class.",
-        )
+        epochs, value = format_count(len(run.epochs), "epoch"), format_accuracy(metrics["val/accuracy"])
+        alt = f"Loss and accuracy of {epochs}; {value} on val at the end"
+        rows.append(("learning_curves", alt, charts.draw_learning_curves))
+        rows.append(("learning_rate", "Learning rate at the end of every epoch", charts.draw_learning_rate))
+    absent = "" if run.confusion.sum(axis=1).all() else "; grey: no image of the class"
+    rows.append(
+        ("confusion_matrix", f"Confusion of {num:,} classes on {part}{absent}", confusion.draw_confusion_matrix)
     )
     if num > confusion.MAX_COUNTS and confusion.find_confused_classes(run.confusion):
-        found.append(
-            Figure(
-                name="worst_confusions",
-                alt="Confusion matrix of the classes that are confused most",
-                draw=lambda width: confusion.draw_worst_confusions(run, width),
-            )
-        )
-    error = format_accuracy(run.result["metrics"][f"{part}/ece"])
-    found.append(
-        Figure(
-            name="reliability",
-            alt=f"Accuracy by confidence on {part}; calibration error {error}",
-            draw=lambda width: charts.draw_run_reliability(run, width),
-        )
-    )
-    if len(run.mistakes.get("images", ())):
-        found.append(
-            Figure(
-                name="worst_mistakes",
-                alt=f"The {len(run.mistakes['images'])} most confident mistakes on {part}",
-                draw=lambda width: draw_worst_mistakes(run, width),
-            )
-        )
-    return found + build_resolution_figures(run.result)
+        alt = "Confusion of the classes that are confused most"
+        rows.append(("worst_confusions", alt, confusion.draw_worst_confusions))
+    alt = f"Accuracy by confidence on {part}; calibration error {format_accuracy(metrics[f'{part}/ece'])}"
+    rows.append(("reliability", alt, charts.draw_run_reliability))
+    if mistakes := len(run.mistakes.get("images", ())):
+        rows.append(("worst_mistakes", f"The {mistakes} most confident mistakes on {part}", draw_worst_mistakes))
+    figures = [Figure(name=name, alt=alt, draw=functools.partial(draw, run)) for name, alt, draw in rows]
+    return figures + build_resolution_figures(run.result)
 
 
 def draw_worst_mistakes(run: RunFigureData, width: float) -> "LayerChart":

@@ -64,6 +64,7 @@ def collect_values(saved: SavedRun, run: RunFigureData, position: SentPosition) 
             str(result.get("device") or ""),
         ],
         "part": run.part,
+        "scored_all": bool(run.confusion.sum(axis=1).all()),
         "accuracy": format_accuracy(result["metrics"][f"{run.part}/accuracy"]),
         "interval": f"{SHARE_FORMAT.value(low)} to {format_accuracy(high)}",
         "saved": saved,
