@@ -21,8 +21,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.cells import cell_len, set_cell_size
-
 from sota_exp.runs.atomic import write_recomputable, write_recomputable_text
 
 if TYPE_CHECKING:
@@ -186,7 +184,7 @@ def build_script() -> str:
     try:
         return path.read_text()
     except (OSError, ValueError):
-        text: str = vl_convert.javascript_bundle(None)
+        text: str = vl_convert.javascript_bundle(None)  # type: ignore[arg-type]
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         write_recomputable_text(path, text)
@@ -240,15 +238,6 @@ def compute_range(values: Iterable[float], margin: float = 0.06, least: float = 
     reach = max((high - low) * (1 + 2 * margin), least) / 2
     middle = (low + high) / 2
     return middle - reach, middle + reach
-
-
-def shorten_middle(text: str, most: int) -> str:
-    """At most `most` characters (a Chinese one counts as two); of a long text the beginning and the end."""
-    if cell_len(text) <= most:
-        return text
-    head = set_cell_size(text, most * 2 // 3).rstrip()
-    tail = set_cell_size(text[::-1], most - 1 - most * 2 // 3)[::-1].lstrip()
-    return f"{head}…{tail}"
 
 
 #: Labels of an axis or legend of shares: `80 %`.

@@ -8,7 +8,8 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from sota_exp.report.drawing.chart import TRIANGLES_NOTE, build_data, compute_range, place_in_range, shorten_middle
+from sota_exp.config.values import shorten_middle
+from sota_exp.report.drawing.chart import TRIANGLES_NOTE, build_data, compute_range, place_in_range
 from sota_exp.report.study.runs import SeedCurve
 from sota_exp.statistics.units import MetricFormat
 

@@ -8,6 +8,7 @@ from typing import Any
 import altair as alt
 from rich.cells import cell_len
 
+from sota_exp.config.values import shorten_middle
 from sota_exp.report.drawing.chart import (
     ARROWS_NOTE,
     GREY,
@@ -16,7 +17,6 @@ from sota_exp.report.drawing.chart import (
     PAPER,
     build_data,
     compute_range,
-    shorten_middle,
 )
 from sota_exp.report.numbers import format_interval
 from sota_exp.report.study.study import ConfidenceInterval

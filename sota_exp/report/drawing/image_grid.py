@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import altair as alt
 import numpy as np
 from numpy.typing import NDArray
-from rich.cells import chop_cells
+from rich.cells import cell_len, chop_cells
 
-from sota_exp.report.drawing.chart import build_data, shorten_middle
+from sota_exp.config.values import shorten_middle
+from sota_exp.report.drawing.chart import build_data
 
 #: Pixels of an image, of the gap beside it, of a line of text, and of one of its characters.
 SIDE, GAP, LINE, CHARACTER = 128, 22, 14, 6.8
@@ -47,7 +48,13 @@ def draw_image_grid(
 def wrap(text: str) -> list[str]:
     """The text in lines as wide as an image; of a long one, the beginning and the end."""
     most = int((SIDE + GAP - 6) / CHARACTER)
-    return chop_cells(shorten_middle(text, MOST_LINES * most), most)
+    lines = [""]
+    for piece in (
+        piece for word in shorten_middle(text, MOST_LINES * most).split(" ") for piece in chop_cells(word, most)
+    ):
+        joined = f"{lines[-1]} {piece}".strip()
+        lines[-1:] = [joined] if cell_len(joined) <= most else [lines[-1], piece]
+    return lines
 
 
 def to_data_url(pixels: NDArray[np.uint8]) -> str:

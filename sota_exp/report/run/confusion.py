@@ -8,7 +8,8 @@ import altair as alt
 import numpy as np
 from numpy.typing import NDArray
 
-from sota_exp.report.drawing.chart import BLUE, FAINT, PAPER, TEXT, build_data, shorten_middle
+from sota_exp.config.values import shorten_middle
+from sota_exp.report.drawing.chart import BLUE, FAINT, PAPER, TEXT, build_data
 from sota_exp.report.drawing.image_grid import to_data_url
 from sota_exp.report.run.figure_data import RunFigureData
 

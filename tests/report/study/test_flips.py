@@ -42,7 +42,7 @@ def test_images_that_flip_most_often_come_first_with_their_pixels(study: Path) -
     figure = build_flips_figure(found)
     assert figure is not None
     drawn = Picture(figure.to_svg(920))
-    words = "".join(drawn.words)
+    words = " ".join(drawn.words)
     assert "Baseline: 0 %" in words and "LR optimizations: 100 %" in words
     assert sum(mark.tag == "image" for mark in drawn.marks) == 2 and drawn.find_overlaps() == []
 
