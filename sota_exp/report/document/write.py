@@ -119,7 +119,7 @@ class DrawnFigure:
     def of(cls, figure: Figure) -> "DrawnFigure":
         tree, narrow = figure.to_tree(WIDE), figure.to_svg(NARROW, "narrow")
         wide = tree_to_svg(tree, figure.alt, "wide")
-        return cls(wide=wide, narrow=narrow, specification=format_live_specification(tree))
+        return cls(wide=wide, narrow=narrow, specification=format_live_specification(tree, figure.note))
 
 
 @dataclass(frozen=True, kw_only=True)

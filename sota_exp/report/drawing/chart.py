@@ -148,23 +148,26 @@ def tree_to_svg(tree: dict[str, Any], alt: str = "", name: str = "") -> str:
     return svg.replace("<svg ", f'<svg class="{name}" role="img" aria-label="{label}" font-family="{FONT}" ', 1)
 
 
-def format_live_specification(tree: dict[str, Any]) -> str:
-    """The specification for the script of a page, as JSON without <: values on hover, axes of numbers that zoom."""
-    add_interaction(tree, itertools.count())
+def format_live_specification(tree: dict[str, Any], note: str = "") -> str:
+    """The specification for the script of a page, as JSON without <: values on hover, axes of numbers that zoom.
+
+    note: that of the figure. A chart that zooms would cut the triangles at its edge.
+    """
+    add_interaction(tree, itertools.count(), zooms=note != TRIANGLES_NOTE)
     return json.dumps(tree | {"background": None}, ensure_ascii=False).replace("<", "\\u003c")
 
 
-def add_interaction(tree: dict[str, Any], numbers: Iterator[int]) -> None:
+def add_interaction(tree: dict[str, Any], numbers: Iterator[int], zooms: bool) -> None:
     """Descriptions of marks become tooltips; with two axes of numbers, both move with the mouse and zoom with shift."""
     parts = [part for key in ("layer", "hconcat", "vconcat") for part in tree.get(key, ())]
     for part in [*parts, *([tree["spec"]] if "spec" in tree else [])]:
-        add_interaction(part, numbers)
+        add_interaction(part, numbers, zooms)
     for unit in [tree, *tree.get("layer", ())]:
         encoding = unit.get("encoding", {})
         if "description" in encoding:
             encoding["tooltip"] = encoding["description"]
     plain = [unit for unit in tree.get("layer", [tree] if "mark" in tree else []) if is_zoomable(unit)]
-    if plain and not any("params" in unit for unit in plain):
+    if zooms and plain and not any("params" in unit for unit in plain):
         zoom = {"type": "interval", "zoom": "wheel![event.shiftKey]"}
         plain[0]["params"] = [{"name": f"zoom_{next(numbers)}", "bind": "scales", "select": zoom}]
 
