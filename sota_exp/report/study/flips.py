@@ -57,7 +57,8 @@ def build_flips_figure(study: StudyResult) -> Figure | None:
 
 def find_flips(study: StudyResult, arm: StudyArm, reference: StudyArm) -> list[Flip]:
     """The images that flip most often, of those whose pixels are in a run's file of mistakes."""
-    images, labels = {}, {}
+    images: dict[str, NDArray[np.uint8]] = {}
+    labels: dict[str, str] = {}
     rights: list[Counter[str]] = [Counter(), Counter()]
     counts: list[Counter[str]] = [Counter(), Counter()]
     for side, each in enumerate((reference, arm)):
