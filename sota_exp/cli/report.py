@@ -89,3 +89,10 @@ def write_report(directory: Path) -> WrittenReport:
     from sota_exp.report.run.page import write_run_report
 
     return write_run_report(directory)
+
+
+def find_page(directory: Path) -> Path:
+    """The page of the directory's study, sweep or run; written where it is not there."""
+    if not (directory / "report.html").is_file():
+        write_report(directory)
+    return directory / "report.html"

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from sota_exp.cli.python.notebook import Figures, format_facts, join_parts
 from sota_exp.cli.python.results import Run
-from sota_exp.cli.report import find_directory, write_report
+from sota_exp.cli.report import find_directory, find_page
 from sota_exp.report.document import markdown
 from sota_exp.report.document.write import to_html
 from sota_exp.report.study.answer import build_study_answer, build_study_facts
@@ -38,9 +38,7 @@ class Reported:
     @property
     def page(self) -> Path:
         """The report, `report.html`; written where it is not there."""
-        if not (self.directory / "report.html").is_file():
-            write_report(self.directory)
-        return self.directory / "report.html"
+        return find_page(self.directory)
 
     @property
     def figures(self) -> Figures:

@@ -251,14 +251,19 @@ def build_overrides_table(study: StudyResult) -> Table:
     columns: Columns = {
         "Arm": lambda arm: format_arm_number(study, arm),
         "Overrides": lambda arm: Code(shlex.join(arm.overrides) or UNKNOWN),
-        "Runs by seed": link_runs,
+        "Runs by seed": lambda arm: link_runs(study, arm),
     }
     return Table.of(study.arms, columns, columns)
 
 
-def link_runs(arm: StudyArm) -> Markup:
-    """Links to the first `MOST_RUNS` runs."""
-    links = [link(Code(seed), quote(f"{place}/")) for seed, place in list(arm.runs.items())[:MOST_RUNS]]
+def link_runs(study: StudyResult, arm: StudyArm) -> Markup:
+    """Links to the first `MOST_RUNS` runs: to the page of a run where it has one, else to its directory."""
+    links = [
+        link(
+            Code(seed), quote(f"{place}/{'report.html' if (study.directory / place / 'report.html').exists() else ''}")
+        )
+        for seed, place in list(arm.runs.items())[:MOST_RUNS]
+    ]
     rest = len(arm.runs) - MOST_RUNS
     return Markup(" ").join([*links, *([f"and {rest:,} more"] if rest > 0 else [])])
 
