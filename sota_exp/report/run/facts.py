@@ -4,7 +4,6 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from sota_exp.config.search_path import read_config_directories
 from sota_exp.config.values import join_first
 from sota_exp.report.numbers import format_accuracy, format_percent
 from sota_exp.runs.contents import RunContent
@@ -102,5 +101,8 @@ def list_techniques(choices: Mapping[str, str]) -> list[str]:
 
 
 def format_command(content: RunContent) -> str:
+    """The command that repeats the run."""
+    from sota_exp.config.search_path import read_config_directories  # imports Hydra
+
     places = [f"--config-dir={place}" for place in read_config_directories(content.directory)[:1]]
     return shlex.join(["sota-exp", "train", *places, *map(str, content.origin.get("overrides", []))])
