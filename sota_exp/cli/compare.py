@@ -57,4 +57,4 @@ def main(arguments: list[str]) -> None:
     if options.html is not None:
         from sota_exp.report.comparison.page import write_comparison_page
 
-        write_comparison_page(comparison, Path(options.html))
+        write_comparison_page(compare_runs(runs, each=options.each, has_names=True), Path(options.html))

@@ -1,27 +1,31 @@
 """usage: sota-exp report DIRECTORY
 
-Writes the report of a study or sweep into its directory, from the files in it, without training or evaluation.
+Writes the report of a run, a study or a sweep into its directory, from the files in it, without training or evaluation.
 
-  report.html   self-contained page: summary, effects with intervals, curves, costs, configurations
+  report.html   self-contained page: summary, curves, effects with intervals, confusions, mistakes, costs, configuration
   report.md     the same as Markdown
   figures/      every figure as SVG and PNG
 
-DIRECTORY contains study.json (from sota-exp ablate) or sweep.json (from sota-exp sweep), or is its name below
-multirun/, such as sota-exp report multirun/ladder-torchvision-cifar10-1f2e3d4c. For single runs use
-sota-exp compare RUN RUN … --html FILE.
+DIRECTORY is that of a run or an evaluation, or contains study.json (from sota-exp ablate) or sweep.json (from
+sota-exp sweep); or its name below outputs/ or multirun/.
+
+examples:
+  sota-exp report outputs/a_run
+  sota-exp report multirun/ladder-torchvision-cifar10-1f2e3d4c
 """
 
 import os
 from pathlib import Path
 
-from sota_exp.config.data_paths import describe_no_folder, expand_home, is_folder
+from sota_exp.config.data_paths import expand_home, is_folder
 from sota_exp.errors import ConfigError
 from sota_exp.report.document.write import WrittenReport
 from sota_exp.report.terminal import make_console
+from sota_exp.runs.find import find_run, find_runs_below
 from sota_exp.runs.trust import require_trust
 
-#: The directory in which studies and sweeps are found by name.
-STUDY_ROOT = Path("multirun")
+#: The directory in which studies and sweeps are found by name, and their files.
+STUDY_ROOT, STUDY_FILES = Path("multirun"), ("study.json", "sweep.json")
 
 
 def main(arguments: list[str]) -> None:
@@ -41,28 +45,36 @@ def main(arguments: list[str]) -> None:
 
 
 def find_directory(word: str) -> Path:
-    """Find a directory by its path or its name below multirun/.
+    """Find the directory of a study, a sweep or a run by its path or its name below multirun/ or outputs/.
 
     Raises:
-        ConfigError: no such directory.
+        ConfigError: no such directory, or several runs.
     """
     for directory in (expand_home(word), STUDY_ROOT / word):
-        if is_folder(directory):
+        if is_folder(directory) and any((directory / name).is_file() for name in STUDY_FILES):
             return directory
-    raise ConfigError(f"{word}: {describe_no_folder(word)}{format_known_names()}")
+    if is_folder(expand_home(word)) and expand_home(word) not in find_runs_below(expand_home(word)):
+        raise ConfigError(
+            f"{word} contains neither study.json nor sweep.json, and is no run's directory{format_known_names()}. For "
+            f"several runs: sota-exp compare {word} --html report.html"
+        )
+    try:
+        return find_run(word).directory
+    except ConfigError as error:
+        raise ConfigError(f"{error}{format_known_names()}") from error
 
 
 def format_known_names() -> str:
     """The names of all studies and sweeps, for the end of an error message."""
-    names = sorted({path.parent.name for kind in ("study.json", "sweep.json") for path in STUDY_ROOT.glob(f"*/{kind}")})
+    names = sorted({path.parent.name for kind in STUDY_FILES for path in STUDY_ROOT.glob(f"*/{kind}")})
     return f"; legal: {', '.join(names)}" if names else ""
 
 
 def write_report(directory: Path) -> WrittenReport:
-    """Write the report of the directory's study or sweep.
+    """Write the report of the directory's study, sweep or run.
 
     Raises:
-        ConfigError: the directory contains neither, or its figures are elsewhere.
+        ConfigError: it is none of them, the run has not finished, or figures are elsewhere.
     """
     if not (directory / "figures").resolve().is_relative_to(directory.resolve()):
         require_trust(directory, {"figures": f"a link to {os.readlink(directory / 'figures')}"})
@@ -74,7 +86,13 @@ def write_report(directory: Path) -> WrittenReport:
         from sota_exp.report.sweep.page import write_sweep_report
 
         return write_sweep_report(directory)
-    raise ConfigError(
-        f"{directory} contains neither study.json nor sweep.json, from sota-exp ablate or sota-exp sweep"
-        f"{format_known_names()}. For single runs: sota-exp compare {directory} --html report.html"
-    )
+    from sota_exp.report.run.page import write_run_report
+
+    return write_run_report(directory)
+
+
+def find_page(directory: Path) -> Path:
+    """The page of the directory's study, sweep or run; written where it is not there."""
+    if not (directory / "report.html").is_file():
+        write_report(directory)
+    return directory / "report.html"

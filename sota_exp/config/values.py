@@ -5,6 +5,8 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from rich.cells import cell_len, set_cell_size
+
 from sota_exp import CONF
 from sota_exp.config.printable import make_printable
 from sota_exp.errors import ConfigError
@@ -84,11 +86,13 @@ def format_given_value(value: object) -> str:
     return shorten_middle(text, 200)
 
 
-def shorten_middle(text: str, length: int) -> str:
-    """The text, or its first two thirds and its end with … between, at most `length` characters."""
-    if len(text) <= length:
+def shorten_middle(text: str, most: int) -> str:
+    """At most `most` characters (a Chinese one counts as two); of a long text the beginning and the end."""
+    if cell_len(text) <= most:
         return text
-    return f"{text[: length * 2 // 3 - 3]} … {text[len(text) - length // 3 :]}"
+    head = set_cell_size(text, most * 2 // 3).rstrip()
+    tail = set_cell_size(text[::-1], most - 1 - most * 2 // 3)[::-1].lstrip()
+    return f"{head}…{tail}"
 
 
 def find_presets(groups: Collection[str]) -> set[str]:

@@ -37,11 +37,12 @@ class Progress:
         if now - self.said < SAY_EVERY:
             return
         self.said = now
+        rate = self.num / (now - self.began)
         if self.total is None:
-            log.info("%s %s images", self.words, f"{self.num:,}")
+            log.info("%s %s images, %.0f a second", self.words, f"{self.num:,}", rate)
             return
-        minutes = (now - self.began) / self.num * (self.total - self.num) / 60
-        log.info("%s %s of %s images, %.1f minutes left", self.words, f"{self.num:,}", f"{self.total:,}", minutes)
+        done, minutes = f"{self.num:,} of {self.total:,} images", (self.total - self.num) / rate / 60
+        log.info("%s %s, %.0f a second, %.1f minutes left", self.words, done, rate, minutes)
 
 
 def map_in_threads(function: Callable[[In], Out], items: Sequence[In]) -> Iterator[Out]:

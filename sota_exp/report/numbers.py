@@ -1,7 +1,7 @@
 """Numbers as text: intervals, times, sizes, counts. – means unknown."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sota_exp.report.study.study import ConfidenceInterval
 from sota_exp.statistics.units import SHARE_FORMAT, UNKNOWN, MetricFormat
@@ -89,15 +89,3 @@ def format_sizes(counts: Mapping[str, int]) -> str:
 def join_with_and(items: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
-
-
-def get_headline(row: Mapping[str, Any]) -> tuple[list[float] | None, float | None]:
-    """The interval and the adjusted p-value of an arm or effect of `study.json` that its verdict is about.
-
-    In new training runs on new images where that is known, else on the tested images.
-    """
-    beyond = row.get("new_images") or {}
-    if beyond.get("interval") is None:
-        return row["interval"], row["p_adjusted"]
-    p_adjusted = beyond["p_adjusted"]
-    return beyond["interval"], row["p_adjusted"] if p_adjusted is None else max(p_adjusted, row["p_adjusted"] or 0.0)

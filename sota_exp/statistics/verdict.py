@@ -85,13 +85,18 @@ def judge_difference(
     if on_new is not None and on_new.interval is not None:
         size = f"{mean}, {describe_interval(on_new.interval, level, unit)} in new runs on new images"
         if on_new.detectable is not None:
-            smallest = unit.size(max(detectable, on_new.detectable))
+            smallest = unit.size(combine_detectable(detectable, on_new))
             power = f"; these runs and images would have shown {smallest} in four of five studies"
     elif interval:
         power = f"; {num} seeds would have shown {unit.size(detectable)} in four of five studies"
     return Verdict(
         word="cannot be distinguished", sentence=f"Cannot be distinguished from its reference: {size}{power}."
     )
+
+
+def combine_detectable(over_seeds: float, on_new: OnNewImages | None) -> float:
+    """The smallest difference that the seeds, and the images where their noise is known, show in four of five."""
+    return over_seeds if on_new is None else max(over_seeds, on_new.detectable or 0.0)
 
 
 def describe_shown(

@@ -18,6 +18,7 @@ from sota_exp.statistics.verdict import (
     TOO_FEW_FOR_INTERVAL,
     OnNewImages,
     Verdict,
+    combine_detectable,
     judge_difference,
     verdict_for_failed_runs,
     verdict_for_too_few_pairs,
@@ -128,20 +129,13 @@ def _comparison_to_json(
         "interval": list(interval) if interval else None,
         "p_value": test.p_values.get(arm.name),
         "p_adjusted": p_adjusted,
-        "detectable": _find_detectable(smallest, on_new) if interval else None,
+        "detectable": combine_detectable(smallest, on_new) if interval and smallest is not None else None,
         "new_images": new_images_to_json(on_new),
         "verdict": outcome.word,
         "verdict_words": outcome.sentence,
         "examples": _examples_to_json(study, runs, arm, paired),
         "classes": _classes_to_json(runs, arm, paired, level),
     }
-
-
-def _find_detectable(over_seeds: float | None, on_new: OnNewImages | None) -> float | None:
-    """The smallest difference that these seeds, and these images where their noise is known, show in four of five."""
-    if over_seeds is None or on_new is None or on_new.detectable is None:
-        return over_seeds
-    return max(over_seeds, on_new.detectable)
 
 
 def _examples_to_json(study: PlannedStudy, runs: StudyRuns, arm: ComposedArm, seeds: list[int]) -> JsonObject | None:

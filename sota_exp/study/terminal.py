@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from sota_exp.config.values import join_first
-from sota_exp.report.numbers import estimate_remaining, format_duration, get_headline
+from sota_exp.report.numbers import estimate_remaining, format_duration
+from sota_exp.report.study.read import read_headline
 from sota_exp.report.terminal import escape, format_next, make_console
 from sota_exp.statistics.units import UNKNOWN, MetricFormat, format_level, format_p_value, get_metric_format
 from sota_exp.statistics.verdict import (
@@ -145,8 +146,9 @@ class ComparisonTable:
     def build(self, width: int) -> Table:
         """The table with intervals drawn in `width` characters; 0: without them."""
         unit = get_metric_format(self.found["metric"])
-        ends = [end for row in self.rows for end in (*(get_headline(row)[0] or ()), _get_difference(row) or 0.0)]
-        reach = max(map(abs, ends), default=0.0)
+        found = [read_headline(row) for row in self.rows]
+        ends = [end for each in found if each.headline for end in (each.headline.low, each.headline.high)]
+        reach = max(map(abs, [*ends, *(_get_difference(row) or 0.0 for row in self.rows)]), default=0.0)
         gap = (0, 1) if width else (0, 1, 0, 0)  # narrow without the drawing
         table = Table(title=self.title, title_justify="left", box=None, pad_edge=False, padding=gap)
         table.add_column(self.headings[0], overflow="fold")
@@ -160,15 +162,15 @@ class ComparisonTable:
             table.add_column(_format_scale(reach, unit, width), no_wrap=True)
         table.add_column("p adj.", justify="right", no_wrap=True)
         table.add_column("verdict", min_width=len("distinguished"))
-        for row in self.rows:
+        for row, each in zip(self.rows, found, strict=True):
             style = VERDICT_STYLES[row["verdict"]]
             numbers: list[str | Text] = [""] * (3 + (width > 0))
-            middle, (interval, p_adjusted) = _get_difference(row), get_headline(row)
+            middle, interval = _get_difference(row), each.headline
             if middle is not None:
-                low, high = interval or (middle, middle)
+                low, high = (interval.low, interval.high) if interval else (middle, middle)
                 bar = [Text(draw_interval_bar(low, middle, high, reach, width), style=style)] if width else []
                 span = unit.span(low, high, " … ") if interval else UNKNOWN
-                numbers = [unit.difference(middle), span, *bar, format_p_value(p_adjusted)]
+                numbers = [unit.difference(middle), span, *bar, format_p_value(each.headline_p)]
             table.add_row(escape(row["label"]), *self.describe(row), *numbers, Text(row["verdict"], style=style))
         return table
 
@@ -208,9 +210,9 @@ def _format_closing(found: JsonObject) -> list[str]:
     lines = [(describe_anytime_error_rate if is_anytime else describe_error_rate)(found["level"])]
     lines += describe_tested(found["num_test"], found.get("num_test_per_run"))
     rows = [row for key in ("arms", "effects", "interactions") for row in found[key]]
-    if any(_get_difference(row) is not None and get_headline(row)[0] is None for row in rows):
+    if any(_get_difference(row) is not None and read_headline(row).headline is None for row in rows):
         lines.insert(0, f"{UNKNOWN}: {NO_ANYTIME_INTERVAL if is_anytime else NO_INTERVAL}.")
-    if any(get_headline(row)[0] is not None for row in rows):
+    if any(read_headline(row).headline is not None for row in rows):
         lines.insert(0, "p adj. is corrected for all verdicts of the study together; intervals are not corrected.")
         lines.insert(0, MEANING_OF_VERDICTS if any(row["new_images"] for row in rows) else MEANING_HERE)
     lines += describe_power(found["plan"], len(found["seeds"]), get_metric_format(found["metric"]))

@@ -1,4 +1,4 @@
-"""The end of a sweep: confirmation, `sweep.json`, tables, figures, MLflow, and the summary on the terminal."""
+"""The end of a sweep: confirmation, `sweep.json`, tables, report, MLflow, and the summary on the terminal."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def finish_sweep(sweep: Sweep, stopped: str | None) -> None:
-    """Confirm, write `sweep.json`, `trials.csv`, `sweep.md` and figures, update MLflow, and print the summary.
+    """Confirm, write `sweep.json`, `trials.csv`, `sweep.md` and the report, update MLflow, and print the summary.
 
     stopped: why the search ended before `n_trials`.
 
@@ -32,15 +32,22 @@ def finish_sweep(sweep: Sweep, stopped: str | None) -> None:
         raise RunFailed(f"no trial of {summary['name']} is complete or pruned; the last reason: {last}")
     confirmation = Confirmation.of(sweep, summary)
     summary = _write_summary(sweep, stopped, confirmation.run() if confirmation is not None else None)
-    from sota_exp.report.sweep.figures import draw_sweep_figures
-
-    try:
-        draw_sweep_figures(sweep.study, summary, sweep.directory / "figures")
-    except Exception as error:  # A sweep is complete without its figures.
-        log.warning("the figures of the sweep could not be drawn: %s: %s", type(error).__name__, error)
+    _write_page(sweep, summary)
     for part in build_sweep_summary(summary, sweep.directory):
         make_console().print(part, soft_wrap=isinstance(part, str))
     _update_mlflow(sweep, "FINISHED")
+
+
+def _write_page(sweep: Sweep, summary: dict[str, Any]) -> None:
+    """Draw the figures and write the report; an error is only logged: a sweep is complete without them."""
+    from sota_exp.report.sweep.figures import draw_sweep_figures
+    from sota_exp.report.sweep.page import write_sweep_report
+
+    try:
+        draw_sweep_figures(sweep.study, summary, sweep.directory / "figures")
+        write_sweep_report(sweep.directory)
+    except Exception as error:
+        log.warning("the report of the sweep could not be written: %s: %s", type(error).__name__, error)
 
 
 def write_unfinished_sweep(sweep: Sweep, error: RunFailed | Interrupted | KeyboardInterrupt) -> None:

@@ -1,20 +1,18 @@
 """A run on the terminal: a progress bar (only on a terminal), one line per epoch, and a summary."""
 
+import shlex
 import textwrap
 import time
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
 from sota_exp.models.cost import count_parameters
 from sota_exp.report.numbers import estimate_remaining, format_accuracy, format_duration
-from sota_exp.report.terminal import escape, make_console
-from sota_exp.runs.result_json import describe_saved_epoch
-from sota_exp.runs.status import COMPLETE_STATUSES
-from sota_exp.tracking.mlflow_note import (
+from sota_exp.report.run.facts import (
     SCORE_HEADINGS,
     find_extreme_classes,
     format_confused_pairs,
@@ -23,6 +21,9 @@ from sota_exp.tracking.mlflow_note import (
     list_further_scores,
     list_techniques,
 )
+from sota_exp.report.terminal import escape, make_console
+from sota_exp.runs.result_json import describe_saved_epoch
+from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.training.device import get_device_name
 from sota_exp.training.listener import Listener, RunRequest
 from sota_exp.training.loop import StepRecord, TrainingSession, TrainingState
@@ -55,30 +56,35 @@ class ConsoleListener(Listener):
         if self.first_step:
             out.print(f"  resumes at step {self.first_step:,}", style="yellow")
         if self.lines.is_terminal and self.first_step < total_steps:
-            counts = (MofNCompleteColumn(), TextColumn("steps  {task.fields[left]}"))
-            columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), *counts)
+            counts = TextColumn("{task.completed:,.0f}/{task.total:,.0f} images  {task.fields[left]}")
+            columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), counts)
             self.progress = Progress(*columns, console=self.lines, transient=True)
-            self.task = self.progress.add_task("training", total=total_steps, completed=self.first_step, left="")
+            size = tree["batch_size"]
+            self.task = self.progress.add_task(
+                "training", total=total_steps * size, completed=self.first_step * size, left=""
+            )
             self.progress.start()
 
     def on_step(self, record: StepRecord) -> None:
         if self.progress is not None:
-            self.progress.update(self.task, completed=record.step, left=self.format_time_left(record.step))
+            images = record.step * self.request.configuration.values["batch_size"]
+            self.progress.update(self.task, completed=images, left=self.format_time_left(record.step))
 
     def on_epoch_end(self, epoch: dict[str, Any]) -> None:
         left = self.format_time_left(epoch["step"])
         if self.progress is not None:
             self.progress.update(self.task, left=left)
-        parts = [
-            f"epoch {epoch['epoch']:>3}/{self.session.experiment.schedule.length.epochs}",
-            f"loss {epoch['train/loss']:.4f}",
-            f"val accuracy {format_accuracy(epoch['val/accuracy'])}",
-            *([f"(raw {format_accuracy(epoch['val_raw/accuracy'])})"] if "val_raw/accuracy" in epoch else []),
-            f"lr {epoch['train/lr']:.2e}",
-            f"{epoch['images_per_second']:,.0f} images/s",
-            left,
-        ]
-        self.lines.print("  ".join(parts))
+        raw = f"(raw {format_accuracy(epoch['val_raw/accuracy'])})" if "val_raw/accuracy" in epoch else ""
+        parts = {
+            "epoch": f"epoch {epoch['epoch']:>3}/{self.session.experiment.schedule.length.epochs}",
+            "loss": f"loss {epoch['train/loss']:.4f}",
+            "accuracy": f"val accuracy {format_accuracy(epoch['val/accuracy'])}",
+            "raw": raw,
+            "rate": f"lr {epoch['train/lr']:.2e}",
+            "speed": f"{epoch['images_per_second']:,.0f} images/s",
+            "left": left,
+        }
+        self.lines.print(join_what_fits(parts, self.lines.width))
 
     def format_time_left(self, step: int) -> str:
         """The time that the rest of training and validation takes, for the bar and the lines of epochs."""
@@ -90,6 +96,15 @@ class ConsoleListener(Listener):
             self.progress.stop()
         if result["status"] in COMPLETE_STATUSES:
             self.console.print(build_result_panel(result, str(self.request.directory)))
+
+
+def join_what_fits(parts: dict[str, str], width: int) -> str:
+    """The line of an epoch, of a narrow terminal without parts that are in the files too."""
+    for name in ("", "rate", "raw", "speed"):
+        parts = {key: text for key, text in parts.items() if key != name and text}
+        if len(line := "  ".join(parts.values())) <= width:
+            break
+    return line
 
 
 def build_score_table(result: dict[str, Any]) -> Table:
@@ -164,6 +179,7 @@ def build_result_panel(result: dict[str, Any], directory: str) -> Panel:
     if result["reason"]:
         facts.add_row("stopped", escape(result["reason"]))
     facts.add_row("files", escape(directory))
+    facts.add_row("page", f"sota-exp report {escape(shlex.quote(directory))}")
     return build_panel(result, facts, result["status"].replace("_", " "))
 
 

@@ -72,9 +72,9 @@ def add_tracking(listener: Listener, say: Callable[[str], None] = print_dimly) -
 
 def draw_or_warn(directory: Path) -> None:
     """Draw the figures of the run; an error is only logged, because a run is complete without them."""
-    from sota_exp.report.run.figures import draw_run_figures
-
     try:
+        from sota_exp.report.run.figures import draw_run_figures
+
         draw_run_figures(directory)
     except Exception as error:
         log.warning("the figures of this run could not be drawn: %s: %s", type(error).__name__, error)

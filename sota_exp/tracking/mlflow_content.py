@@ -10,12 +10,13 @@ from typing import Any
 
 from mlflow.entities import Metric
 
+from sota_exp.config.hashing import compute_digest
 from sota_exp.config.printable import make_printable
 from sota_exp.config.values import flatten
+from sota_exp.report.run.facts import format_command
 from sota_exp.runs.contents import RunContent
 from sota_exp.runs.mlflow_store import sanitize_key
 from sota_exp.runs.result_json import is_evaluation
-from sota_exp.tracking.mlflow_note import format_command
 
 #: MLflow silently truncates longer parameter values (characters); the full configuration is an artifact.
 LONGEST_PARAM = 6000
@@ -81,13 +82,12 @@ def _build_metrics(values: Mapping[str, float], time: int, step: int) -> list[Me
 def build_hyperparameter_metrics(content: RunContent) -> dict[str, float]:
     """Hyperparameters logged as metrics `hp/…`, because MLflow's charts treat parameters as text and have linear axes.
 
-    Always lr, weight decay, batch size, seed, epochs and image size; besides them every number that an override sets.
+    Always lr, weight decay, batch size, epochs and image size; besides them every number that an override sets.
     """
     config = content.config
     optimizer = config["optimizer"]
     found = {
         "hp/batch_size": config["batch_size"],
-        "hp/seed": config["seed"],
         "hp/epochs": config["schedule"]["length"].get("epochs"),
         "hp/image_size": config["data"].get("image_size"),
         "hp/log10_lr": _log10(optimizer.get("lr")),
@@ -146,9 +146,20 @@ def build_tags(content: RunContent) -> dict[str, str]:
         "sweep": Path(content.origin.get("parent") or "single runs").name,
         "kind": "evaluation" if evaluates else content.origin.get("kind", "run"),
         "arm": content.origin.get("arm"),
+        "equals": name_equal_runs(content),
         "fingerprint": start.get("fingerprint"),
         "run_id": start["id"],
         "directory": str(content.directory),
         "reason": content.result.get("reason"),
     }
     return {key: make_printable(str(value), kept="\n\t") for key, value in found.items() if value}
+
+
+def name_equal_runs(content: RunContent) -> str:
+    """The same for runs that differ in nothing but their seed, whose mean says something: groups of MLflow's table."""
+    parent, config = content.origin.get("parent"), content.config
+    if parent and content.origin.get("arm"):
+        return f"{Path(parent).name}: {content.origin['arm']}"
+    rest = {name: tree for name, tree in config.items() if name not in ("seed", "tracking")}
+    digest = compute_digest([is_evaluation(content.result), rest], length=6)
+    return f"{config['recipe']['name']} on {config['data'].get('name')}, {digest}"

@@ -4,15 +4,23 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sota_exp.report.numbers import get_headline
+from sota_exp.report.study.read import read_headline
 from sota_exp.report.sweep.terminal import format_markdown_table
 from sota_exp.statistics.units import UNKNOWN, MetricFormat, get_metric_format
 
+#: What a study was asked to do, as tags of its run.
+SETTINGS = ("title", "recipe", "data", "metric", "level", "budget", "status")
+
 
 def read_study(directory: Path) -> tuple[dict[str, str], dict[str, float]]:
-    """The note of the study as a tag, and the differences as metrics."""
+    """The note of the study and its settings as tags, and the differences as metrics."""
     study: dict[str, Any] = json.loads((directory / "study.json").read_text())
-    return {"mlflow.note.content": format_study_note(study)}, build_difference_metrics(study)
+    settings = {name: str(study[name]) for name in SETTINGS if study.get(name) is not None}
+    settings |= {
+        "seeds": ", ".join(map(str, study["seeds"])),
+        "arms": ", ".join(arm["name"] for arm in study["arms"])[:5000],
+    }
+    return settings | {"mlflow.note.content": format_study_note(study)}, build_difference_metrics(study)
 
 
 def build_difference_metrics(study: dict[str, Any]) -> dict[str, float]:
@@ -32,8 +40,8 @@ def format_study_note(study: dict[str, Any]) -> str:
         cells = ["", ""]
         if arm["difference"] is not None:
             span = UNKNOWN
-            if (interval := get_headline(arm)[0]) is not None:
-                span = unit.span(interval[0], interval[1], " … ")
+            if (interval := read_headline(arm).headline) is not None:
+                span = unit.span(interval.low, interval.high, " … ")
             cells = [unit.difference(arm["difference"]), span]
         rows.append([arm["label"], str(arm["n"]), *cells, f"**{arm['verdict']}**"])
     parts = [

@@ -96,7 +96,7 @@ def build_views(slots: list[str]) -> dict[str, tuple[str, dict[str, Any]]]:
         build_bar_chart("Validation accuracy by arm", ACCURACY),
     ]
     arm_costs = [build_scatter_chart("Test accuracy against training time, by arm", COST, "test/accuracy")]
-    grouped = {"searchFilter": ONLY_ARMS, "groupBy": group_rows("arm"), "useGroupedValuesInCharts": True}
+    grouped = {"searchFilter": ONLY_ARMS, "useGroupedValuesInCharts": True}
     runs = build_page_state([build_chart("PARALLEL", "By technique", **axes)], costs, curves)
     arms = build_page_state(bars, arm_costs, curves) | grouped
     return {
@@ -139,7 +139,7 @@ def build_page_state(
         "isAccordionReordered": True,
         "useGroupedValuesInCharts": False,
         "hideEmptyCharts": True,
-        "groupBy": group_rows("sweep"),
+        "groupBy": group_rows("equals"),
         "groupsExpanded": {},
         "autoRefreshEnabled": True,
         "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
@@ -152,7 +152,7 @@ def build_page_state(
 
 
 def group_rows(tag: str) -> dict[str, Any]:
-    """Rows of the table grouped by a tag: charts show means, and bands from minimum to maximum.
+    """Rows of the table grouped by a tag of runs that differ in their seed alone: charts show means, and their range.
 
     The page draws no run below a collapsed row, and it expands groups but not parent runs.
     """

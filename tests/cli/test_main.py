@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -628,8 +629,8 @@ def test_the_panel_the_note_and_the_curves_name_the_epoch_whose_weights_are_save
     said = said if select == "best" else f"epoch 3, the last (evaluation.select=last); {said}"
     assert said in " ".join(capsys.readouterr().out.replace("│", "").split())
     assert said in format_run_note(RunContent.read(Path("run")))
-    titles = json.dumps(draw_learning_curves(RunFigureData.read(Path("run"))).to_dict())
-    assert f"of the saved weights, epoch {saved}" in titles
+    titles = json.dumps(draw_learning_curves(RunFigureData.read(Path("run")), 900).to_dict())
+    assert re.search(rf"saved weights: [\d.]+ %, epoch {saved}", titles)
 
 
 @pytest.mark.parametrize(

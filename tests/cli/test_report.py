@@ -12,6 +12,7 @@ from sota_exp.report.sweep.page import build_history_figure, describe_history
 from sota_exp.report.sweep.terminal import format_sweep_note
 from sota_exp.tracking.mlflow_sweep import build_metrics
 from tests.report.pages import Page
+from tests.report.run.test_figures import write_run as write_finished
 from tests.report.studies import STEPS, write_study
 from tests.run_directories import write_run
 
@@ -38,7 +39,8 @@ def test_a_study_is_reported_by_its_path_or_name(study: Path, word: str, capsys:
         ([], "report takes one directory; legal: ladder"),
         (["a", "b"], "report takes one directory"),
         (["--open"], "report takes one directory"),
-        (["nowhere"], "nowhere: no such directory; legal: ladder"),
+        (["nowhere"], "nowhere: no such directory, and no run below outputs/ or multirun/ has this name"),
+        (["nowhere"], "; legal: ladder"),
         ([__file__], f"{__file__}: a file, not a folder"),
         (["multirun"], "multirun contains neither study.json nor sweep.json"),
         (["multirun"], "sota-exp compare multirun --html report.html"),
@@ -50,6 +52,18 @@ def test_mistakes_are_one_line(
     assert main.run_command_line(["report", *arguments]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
+
+
+def test_a_run_is_reported_by_its_path_or_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_finished(tmp_path / "outputs" / "a_run")
+    for word in ("outputs/a_run", "a_run", "a_r"):
+        (tmp_path / "outputs" / "a_run" / "report.html").unlink(missing_ok=True)
+        assert main.run_command_line(["report", word]) == 0
+        assert "Test accuracy 70.00 %" in capsys.readouterr().out
+        assert (tmp_path / "outputs" / "a_run" / "report.html").is_file()
 
 
 @pytest.mark.usefixtures("charts_only_made")
@@ -73,10 +87,11 @@ def test_runs_are_compared_on_a_page(tmp_path: Path, capsys: pytest.CaptureFixtu
     compare([str(tmp_path / "one"), "--html", str(tmp_path / "pages" / "page.html"), str(tmp_path / "two"), "--each"])
     page = Page((tmp_path / "pages" / "page.html").read_text())
     assert "augmentation/crop (pad, random_resized)" in page.text
-    (results,) = [table for table in page.tables if "A" in table.heads]
+    (results,) = [table for table in page.tables if "crop=random_resized" in table.heads]
+    assert page.text.lstrip().startswith("Comparison of crop=pad, crop=random_resized")
     assert ["val accuracy, %", *["70.00 (60.42 to 78.11)"] * 2] in results.rows
     compare([str(tmp_path / "one"), f"--html={tmp_path}/alone.html"])
-    assert "Comparison of 1 run" in (tmp_path / "alone.html").read_text()
+    assert "1 configuration · 1 run" in (tmp_path / "alone.html").read_text()
 
 
 @pytest.mark.parametrize("words", [["--html"], ["--html", "--each"], ["--html="]])
@@ -135,6 +150,7 @@ def test_a_sweep_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "The winner is chosen by val/accuracy." in page.text
     assert page.tables[1].rows == [["2", "85.00", "lr=0.1"], ["0", "80.00", "its own values"]]
     assert page.tables[2].rows == [["lr", "75 %"], ["wd", "25 %"]]
+    assert "Caution: of 2 trials alone" in page.text
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"confirmed", "search_history"}
 
 

@@ -13,9 +13,9 @@ from sota_exp.cli.main import run_command_line
 from sota_exp.models.saved import load_saved_model
 from sota_exp.models.standalone import StandaloneModel
 from sota_exp.report.folds import read_folds
+from sota_exp.report.run.facts import list_techniques
 from sota_exp.runs.files import RunFiles
 from sota_exp.statistics.proportion import wilson_interval
-from sota_exp.tracking.mlflow_note import list_techniques
 from sota_exp.training import run as run_module
 from tests.experiments import TINY
 

@@ -250,8 +250,8 @@ def test_a_long_reading_says_how_far_it_is(caplog: pytest.LogCaptureFixture, mon
             now[0] += 6
             progress.add(100_000)
     assert caplog.messages == [
-        "read 200,000 of 2,000,000 images, 1.8 minutes left",
-        "read 400,000 of 2,000,000 images, 1.6 minutes left",
+        "read 200,000 of 2,000,000 images, 16667 a second, 1.8 minutes left",
+        "read 400,000 of 2,000,000 images, 16667 a second, 1.6 minutes left",
     ]
 
 

@@ -1,7 +1,10 @@
-"""Parses a page: tables as text, ids, links; fails on elements that are not closed."""
+"""Parses a page: tables as text and as CSV, ids, links; fails on elements that are not closed."""
 
+import csv
+import io
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -28,6 +31,7 @@ class Page(HTMLParser):
         self.tables: list[Table] = []
         self.ids: list[str] = []
         self.links: list[str] = []
+        self.files: list[list[list[str]]] = []
         self.attributes: list[tuple[str, dict[str, str | None]]] = []
         self.words: list[str] = []
         self.feed(text)
@@ -39,8 +43,12 @@ class Page(HTMLParser):
         self.attributes.append((tag, found))
         if found.get("id"):
             self.ids.append(str(found["id"]))
-        if tag == "a":
+        if tag == "a" and found.get("class") != "csv":
             self.links.append(str(found["href"]))
+        if found.get("class") == "csv":
+            head, _, content = str(found["href"]).partition(",")
+            assert head == "data:text/csv;charset=utf-8"
+            self.files.append(list(csv.reader(io.StringIO(unquote(content)))))
         if tag == "table":
             self.tables.append(Table())
         if tag == "tr" and "tbody" in self.open:
@@ -57,11 +65,11 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if "caption" in self.open:
-            self.tables[-1].caption += data
+            self.tables[-1].caption += data.removesuffix("CSV")
         elif {"td", "th"} & set(self.open):
             cells = self.tables[-1].rows[-1] if "tbody" in self.open else self.tables[-1].heads
             cells[-1] += data
-        if "style" not in self.open:
+        if not {"style", "script"} & set(self.open):
             self.words.append(data)
 
     @property

@@ -22,7 +22,7 @@ from sota_exp.cli.main import run_command_line
 from sota_exp.config.job_returns import make_lost_return
 from sota_exp.config.split_of_seed import get_test_to_train
 from sota_exp.errors import RunLost
-from sota_exp.report.sweep import figures
+from sota_exp.report.sweep import figures, page
 from sota_exp.statistics.two_sources import combine_crossed, combine_splits
 from sota_exp.sweep import end, launch, ownership, sweep_json, take_trial
 from sota_exp.sweep import loop as sweep_loop
@@ -59,6 +59,7 @@ def without_figures(request, monkeypatch):
     """Half a second for each sweep; tests that look at the figures ask for `with_figures`."""
     if "with_figures" not in request.fixturenames:
         monkeypatch.setattr(figures, "draw_sweep_figures", lambda *given: None)
+        monkeypatch.setattr(page, "write_sweep_report", lambda *given: None)
 
 
 @pytest.fixture
@@ -406,6 +407,7 @@ def test_trainings_are_pruned_complete_and_confirmed_and_test_stays_out_of_the_s
     verdict = confirm["verdict"].removesuffix(" here")
     assert confirm["seeds"] == [1000, 1001] and verdict in ("beats", "loses", "cannot be distinguished")
     assert "history" in with_figures() and (tmp_path / "sweep" / "sweep.md").is_file()
+    assert "figures/parallel_coordinates.png" in (tmp_path / "sweep" / "report.html").read_text()
     winner, default = (read_correct(tmp_path / "sweep" / "confirm" / name) for name in (confirm["winner"], "default"))
     expected = combine_crossed(winner - default)
     assert confirm["test"]["mean"] == pytest.approx(expected.mean)

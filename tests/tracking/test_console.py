@@ -13,7 +13,7 @@ from sota_exp.report.numbers import estimate_remaining, format_accuracy
 from sota_exp.report.sweep.terminal import build_trial_rows
 from sota_exp.runs.find import SavedRun
 from sota_exp.sweep.console import JobConsole
-from sota_exp.tracking.console import ConsoleListener, build_score_table
+from sota_exp.tracking.console import ConsoleListener, build_score_table, join_what_fits
 from sota_exp.tracking.mlflow_note import format_scores
 from sota_exp.training.listener import RunRequest
 from sota_exp.training.loop import StepRecord, start_training
@@ -63,6 +63,29 @@ def test_the_bar_and_the_lines_of_a_training_tell_the_same_time(
         assert bar == ("1 min left", "30 s left")[number - 1]
         assert f"val accuracy {('70.00', '60.00')[number - 1]} %  (raw 65.00 %)" in told
         assert listener.progress.tasks[0].fields["left"] == bar
+
+
+@pytest.mark.parametrize("width", [40, 80, 100, 120])
+def test_the_line_of_an_epoch_fits_its_terminal(width: int) -> None:
+    parts = {
+        "epoch": "epoch  13/300",
+        "loss": "loss 2.1626",
+        "accuracy": "val accuracy 27.71 %",
+        "raw": "(raw 28.20 %)",
+    }
+    parts |= {"rate": "lr 1.79e-01", "speed": "12,240 images/s", "left": "1 min 38 s left"}
+    line = join_what_fits(parts, width)
+    assert len(line) <= max(width, 66) and line.startswith("epoch  13/300  loss 2.1626  val accuracy 27.71 %")
+    assert line.endswith("1 min 38 s left") and ("lr" in line) == (width == 120) and ("raw" in line) == (width >= 100)
+
+
+def test_the_bar_counts_images(watched: tuple[ConsoleListener, Watch, io.StringIO]) -> None:
+    listener, _, _ = watched
+    assert listener.progress is not None
+    size = listener.request.configuration.values["batch_size"]
+    listener.on_step(StepRecord(step=2, epoch=0))
+    (task,) = listener.progress.tasks
+    assert (task.completed, task.total) == (2 * size, listener.session.total_steps * size)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import psutil
 import pytest
 from rich.console import Console
 
+from sota_exp.report.run.facts import find_extreme_classes
 from sota_exp.runs.contents import MLFLOW_STATUSES, RunContent
 from sota_exp.runs.lock import STALE
 from sota_exp.runs.mlflow_store import sanitize_key
@@ -23,7 +24,7 @@ from sota_exp.tracking.mlflow_content import (
     build_points,
     build_tags,
 )
-from sota_exp.tracking.mlflow_note import find_extreme_classes, format_run_note, format_scores
+from sota_exp.tracking.mlflow_note import format_run_note, format_scores
 from tests.run_directories import CONFIG, epoch, result, write_owner, write_run
 
 
@@ -86,7 +87,7 @@ def test_hyper_parameters_are_metrics_too(tmp_path: Path) -> None:
     assert values["hp/regularization.smoothing.label_smoothing"] == 0.05
     assert values["hp/evaluation.fine_tune.batch_size"] == 10
     assert (values["hp/augmentation.mix.alpha"], values["hp/supervision.alpha"]) == (0.2, 0.8)
-    assert not {"hp/lr", "hp/optimizer.lr"} & set(values)
+    assert not {"hp/lr", "hp/optimizer.lr", "hp/seed"} & set(values)
 
 
 def test_every_number_of_the_files_is_there(tmp_path: Path) -> None:
@@ -276,3 +277,16 @@ def test_a_trial_of_a_sweep_is_shown_without_test(tmp_path: Path) -> None:
     assert any("val" in row for row in rows) and not any("test" in row for row in rows)
     assert "Hardest on test" not in format_run_note(content)
     assert any(point.key.startswith("test/") for point in build_points(read(tmp_path / "run", kind="confirm")))
+
+
+def test_runs_that_differ_in_their_seed_alone_are_one_group(tmp_path: Path) -> None:
+    """MLflow's table averages the runs of a group, which says something of equal ones alone."""
+    one, other, larger = (read(write_run(tmp_path / name)) for name in ("one", "other", "larger"))
+    other, larger = (
+        replace(each, config=each.config | change)
+        for each, change in ((other, {"seed": 9}), (larger, {"batch_size": 128}))
+    )
+    groups = [build_tags(each)["equals"] for each in (one, other, larger)]
+    assert groups[0] == groups[1] != groups[2] and groups[0].startswith("baseline on fake, ")
+    arm = replace(one, origin={"kind": "arm", "arm": "ema", "parent": "/a/ladder-1"})
+    assert build_tags(arm)["equals"] == "ladder-1: ema"

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sota_exp.cli.python.notebook import Figures, format_facts, format_table, join_parts
+from sota_exp.cli.report import find_page
 from sota_exp.cli.saved_model_argument import load_named_model, parse_weights_argument
 from sota_exp.config.data_paths import expand_home, is_folder
 from sota_exp.errors import ConfigError
 from sota_exp.report.folds import read_folds
 from sota_exp.report.numbers import format_accuracy, format_duration
+from sota_exp.report.run.facts import SCORE_HEADINGS, format_score_cells, list_techniques
 from sota_exp.report.run.figures import draw_run_figures
 from sota_exp.runs.find import SavedRun, find_run
 from sota_exp.statistics.proportion import wilson_interval
-from sota_exp.tracking.mlflow_note import SCORE_HEADINGS, format_score_cells, list_techniques
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,6 +119,11 @@ class Run:
         if is_drawn and not (self.directory / "figures").is_dir():
             draw_run_figures(self.directory)
         return Figures(self.directory / "figures")
+
+    @property
+    def page(self) -> Path:
+        """The report, `report.html`; written where it is not there."""
+        return find_page(self.directory)
 
     @property
     def model(self) -> "SavedModel":

@@ -12,11 +12,12 @@ from markupsafe import Markup
 
 from sota_exp.cli.python.notebook import Figures, format_facts, join_parts
 from sota_exp.cli.python.results import Run
-from sota_exp.cli.report import find_directory, write_report
+from sota_exp.cli.report import find_directory, find_page
 from sota_exp.report.document import markdown
 from sota_exp.report.document.write import to_html
 from sota_exp.report.study.answer import build_study_answer, build_study_facts
 from sota_exp.report.study.read import read_study
+from sota_exp.report.study.runs import read_first_run
 from sota_exp.report.study.study import ConfidenceInterval, DesignEffect, StudyArm, StudyResult
 from sota_exp.report.study.tables import build_effects_table, build_results_table
 from sota_exp.report.sweep.page import build_trial_table, read_sweep
@@ -37,9 +38,7 @@ class Reported:
     @property
     def page(self) -> Path:
         """The report, `report.html`; written where it is not there."""
-        if not (self.directory / "report.html").is_file():
-            write_report(self.directory)
-        return self.directory / "report.html"
+        return find_page(self.directory)
 
     @property
     def figures(self) -> Figures:
@@ -125,10 +124,11 @@ class Study(Reported):
 
     def _repr_html_(self) -> str:
         study = self.result
+        facts = build_study_facts(study, read_first_run(study))
         table = build_effects_table(study, study.effects, "effect") if study.effects else build_results_table(study)
         picture = self.figures.show("ladder", "effects", "main_effects")
         shown = Markup(to_html(markdown.format_table(table)))
-        return join_parts(self.name, format_facts(build_study_facts(study)), Markup(self._answer), shown, picture)
+        return join_parts(self.name, format_facts(facts), Markup(self._answer), shown, picture)
 
 
 class SweepResult(Reported):

@@ -7,7 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sota_exp.report.comparison.groups import SeedGroup, find_differing_choices, find_differing_values, group_runs
+from sota_exp.report.comparison.groups import (
+    SeedGroup,
+    find_differing_choices,
+    find_differing_values,
+    group_runs,
+    name_groups,
+)
 from sota_exp.report.comparison.next_steps import list_next_steps
 from sota_exp.report.comparison.pairs import GroupDifference, compare_groups, explain_other_images, find_compared_part
 from sota_exp.runs.find import SavedRun
@@ -55,19 +61,25 @@ class RunComparison:
     environment: dict[str, list[str]]
 
 
-def compare_runs(runs: Sequence[SavedRun], each: bool = False) -> RunComparison:
-    """Group the runs (with `each`, every run is a group of its own) and collect differences and results."""
+def compare_runs(runs: Sequence[SavedRun], each: bool = False, has_names: bool = False) -> RunComparison:
+    """Group the runs (with `each`, every run is a group of its own) and collect differences and results.
+
+    has_names: groups are named by what they differ in, instead of by letters.
+    """
     groups = group_runs(runs, each)
+    choices = find_differing_choices([group.first for group in groups])
+    values = find_differing_values([group.first for group in groups], choices, with_seed=each)
+    if has_names:
+        groups = name_groups(groups, choices, values)
     part = find_compared_part(groups)
     measured = {name for run in runs for name in run.metrics if name.partition("/")[0] in run.scored_parts}
     names = [*HIGHER_IS_BETTER, *sorted(measured - {*HIGHER_IS_BETTER}), "best/epoch"]
     metrics = {name: [summarize(group, _build_metric_reader(name)) for group in groups] for name in names}
-    choices = find_differing_choices([group.first for group in groups])
     pairs = compare_groups(groups, part)
     return RunComparison(
         groups=groups,
         choices=choices,
-        values=find_differing_values([group.first for group in groups], choices, with_seed=each),
+        values=values,
         metrics={name: cells for name, cells in metrics.items() if any(cells)},
         costs={name: [summarize(group, _build_cost_reader(read)) for group in groups] for name, read in COSTS.items()},
         pairs=pairs,

@@ -1,9 +1,11 @@
 """Runs grouped by configuration, and the choices and values in which groups differ."""
 
+import os
+import re
 import string
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,19 @@ from sota_exp.config.formats import is_neutral_option
 from sota_exp.config.hashing import compute_digest
 from sota_exp.config.split_of_seed import get_split
 from sota_exp.config.values import find_presets, flatten
+from sota_exp.report.numbers import format_yaml_value
 from sota_exp.runs.find import SavedRun
+
+#: Most options and values in the name of a group.
+MOST_IN_NAME = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class SeedGroup:
-    """Runs that differ only in their seed, or in their fold, in the order of their seeds; the name is a letter."""
+    """Runs that differ only in their seed, or in their fold, in the order of their seeds.
+
+    name: a letter, or on a page what tells the group from the others.
+    """
 
     name: str
     runs: tuple[SavedRun, ...]
@@ -51,6 +60,27 @@ def group_runs(runs: Sequence[SavedRun], each: bool) -> list[SeedGroup]:
         SeedGroup(name=index_to_letters(index), runs=tuple(sorted(members, key=lambda run: run.seed)))
         for index, members in enumerate(found.values())
     ]
+
+
+def name_groups(
+    groups: Sequence[SeedGroup], choices: dict[str, list[str | None]], values: dict[str, list[Any]]
+) -> list[SeedGroup]:
+    """The groups named by the options in which they differ, such as `mix=mixup`, else by the values, else by a run.
+
+    choices, values: those that differ, by slot and dotted key, one per group.
+    """
+    for columns in (choices, choices | values):
+        pairs = [(re.split("[./]", key)[-1], found) for key, found in columns.items()][:MOST_IN_NAME]
+        names = [
+            ", ".join(f"{key}={format_yaml_value(found[at])}" for key, found in pairs) for at in range(len(groups))
+        ]
+        if pairs and len(set(names)) == len(groups):
+            break
+    else:
+        places = [group.first.name for group in groups]
+        start = os.path.commonpath(places) if len(places) > 1 else "."
+        names = [os.path.relpath(place, start) for place in places]
+    return [replace(group, name=name) for group, name in zip(groups, names, strict=True)]
 
 
 def _identify_images(run: SavedRun) -> list[Any]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sota_exp.config.values import join_first
 from sota_exp.errors import RunFailed
 from sota_exp.report.comparison.compare_runs import RunComparison
 from sota_exp.report.comparison.groups import SeedGroup
@@ -16,12 +17,15 @@ from sota_exp.report.comparison.tables import (
     name_accuracy,
 )
 from sota_exp.report.document.markdown import Code, Strong, Table
-from sota_exp.report.document.write import draw_both_widths, render_markdown, render_page, to_html
+from sota_exp.report.document.write import render_markdown, render_page, to_html
 from sota_exp.report.drawing.chart import INKS, Figure
 from sota_exp.report.numbers import format_interval, join_with_and
 from sota_exp.report.study.runs import average_over_seeds, read_metric_by_epoch
 from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.statistics.units import SHARE_FORMAT
+
+#: Most groups in the title.
+MOST_IN_TITLE = 3
 
 #: Name of the ink and dash of the curve of each group; further groups have no curve.
 STYLES: tuple[tuple[str, tuple[int, ...]], ...] = (
@@ -35,8 +39,8 @@ def write_comparison_page(comparison: RunComparison, path: Path) -> None:
     Raises:
         RunFailed: the file cannot be written.
     """
-    text, figures = render_markdown("comparison/comparison.md.jinja", **collect_values(comparison))
-    page = render_page(to_html(text), draw_both_widths(figures))
+    found = render_markdown("comparison/comparison.md.jinja", **collect_values(comparison))
+    page = render_page(to_html(found.text), found.draw(), found.tables)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_recomputable_text(path, page)
@@ -50,6 +54,7 @@ def collect_values(comparison: RunComparison) -> dict[str, Any]:
     keys, pairs, results = [*options, *comparison.values], build_pair_table(comparison), build_results_table(comparison)
     return {
         "comparison": comparison,
+        "title": f"Comparison of {join_first([group.name for group in comparison.groups], MOST_IN_TITLE)}",
         "num_runs": sum(len(group.runs) for group in comparison.groups),
         "answer": [describe_pair(each, comparison.part) for each in comparison.pairs[:6]],
         "differing": join_with_and(keys[:8]) + (" and more" if len(keys) > 8 else ""),
@@ -122,17 +127,16 @@ def build_learning_curves_figure(comparison: RunComparison) -> Figure | None:
     from sota_exp.report.drawing.curves import CurveLine, draw_curves
 
     found = [
-        (CurveLine(curve=curve, ink=INKS[ink][0], dash=dash), f"{group.name} {ink}")
+        CurveLine(curve=curve, ink=INKS[ink][0], dash=dash, panel=group.name)
         for group, (ink, dash) in zip(comparison.groups, STYLES, strict=False)
         if (curve := average_over_seeds(read_curves(group))) is not None
     ]
     if not found:
         return None
-    names = ", ".join(name for _, name in found)
     return Figure(
         name="learning_curves",
-        alt=f"Validation accuracy by epoch: {names}",
-        draw=lambda width: draw_curves([line for line, _ in found], SHARE_FORMAT, ("epoch", ""), (width - 60, 240)),
+        alt=f"Validation accuracy by epoch: {', '.join(line.panel for line in found)}",
+        draw=lambda width: draw_curves(found, SHARE_FORMAT, ("epoch", ""), (width - 60, 240), has_legend=True),
     )
 
 

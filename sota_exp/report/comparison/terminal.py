@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sota_exp.config.values import shorten_middle
 from sota_exp.report.comparison.compare_runs import RunComparison
 from sota_exp.report.comparison.groups import SeedGroup
 from sota_exp.report.comparison.tables import (
@@ -81,13 +82,9 @@ def format_directories(group: SeedGroup) -> str:
 
 
 def shorten_values(rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:
-    """The rows with long options and values cut; headings and names stay."""
+    """The rows with long options and values cut in the middle; headings and names stay."""
     heading, *others = rows
-    return [heading, *([name, *map(shorten, texts)] for name, *texts in others)]
-
-
-def shorten(text: str) -> str:
-    return text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH - 1]}…"
+    return [heading, *([name, *(shorten_middle(text, MAX_LENGTH) for text in texts)] for name, *texts in others)]
 
 
 def split_columns(rows: Sequence[Sequence[str]], width: int) -> list[range]:

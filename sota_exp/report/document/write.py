@@ -1,12 +1,14 @@
 """A report on disk: one Markdown text, from a template, and the page that a Markdown library makes of it."""
 
+import csv
 import html
-import itertools
+import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
@@ -24,7 +26,17 @@ from sota_exp.report.document.markdown import (
     format_table,
     join_words,
 )
-from sota_exp.report.drawing.chart import NARROW, WIDE, Figure, format_ink_css, write_png, write_svg
+from sota_exp.report.drawing.chart import (
+    NARROW,
+    WIDE,
+    Figure,
+    build_script,
+    format_ink_css,
+    format_live_specification,
+    tree_to_svg,
+    write_png,
+    write_svg,
+)
 from sota_exp.runs.atomic import write_recomputable_text
 
 ROOM = Path(__file__).parent.parent
@@ -53,9 +65,10 @@ PAGE_RULES = [
     (r"<td>([▲▼○✕]) (\w+)", r'<td class="verdict \2"><span class="sign" aria-hidden="true">\1</span> \2'),
     (
         r"<p>(<strong>(Table \d+)\.</strong>[^\n]*)</p>\n<table>",
-        r'<div class="scroll" role="region" tabindex="0" aria-label="\2"><table><caption>\1</caption>',
+        r'<div class="scroll" role="region" tabindex="0" aria-label="\2"><table><caption>\1 [\2]</caption>',
     ),
     (r"</table>", "</table></div>"),
+    (r'<th scope="col"( class="number")?></th>', "<td></td>"),
     (r"<pre>", '<pre tabindex="0">'),
     (r"<h3>(.*?)</h3>(.*?)(?=<h[23]|<hr|\Z)", r"<details><summary>\1</summary>\2</details>"),
 ]
@@ -77,16 +90,16 @@ def write_report(directory: Path, template: str, **values: Any) -> WrittenReport
     Raises:
         RunFailed: the directory cannot be written.
     """
-    text, figures = render_markdown(template, **values)
+    found = render_markdown(template, **values)
     page, markdown, folder = directory / "report.html", directory / "report.md", directory / "figures"
-    drawn, body = draw_both_widths(figures), to_html(text)
+    drawn, body = found.draw(), to_html(found.text)
     try:
         folder.mkdir(exist_ok=True)
-        for name, (wide, _) in drawn.items():
-            write_svg(wide, folder / f"{name}.svg")
-            write_png(wide, folder / f"{name}.png")
-        write_recomputable_text(markdown, text)
-        write_recomputable_text(page, render_page(body, drawn))
+        for name, figure in drawn.items():
+            write_svg(figure.wide, folder / f"{name}.svg")
+            write_png(figure.wide, folder / f"{name}.png")
+        write_recomputable_text(markdown, found.text)
+        write_recomputable_text(page, render_page(body, drawn, found.tables))
     except OSError as error:
         raise RunFailed(f"no report can be written: {error}; check permissions and free space") from error
     pictures = [folder / f"{name}.{kind}" for name in drawn for kind in ("svg", "png")]
@@ -94,20 +107,44 @@ def write_report(directory: Path, template: str, **values: Any) -> WrittenReport
     return WrittenReport(paths=[page, markdown, *pictures], answer=[Markup(each).striptags() for each in answer])
 
 
-def draw_both_widths(figures: Sequence[Figure]) -> dict[str, tuple[str, str]]:
-    """By name: the SVG for a desktop and that for a phone, of which the style sheet shows one."""
-    return {figure.name: (figure.to_svg(WIDE, "wide"), figure.to_svg(NARROW, "narrow")) for figure in figures}
+@dataclass(frozen=True, kw_only=True)
+class DrawnFigure:
+    """The SVG for a desktop and that for a phone, of which the style sheet shows one, and what the script draws."""
+
+    wide: str
+    narrow: str
+    specification: str
+
+    @classmethod
+    def of(cls, figure: Figure) -> "DrawnFigure":
+        tree, narrow = figure.to_tree(WIDE), figure.to_svg(NARROW, "narrow")
+        wide = tree_to_svg(tree, figure.alt, "wide")
+        return cls(wide=wide, narrow=narrow, specification=format_live_specification(tree, figure.note))
 
 
-def render_markdown(template: str, **values: Any) -> tuple[str, Sequence[Figure]]:
-    """The text of a report, with numbered tables and figures, and its figures; templates call both with a caption."""
+@dataclass(frozen=True, kw_only=True)
+class RenderedText:
+    """The Markdown of a report, its figures, and its tables in the order of their numbers."""
+
+    text: str
+    figures: Sequence[Figure]
+    tables: Sequence[Table]
+
+    def draw(self) -> dict[str, DrawnFigure]:
+        """The figures by name."""
+        return {figure.name: DrawnFigure.of(figure) for figure in self.figures}
+
+
+def render_markdown(template: str, **values: Any) -> RenderedText:
+    """The text of a report, with numbered tables and figures; templates call both with a caption."""
     figures: list[Figure] = []
-    table_numbers = itertools.count(1)
+    tables: list[Table] = []
 
     def show_table(table: Table | None, caller: Callable[[], str]) -> Markup:
         if not table or not table.rows:
             return Markup()
-        return format_caption("Table", next(table_numbers), caller()) + "\n\n" + format_table(table)
+        tables.append(table)
+        return format_caption("Table", len(tables), caller()) + "\n\n" + format_table(table)
 
     def show_figure(figure: Figure | None, caller: Callable[[], str]) -> Markup:
         if figure is None:
@@ -117,7 +154,8 @@ def render_markdown(template: str, **values: Any) -> tuple[str, Sequence[Figure]
         return picture + format_caption("Figure", len(figures), f"{caller()} {escape_markdown(figure.note)}")
 
     text = TEMPLATES.get_template(template).render(table=show_table, figure=show_figure, **values)
-    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n", figures
+    text = re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+    return RenderedText(text=text, figures=figures, tables=tables)
 
 
 def format_caption(kind: str, number: int, text: str) -> Markup:
@@ -126,22 +164,38 @@ def format_caption(kind: str, number: int, text: str) -> Markup:
     return Markup(f"**{kind} {number}.** {line}")
 
 
-def render_page(body: str, drawn: Mapping[str, tuple[str, str]]) -> str:
-    """The report as one self-contained HTML file: styles and drawings are inline, no script, no network.
+def render_page(body: str, drawn: Mapping[str, DrawnFigure], tables: Sequence[Table]) -> str:
+    """The report as one self-contained HTML file, without network: styles, drawings and scripts are inline.
 
-    body: from `to_html`; drawn: from `draw_both_widths`.
+    Without scripts, tables do not sort and drawings are still. body: from `to_html`; drawn: from `RenderedText.draw`.
     """
     for pattern, replacement in PAGE_RULES:
         body = re.sub(pattern, replacement, body, flags=re.DOTALL)
     body, contents = add_anchors(body)
-    body = re.sub(FIGURE, lambda at: f"<figure>{''.join(drawn[at[1]])}<figcaption>{at[2]}</figcaption></figure>", body)
+    body = re.sub(FIGURE, lambda at: format_figure(drawn[at[1]], at[2]), body)
+    body = re.sub(r"\[Table (\d+)\](?=</caption>)", lambda at: format_csv_link(int(at[1]), tables), body)
     body, _, colophon = body.rpartition("<hr />\n")
     parts = re.fullmatch(r"(<h1>(.*?)</h1>\n<p>.*?</p>)(.*?)((?:<h2.*)?)", body, re.DOTALL)
     assert parts is not None, "a report begins with its title and its facts"
     style = format_ink_css() + (ROOM / "document" / "page.css").read_text()
     found = dict(zip(("head", "title", "answer", "sections"), map(Markup, parts.groups()), strict=True))
+    scripts = [*([build_script()] if drawn else []), (ROOM / "document" / "page.js").read_text()]
     found |= {"style": Markup(style), "colophon": Markup(colophon)}
-    return PAGES.get_template("document/page.html.jinja").render(contents=contents, **found)
+    page = PAGES.get_template("document/page.html.jinja")
+    return page.render(contents=contents, scripts=list(map(Markup, scripts)), **found)
+
+
+def format_figure(drawn: DrawnFigure, caption: str) -> str:
+    data = f'<script type="application/json">{drawn.specification}</script>'
+    return f"<figure>{drawn.wide}{drawn.narrow}{data}<figcaption>{caption}</figcaption></figure>"
+
+
+def format_csv_link(number: int, tables: Sequence[Table]) -> str:
+    """A link to the content of a table as a file, which is in the link itself."""
+    text, table = io.StringIO(), tables[number - 1]
+    csv.writer(text, lineterminator="\n").writerows([table.names, *table.rows])
+    place = f"data:text/csv;charset=utf-8,{quote(text.getvalue())}"
+    return f'<a class="csv" download="table-{number}.csv" href="{place}" aria-label="Table {number} as CSV">CSV</a>'
 
 
 def to_html(text: str) -> str:

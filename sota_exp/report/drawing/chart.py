@@ -5,13 +5,19 @@ and dark pages and print. Altair and vl-convert are imported where a picture is 
 Encodings are given as objects, `alt.Text("words:N")`: Altair takes 20 ms to find the class of a plain string.
 """
 
+import functools
 import io
+import itertools
+import json
 import math
+import os
 import re
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from html import escape
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +71,8 @@ THEME = {
     "axisY": {"titleAngle": 0, "titleAlign": "left", "titleBaseline": "bottom", "titleX": -34, "titleY": -10},
     "legend": _LETTERS | {"labelColor": TEXT, "title": None, "symbolStrokeWidth": 2, "symbolSize": 160},
     "header": {"labelColor": TEXT, "labelFontSize": 12, "labelFontWeight": 600, "labelAnchor": "start", "title": None},
-    "title": {"color": TEXT, "fontSize": 13, "fontWeight": 600, "anchor": "start", "frame": "group", "offset": 12},
+    "title": {"color": TEXT, "fontSize": 13, "fontWeight": 600, "anchor": "start", "frame": "group", "offset": 12}
+    | {"subtitleColor": MUTED, "subtitleFontSize": 11.5, "subtitlePadding": 4},
     "text": {"color": TEXT, "fontSize": 12},
 }
 
@@ -83,9 +90,12 @@ class Figure:
     note: str = ""
 
     def to_svg(self, width: float, name: str = "") -> str:
+        return tree_to_svg(self.to_tree(width), self.alt, name)
+
+    def to_tree(self, width: float) -> dict[str, Any]:
+        """The specification in Vega-Lite."""
         with skip_schema():
-            chart = self.draw(width)
-        return chart_to_svg(chart, self.alt, name)
+            return chart_to_tree(self.draw(width))
 
 
 @contextmanager
@@ -107,21 +117,81 @@ def build_data(rows: Iterable[Mapping[str, Any]]) -> "Data":
     return Data(values=tuple(rows))
 
 
+def chart_to_tree(chart: "TopLevelMixin") -> dict[str, Any]:
+    """The specification of the chart in Vega-Lite, with the theme."""
+    with skip_schema():
+        tree: dict[str, Any] = chart.to_dict(validate=False)
+    return tree | {"config": THEME}
+
+
 def chart_to_svg(chart: "TopLevelMixin", alt: str = "", name: str = "") -> str:
+    """As `tree_to_svg`, of a chart."""
+    return tree_to_svg(chart_to_tree(chart), alt, name)
+
+
+def tree_to_svg(tree: dict[str, Any], alt: str = "", name: str = "") -> str:
     """The SVG element of a page; `alt`: the text for readers who cannot see it; `name`: its class.
 
     The description of a mark becomes its tooltip.
     """
     import vl_convert
 
-    with skip_schema():
-        tree = chart.to_dict(validate=False)
-    svg: str = vl_convert.vegalite_to_svg(tree | {"config": THEME})
+    svg: str = vl_convert.vegalite_to_svg(tree)
     svg = re.sub(r'<path aria-label="([^"]*)"([^>]*)/>', r"<path\2><title>\1</title></path>", svg)
     svg = TAG.sub(shorten_tag, svg)
     svg = re.sub(r'<path d="[^"]*"( display="none")?/>', "", svg)
+    # Vega numbers gradients through all charts of a process; in a page, their names may stand once.
+    names = dict.fromkeys(re.findall(r'id="(gradient_\d+)"', svg))
+    renamed = {old: f"{name}-{zlib.crc32(alt.encode()):x}-{at}" for at, old in enumerate(names)}
+    svg = re.sub(r"gradient_\d+", lambda found: renamed.get(found[0], found[0]), svg)
     label = escape(alt, quote=True)
     return svg.replace("<svg ", f'<svg class="{name}" role="img" aria-label="{label}" font-family="{FONT}" ', 1)
+
+
+def format_live_specification(tree: dict[str, Any], note: str = "") -> str:
+    """The specification for the script of a page, as JSON without <: values on hover, axes of numbers that zoom.
+
+    note: that of the figure. A chart that zooms would cut the triangles at its edge.
+    """
+    add_interaction(tree, itertools.count(), zooms=note != TRIANGLES_NOTE)
+    return json.dumps(tree | {"background": None}, ensure_ascii=False).replace("<", "\\u003c")
+
+
+def add_interaction(tree: dict[str, Any], numbers: Iterator[int], zooms: bool) -> None:
+    """Descriptions of marks become tooltips; with two axes of numbers, both move with the mouse and zoom with shift."""
+    parts = [part for key in ("layer", "hconcat", "vconcat") for part in tree.get(key, ())]
+    for part in [*parts, *([tree["spec"]] if "spec" in tree else [])]:
+        add_interaction(part, numbers, zooms)
+    for unit in [tree, *tree.get("layer", ())]:
+        encoding = unit.get("encoding", {})
+        if "description" in encoding:
+            encoding["tooltip"] = encoding["description"]
+    plain = [unit for unit in tree.get("layer", [tree] if "mark" in tree else []) if is_zoomable(unit)]
+    if zooms and plain and not any("params" in unit for unit in plain):
+        zoom = {"type": "interval", "zoom": "wheel![event.shiftKey]"}
+        plain[0]["params"] = [{"name": f"zoom_{next(numbers)}", "bind": "scales", "select": zoom}]
+
+
+def is_zoomable(unit: dict[str, Any]) -> bool:
+    axes = [unit.get("encoding", {}).get(name, {}) for name in ("x", "y")]
+    return all(axis.get("type") == "quantitative" and axis.get("axis", True) is not None for axis in axes)
+
+
+@functools.cache
+def build_script() -> str:
+    """Vega, Vega-Lite and Vega-Embed for a page that needs no network, kept in the user's cache: it takes seconds."""
+    import vl_convert
+
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sota_exp"
+    path = folder / f"vega-{version('vl-convert-python')}.js"
+    try:
+        return path.read_text()
+    except (OSError, ValueError):
+        text: str = vl_convert.javascript_bundle(None)  # type: ignore[arg-type]
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_recomputable_text(path, text)
+    return text
 
 
 def shorten_tag(tag: re.Match[str]) -> str:

@@ -1,5 +1,6 @@
 """Curves with bands over seeds, in one plot or in panels that share their vertical range."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
+from sota_exp.config.values import shorten_middle
 from sota_exp.report.drawing.chart import TRIANGLES_NOTE, build_data, compute_range, place_in_range
 from sota_exp.report.study.runs import SeedCurve
 from sota_exp.statistics.units import MetricFormat
@@ -67,9 +69,13 @@ def cut_to_range(points: Sequence[list[float]], low: float, high: float) -> list
 
 
 def draw_curves(
-    lines: Sequence[CurveLine], scale: MetricFormat, titles: tuple[str, str], size: tuple[float, float]
+    lines: Sequence[CurveLine],
+    scale: MetricFormat,
+    titles: tuple[str, str],
+    size: tuple[float, float],
+    has_legend: bool = False,
 ) -> alt.LayerChart:
-    """Lines over bands of one standard deviation. titles: of the axes, horizontal first."""
+    """Lines over bands of one standard deviation. titles: of the axes, horizontal first. has_legend: of the panels."""
     low, high = compute_shared_range([each.curve for each in lines], scale)
     values = [point for order, each in enumerate(lines) for point in each.describe(order, (low, high), scale)]
     y_scale = alt.Scale(domain=[scale.factor * low, scale.factor * high], nice=False, zero=False, clamp=True)
@@ -79,7 +85,7 @@ def draw_curves(
         alt.X("x:Q", scale=alt.Scale(zero=False, nice=False), axis=x_axis),
         alt.Y("mean:Q", scale=y_scale, axis=y_axis),
         alt.Detail("line:O"),
-        alt.Color("ink:N", scale=None),
+        make_ink(lines, size[0]) if has_legend else alt.Color("ink:N", scale=None),
     )
     lines_only = base.transform_filter("datum.area == 0")
     band = lines_only.mark_area(opacity=0.18).encode(alt.Y("low:Q", scale=y_scale, axis=y_axis), alt.Y2("high"))
@@ -87,6 +93,22 @@ def draw_curves(
     discs = base.mark_point(filled=True, opacity=1, aria=True).transform_filter("datum.area > 0")
     discs = discs.encode(alt.Size("area:Q", scale=None), alt.Shape("shape:N", scale=None), alt.Description("tip:N"))
     return alt.layer(band, line, discs).properties(width=size[0], height=size[1])
+
+
+def make_ink(lines: Sequence[CurveLine], width: float) -> alt.Color:
+    """The ink of each line, with a legend above the plot. width: of the plot, in pixels."""
+    inks, most = [line.ink for line in lines], int(width / 7)
+    names = json.dumps({line.ink: shorten_middle(line.panel, most) for line in lines})
+    columns = max(int(width / (8 * max(min(len(line.panel), most) for line in lines) + 30)), 1)
+    legend = alt.Legend(
+        orient="top",
+        labelExpr=f"{names}[datum.label]",
+        labelLimit=0,
+        symbolType="stroke",
+        symbolOpacity=1,
+        columns=columns,
+    )
+    return alt.Color("ink:N", scale=alt.Scale(domain=inks, range=inks), legend=legend)
 
 
 def find_note(lines: Sequence[CurveLine], scale: MetricFormat) -> str:

@@ -8,7 +8,16 @@ from typing import Any
 import altair as alt
 from rich.cells import cell_len
 
-from sota_exp.report.drawing.chart import ARROWS_NOTE, GREY, MUTED, ORANGE, PAPER, build_data, compute_range
+from sota_exp.config.values import shorten_middle
+from sota_exp.report.drawing.chart import (
+    ARROWS_NOTE,
+    GREY,
+    MUTED,
+    ORANGE,
+    PAPER,
+    build_data,
+    compute_range,
+)
 from sota_exp.report.numbers import format_interval
 from sota_exp.report.study.study import ConfidenceInterval
 from sota_exp.statistics.paired import Estimate
@@ -19,6 +28,9 @@ LEAST_WIDE = 520
 
 #: Pixels of a character of a label and of a text in wide fonts (a Chinese one counts as two), and of the gap beside.
 CHARACTERS, GAP = {"label": 7.2, "word": 6.6}, 14
+
+#: Pixels of a character of a label that has to be cut.
+LEAST_CHARACTER = 6.2
 
 #: Ends of an interval: a cap inside the plot, arrow heads outside.
 CAP, LEFT_ARROW, RIGHT_ARROW = "M0,-1V1", "M0,-1L-1.6,0L0,1Z", "M0,-1L1.6,0L0,1Z"
@@ -133,6 +145,8 @@ def draw_rows(
         scale = alt.Scale(domain=list(domain), nice=False, zero=False, clamp=True)
         return alt.X(field, type="quantitative", scale=scale, axis=axis)
 
+    most = int(layout.label["limit"] / LEAST_CHARACTER)
+    values = [row | {"label": shorten_middle(row["label"], most)} for row in values]
     rows = alt.Chart(build_data(values)).encode(alt.Y("row:O", axis=None))
     bars = rows.mark_bar(height=14, opacity=0.35, aria=True)
     links = rows.mark_rule(color=MUTED, strokeDash=[2, 2], yOffset=7, y2Offset=-7)

@@ -1,42 +1,83 @@
-"""Writes the figures of a run as PNG."""
+"""The figures of a run, for its page and as PNG."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sota_exp.report.drawing.chart import chart_to_svg, skip_schema, write_png
+from sota_exp.report.drawing.chart import WIDE, Figure, write_png
+from sota_exp.report.numbers import format_accuracy, format_count, format_percent
 from sota_exp.report.run.figure_data import RunFigureData
 
 if TYPE_CHECKING:
-    from altair import TopLevelMixin
+    from altair import LayerChart, TopLevelMixin
+
+
+def build_run_figures(run: RunFigureData) -> list[Figure]:
+    """The figures that the run has data for."""
+    from sota_exp.report.run import charts, confusion
+
+    part, num, metrics = run.part, len(run.classes), run.result["metrics"]
+    rows: list[tuple[str, str, Callable[[RunFigureData, float], TopLevelMixin]]] = []
+    if run.epochs:
+        epochs, value = format_count(len(run.epochs), "epoch"), format_accuracy(metrics["val/accuracy"])
+        alt = f"Loss and accuracy of {epochs}; {value} on val at the end"
+        rows.append(("learning_curves", alt, charts.draw_learning_curves))
+        rows.append(("learning_rate", "Learning rate at the end of every epoch", charts.draw_learning_rate))
+    absent = "" if run.confusion.sum(axis=1).all() else "; grey: no image of the class"
+    rows.append(
+        ("confusion_matrix", f"Confusion of {num:,} classes on {part}{absent}", confusion.draw_confusion_matrix)
+    )
+    if num > confusion.MAX_COUNTS and confusion.find_confused_classes(run.confusion):
+        alt = "Confusion of the classes that are confused most"
+        rows.append(("worst_confusions", alt, confusion.draw_worst_confusions))
+    alt = f"Accuracy by confidence on {part}; calibration error {format_accuracy(metrics[f'{part}/ece'])}"
+    rows.append(("reliability", alt, charts.draw_run_reliability))
+    if mistakes := len(run.mistakes.get("images", ())):
+        rows.append(("worst_mistakes", f"The {mistakes} most confident mistakes on {part}", draw_worst_mistakes))
+    figures = [Figure(name=name, alt=alt, draw=functools.partial(draw, run)) for name, alt, draw in rows]
+    return figures + build_resolution_figures(run.result)
+
+
+def draw_worst_mistakes(run: RunFigureData, width: float) -> "LayerChart":
+    """The most confident wrong predictions on test, the most confident first: name, class, what it was taken for."""
+    from sota_exp.report.drawing.image_grid import draw_image_grid
+
+    names = run.names or [""] * len(run.mistakes["images"])
+    found = [run.mistakes[name].tolist() for name in ("true", "predicted", "confidence")]
+    texts = [
+        [run.classes[true], f"{format_percent(confidence)} for {run.classes[predicted]}", name]
+        for true, predicted, confidence, name in zip(*found, names, strict=True)
+    ]
+    return draw_image_grid(list(run.mistakes["images"]), texts, width)
+
+
+def build_resolution_figures(result: dict[str, Any]) -> list[Figure]:
+    """The figure of the resolution search, if the result has one."""
+    if "curve" not in (result.get("resolution") or {}):
+        return []
+    from sota_exp.report.run.charts import draw_resolution_search
+
+    return [
+        Figure(
+            name="resolution",
+            alt="Accuracy on val by size, FLOPs and time of inference",
+            draw=lambda width: draw_resolution_search(result["resolution"], width),
+        )
+    ]
 
 
 def draw_run_figures(directory: Path) -> None:
     """Write every figure of the run below `figures/`."""
-    run = RunFigureData.read(directory)
-    from sota_exp.report.run import charts
-
-    charts_by_name = {
-        "learning_curves": charts.draw_learning_curves,
-        "learning_rate": charts.draw_learning_rate,
-        "confusion_matrix": charts.draw_confusion_matrix,
-        "reliability": charts.draw_run_reliability,
-        "worst_mistakes": charts.draw_worst_mistakes,
-    }
-    for name, draw in charts_by_name.items():
-        with skip_schema():
-            chart = draw(run)
-        write_chart(chart, directory, name)
-    draw_resolution_figure(run.result, directory)
+    write_figures(build_run_figures(RunFigureData.read(directory)), directory)
 
 
 def draw_resolution_figure(result: dict[str, Any], directory: Path) -> None:
     """Write `figures/resolution.png` if the result has a resolution search."""
-    if "curve" in (result.get("resolution") or {}):
-        from sota_exp.report.run.charts import draw_resolution_search
-
-        write_chart(draw_resolution_search(result["resolution"]), directory, "resolution")
+    write_figures(build_resolution_figures(result), directory)
 
 
-def write_chart(chart: "TopLevelMixin", directory: Path, name: str) -> None:
-    (directory / "figures").mkdir(parents=True, exist_ok=True)
-    write_png(chart_to_svg(chart), directory / "figures" / f"{name}.png")
+def write_figures(figures: list[Figure], directory: Path) -> None:
+    for figure in figures:
+        (directory / "figures").mkdir(parents=True, exist_ok=True)
+        write_png(figure.to_svg(WIDE), directory / "figures" / f"{figure.name}.png")

@@ -1,6 +1,8 @@
 """The answer of a study in sentences: which arms help, which hurt, and which cannot be distinguished."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sota_exp.report.document.markdown import Emphasis, Strong
 from sota_exp.report.numbers import format_count, format_duration, format_interval
@@ -10,15 +12,17 @@ from sota_exp.statistics.units import MetricFormat, get_metric_format
 from sota_exp.statistics.verdict import SHOWN, SHOWN_HERE
 
 
-def build_study_facts(study: StudyResult) -> list[str]:
-    """The line of facts below the title."""
+def build_study_facts(study: StudyResult, first: Mapping[str, Any]) -> list[str]:
+    """The line of facts below the title. first: what `read_first_run` says of the runs."""
     cells = study.screening.cells.values() if study.screening else ()
     runs = sum(len(arm.runs) for arm in study.arms) + sum(bool(cell.get("run")) for cell in cells)
-    found = [f"Recipe {study.recipe}"] if study.recipe else []
-    found += [f"Data {study.data}"] if study.data else []
-    found += [format_count(len(study.arms), "arm"), format_count(len(study.seeds), "seed"), format_count(runs, "run")]
+    found = [f"{first['train']:,} training images"] if "train" in first else []
     found += [f"{study.num_test:,} test images"] if study.num_test else []
-    return [*found, f"equal {study.budget}"]
+    found += [first[name] for name in ("model", "size") if name in first]
+    found += [format_count(first["epochs"], "epoch")] if "epochs" in first else []
+    found += [format_count(len(study.arms), "arm"), format_count(len(study.seeds), "seed"), format_count(runs, "run")]
+    date = [time.strftime("%Y-%m-%d", time.localtime(first["time"]))] if "time" in first else []
+    return [*date, *found, f"equal {study.budget}"]
 
 
 def build_study_answer(study: StudyResult) -> list[list[str]]:

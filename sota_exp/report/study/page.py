@@ -8,7 +8,7 @@ from sota_exp.report.study import tables
 from sota_exp.report.study.answer import build_study_answer, build_study_facts
 from sota_exp.report.study.inconclusive import describe_missing_runs, group_fired_rules
 from sota_exp.report.study.read import read_study
-from sota_exp.report.study.runs import find_unreadable_files, read_configuration
+from sota_exp.report.study.runs import find_unreadable_files, read_configuration, read_first_run
 from sota_exp.report.study.terms import get_metric_name, get_noun, list_names
 from sota_exp.statistics.units import format_level, get_metric_format
 from sota_exp.statistics.verdict import (
@@ -26,12 +26,13 @@ MOST_WHOLE = 3
 
 def write_study_report(directory: Path) -> WrittenReport:
     """Write the report of the study in a directory, by the template `study.md.jinja`."""
-    from sota_exp.report.study import effect_figures, evidence_figure, run_figures
+    from sota_exp.report.study import effect_figures, evidence_figure, flips, run_figures
 
     study = read_study(directory)
     unreadable = [f"{problem}; what it says is left out" for problem in find_unreadable_files(study)]
     for words in unreadable:
         log.warning(words)
+    first = read_first_run(study)
     is_anytime = study.looks is not None and study.looks.kind == "anytime"
     whole = [arm for arm in study.arms if arm.reference is None][:MOST_WHOLE]
     return write_report(
@@ -40,9 +41,11 @@ def write_study_report(directory: Path) -> WrittenReport:
         study=study,
         effect_figures=effect_figures,
         evidence_figure=evidence_figure,
+        flips=flips,
         run_figures=run_figures,
         tables=tables,
-        facts=build_study_facts(study),
+        facts=build_study_facts(study, first),
+        dashboard=first.get("dashboard"),
         answer=build_study_answer(study),
         scale=get_metric_format(study.metric),
         noun=get_noun(study),

@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from sota_exp.config.formats import get_format
 from sota_exp.errors import ConfigError
-from sota_exp.report.study.study import ConfidenceInterval, StudyArm, StudyResult
+from sota_exp.report.study.study import ConfidenceInterval, StudyArm, StudyResult, WithHeadline
 from sota_exp.statistics.units import find_direction
 
 
@@ -48,6 +48,12 @@ def parse_arm(tree: dict[str, Any], index: int) -> StudyArm:
         return arm
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise ValueError(f"arms[{index}] ({name}): {error}") from error
+
+
+def read_headline(row: Mapping[str, Any]) -> WithHeadline:
+    """The intervals and p-values of an arm, an effect or an interaction of `study.json`."""
+    found: WithHeadline = convert(WithHeadline, row)
+    return found
 
 
 def convert(kind: Any, value: Any) -> Any:

@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sota_exp.errors import DamagedFile
+from sota_exp.errors import ConfigError, DamagedFile
 from sota_exp.report.run.predictions import bin_by_confidence, compute_confidence
 from sota_exp.report.study.study import StudyArm, StudyResult
 from sota_exp.runs.arrays import open_arrays
 from sota_exp.runs.digests import check_digest, is_there, read_checked, read_json_lines, try_read_json
+from sota_exp.runs.find import SavedRun
+from sota_exp.runs.mlflow_store import format_dashboard_command, mask_passwords
+from sota_exp.runs.sent_position import SentPosition
 
 #: Points of a drawn curve; longer runs are thinned to about as many.
 MAX_CURVE_POINTS = 60
@@ -166,6 +169,27 @@ def read_confidences(place: Path) -> tuple[NDArray[np.float64], NDArray[np.float
     except (OSError, KeyError, ValueError):
         return None
     return confidence, correct.astype(np.float64)
+
+
+def read_first_run(study: StudyResult) -> dict[str, Any]:
+    """What all runs share, from the first that can be read: time, train (images), model, size, epochs, dashboard."""
+    for place in (place for arm in study.arms for place in iterate_run_directories(study, arm)):
+        try:
+            run = SavedRun.read(place)
+        except ConfigError:
+            continue
+        config, counts = run.config, (run.start.get("data") or {}).get("counts") or {}
+        position = SentPosition.read(place)
+        found = {
+            "time": run.start["time"],
+            "train": counts.get("train"),
+            "model": (config.get("model") or {}).get("arch", {}).get("name"),
+            "size": (size := config.get("data", {}).get("image_size")) and f"{size} px",
+            "epochs": config.get("schedule", {}).get("length", {}).get("epochs"),
+            "dashboard": position.uri and mask_passwords(format_dashboard_command(position.uri, position.experiment)),
+        }
+        return {name: value for name, value in found.items() if value}
+    return {}
 
 
 def read_configuration(study: StudyResult, arm: StudyArm) -> str | None:

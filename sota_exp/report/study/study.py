@@ -67,12 +67,13 @@ class OnNewImages:
     p_adjusted: float | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
 class WithHeadline:
     """What has an interval on the tested images, and perhaps one that covers new images too."""
 
-    interval: ConfidenceInterval | None
-    p_adjusted: float | None
-    new_images: OnNewImages | None
+    interval: ConfidenceInterval | None = None
+    p_adjusted: float | None = None
+    new_images: OnNewImages | None = None
 
     @property
     def headline(self) -> ConfidenceInterval | None:
@@ -108,9 +109,7 @@ class StudyArm(Difference, WithHeadline):
     mean: float | None = None
     sd: float | None = None
     values: Mapping[int, float] = field(default_factory=dict)
-    p_adjusted: float | None = None
     detectable: float | None = None
-    new_images: OnNewImages | None = None
     evidence: tuple[float, ...] = ()
     further_seeds: int | None = None
     verdict: str = "reference"
@@ -129,10 +128,7 @@ class DesignEffect(WithHeadline):
     factors: tuple[str, ...] = ()
     label: str = ""
     estimate: float | None = None
-    interval: ConfidenceInterval | None = None
     p_value: float | None = None
-    p_adjusted: float | None = None
-    new_images: OnNewImages | None = None
     verdict: str = ""
     aliases: tuple[str, ...] = ()
 

@@ -227,14 +227,23 @@ def build_main_effect_and_loss_table(study: StudyResult) -> Table:
 
 
 def build_config_changes_table(study: StudyResult) -> Table:
-    """The configuration values that each arm changes: one row per value, the arm's name in its first row."""
+    """What each arm changes: a row per slot and value; values that its option does not have are left out."""
     names = ["Arm", "Key", "In its reference", "Here"]
     rows = [
-        ["" if index else format_arm_number(study, arm), *map(Code, (key, *map(format_yaml_value, pair)))]
+        [
+            format_arm_number(study, arm),
+            *map(Code, (key, *(format_yaml_value(each, none=UNKNOWN) for each in pair))),
+        ]
         for arm in study.compared
-        for index, (key, pair) in enumerate(arm.differences.items())
+        for key, pair in arm.differences.items()
+        if not key.endswith("_target_") and (pair[1] is not None or not has_new_option(arm, key))
     ]
     return Table(names, rows, names)
+
+
+def has_new_option(arm: StudyArm, key: str) -> bool:
+    """Whether the arm chooses another option for the slot of the key."""
+    return key.rpartition(".")[0].replace(".", "/") in arm.differences
 
 
 def build_overrides_table(study: StudyResult) -> Table:
@@ -242,14 +251,19 @@ def build_overrides_table(study: StudyResult) -> Table:
     columns: Columns = {
         "Arm": lambda arm: format_arm_number(study, arm),
         "Overrides": lambda arm: Code(shlex.join(arm.overrides) or UNKNOWN),
-        "Runs by seed": link_runs,
+        "Runs by seed": lambda arm: link_runs(study, arm),
     }
     return Table.of(study.arms, columns, columns)
 
 
-def link_runs(arm: StudyArm) -> Markup:
-    """Links to the first `MOST_RUNS` runs."""
-    links = [link(Code(seed), quote(f"{place}/")) for seed, place in list(arm.runs.items())[:MOST_RUNS]]
+def link_runs(study: StudyResult, arm: StudyArm) -> Markup:
+    """Links to the first `MOST_RUNS` runs: to the page of a run where it has one, else to its directory."""
+    links = [
+        link(
+            Code(seed), quote(f"{place}/{'report.html' if (study.directory / place / 'report.html').exists() else ''}")
+        )
+        for seed, place in list(arm.runs.items())[:MOST_RUNS]
+    ]
     rest = len(arm.runs) - MOST_RUNS
     return Markup(" ").join([*links, *([f"and {rest:,} more"] if rest > 0 else [])])
 

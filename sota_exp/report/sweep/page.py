@@ -7,10 +7,11 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sota_exp.config.formats import get_format
 from sota_exp.errors import ConfigError
-from sota_exp.report.document.markdown import Code, Table
+from sota_exp.report.document.markdown import Code, Table, link
 from sota_exp.report.document.write import WrittenReport, write_report
 from sota_exp.report.drawing.chart import BLUE, GREY, TRIANGLES_NOTE, Figure
 from sota_exp.report.numbers import format_duration, format_percent
@@ -21,6 +22,7 @@ from sota_exp.report.sweep.terminal import (
     format_parameter,
     get_test,
     name_test_metric,
+    warn_of_few_trials,
 )
 from sota_exp.statistics.units import get_metric_format
 
@@ -48,7 +50,7 @@ def write_sweep_report(directory: Path) -> WrittenReport:
     """
     path = directory / "sweep.json"
     try:
-        found = collect_values(read_sweep(path))
+        found = collect_values(read_sweep(path), directory)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(f"{path}: not the format of a sweep: {type(error).__name__}: {error}") from error
     return write_report(directory, "sweep/sweep.md.jinja", **found)
@@ -69,7 +71,7 @@ def read_sweep(path: Path) -> Tree:
     return tree
 
 
-def collect_values(tree: Tree) -> dict[str, Any]:
+def collect_values(tree: Tree, directory: Path) -> dict[str, Any]:
     """What the template shows."""
     best = tree["best"].get("value")
     best = best[0] if isinstance(best, list) else best
@@ -94,6 +96,12 @@ def collect_values(tree: Tree) -> dict[str, Any]:
         "about_arms": describe_arm_table(tree["confirm"], arms),
         "trials": build_trial_table(tree),
         "importances": build_importance_table(tree),
+        "caution": warn_of_few_trials(tree),
+        "pictures": [
+            link(path.stem.replace("_", " "), f"figures/{quote(path.name)}")
+            for path in sorted((directory / "figures").glob("*.png"))
+            if not path.with_suffix(".svg").exists()
+        ],
     }
 
 

@@ -67,8 +67,14 @@ def describe_importances(summary: Mapping[str, Any]) -> str:
         f"{method}: {', '.join(f'{name} {format_percent(share)}' for name, share in shares.items())}"
         for method, shares in methods
     )
-    num = summary["trials"]["complete"]
-    return found + (f" (of {num} trials alone, so little more than chance)" if num < FEW_TRIALS else "")
+    caution = warn_of_few_trials(summary)
+    return found + (f" ({caution})" if caution else "")
+
+
+def warn_of_few_trials(summary: Mapping[str, Any]) -> str:
+    """That importances rest on few trials; "" where they do not."""
+    num = summary["trials"].get("complete", 0)
+    return f"of {num} trials alone, so little more than chance" if num < FEW_TRIALS else ""
 
 
 def build_sweep_summary(summary: Mapping[str, Any], directory: Path) -> Iterator["RenderableType"]:
@@ -100,7 +106,7 @@ def build_sweep_summary(summary: Mapping[str, Any], directory: Path) -> Iterator
     facts.add_row("confirmed", escape(found["words"]) if found else "no confirmation was run")
     for line in list_next_steps(found):
         facts.add_row("next", escape(line))
-    facts.add_row("files", escape(f"{directory}/sweep.json, trials.csv, figures/"))
+    facts.add_row("files", escape(f"{directory}/report.html, sweep.json, trials.csv, figures/"))
     grid = Table.grid()
     for part in (best, "", facts):
         grid.add_row(part)

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from sota_exp.config.values import shorten_middle
 from sota_exp.report.comparison.compare_runs import SeedStatistics, compare_runs
 from sota_exp.report.comparison.page import write_comparison_page
 from sota_exp.report.comparison.tables import format_mean_and_spread
-from sota_exp.report.comparison.terminal import comparison_to_json, print_comparison, shorten, split_columns
+from sota_exp.report.comparison.terminal import MAX_LENGTH, comparison_to_json, print_comparison, split_columns
 from sota_exp.report.numbers import format_interval, format_yaml_value
 from sota_exp.runs.find import SavedRun
 from sota_exp.statistics.paired import Estimate
@@ -55,10 +56,11 @@ def test_a_number_and_its_spread(name: str, cell: SeedStatistics | None, text: s
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(None, "–"), (True, "true"), (0.5, "0.5"), ("x" * 30, "x" * 23 + "…"), ([1, 2], "[1, 2]")]
+    ("value", "text"),
+    [(None, "–"), (True, "true"), (0.5, "0.5"), ("x" * 30, "x" * 16 + "…" + "x" * 7), ([1, 2], "[1, 2]")],
 )
 def test_a_value_in_a_cell(value: object, text: str) -> None:
-    assert shorten(format_yaml_value(value, none=UNKNOWN)) == text
+    assert shorten_middle(format_yaml_value(value, none=UNKNOWN), MAX_LENGTH) == text
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The figures of a run: complete, deterministic, correct, and drawn for unusual runs as well."""
+"""The figures and the page of a run: complete, deterministic, correct, and made of unusual runs as well."""
 
 import json
 from dataclasses import replace
@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sota_exp.config.formats import FILE_FORMAT
-from sota_exp.report.drawing.chart import chart_to_svg
-from sota_exp.report.run import charts
+from sota_exp.errors import ConfigError
+from sota_exp.report.drawing.chart import NARROW, WIDE
+from sota_exp.report.run import confusion
 from sota_exp.report.run.figure_data import RunFigureData
-from sota_exp.report.run.figures import draw_run_figures
+from sota_exp.report.run.figures import build_run_figures, draw_run_figures
+from sota_exp.report.run.page import write_run_report
 from sota_exp.report.run.predictions import compute_confidence
+from tests.conftest import compare_with_schema
+from tests.finished_runs import make
+from tests.report.pages import Page
 from tests.report.pictures import Picture
 
 NAMES = {"learning_curves", "learning_rate", "confusion_matrix", "reliability", "worst_mistakes"}
@@ -25,24 +29,31 @@ def write_run(
     rng = np.random.default_rng(0)
     labels = np.arange(40) % num_classes
     logits = rng.normal(size=(40, num_classes)).astype(np.float16)
+    names = [f"class {number}" for number in range(num_classes)]
+    make(directory, per_class_accuracy=dict.fromkeys(names, 0.5), commit=None)
     epochs: list[dict[str, Any]] = []
     for number in range(num_epochs):
         epochs.append({"epoch": number + 1, "train/loss": 1.0, "train/lr": 0.1, "val/loss": 1.0, "val/accuracy": 0.5})
         if is_averaged:
             epochs[-1] |= {"val_raw/loss": 1.1, "val_raw/accuracy": 0.4}
-    result = {
-        "format": FILE_FORMAT,
-        "metrics": {"best/epoch": num_epochs, "val/accuracy": 0.5, "test/ece": 0.1},
-        "confusion_matrix": rng.integers(0, 9, (num_classes, num_classes)).tolist(),
-    }
+    result = json.loads((directory / "result.json").read_text())
+    result["metrics"] |= {"best/epoch": num_epochs, "val/accuracy": 0.5}
+    result["confusion_matrix"] = rng.integers(0, 9, (num_classes, num_classes)).tolist()
     images = rng.integers(0, 255, (mistakes, 3, 12, 12), dtype=np.uint8)
     (directory / "metrics.jsonl").write_text("".join(json.dumps(epoch) + "\n" for epoch in epochs))
     (directory / "result.json").write_text(json.dumps(result))
-    (directory / "model.json").write_text(json.dumps({"classes": [f"class {number}" for number in range(num_classes)]}))
+    (directory / "model.json").write_text(json.dumps({"classes": names}))
     np.savez(directory / "predictions.npz", test_logits=logits, test_labels=labels)
     zeros = np.zeros(mistakes, dtype=np.int64)
     np.savez(directory / "mistakes.npz", images=images, true=zeros, predicted=zeros + 1, confidence=zeros + 0.9)
+    lines = ["image,label,prediction,probability,part", *(f"a/photo {at}.jpg,x,y,0.9,test" for at in range(mistakes))]
+    (directory / "mistakes.csv").write_text("\n".join(lines) + "\n")
     return directory
+
+
+def draw(run: RunFigureData, width: float = WIDE) -> dict[str, Picture]:
+    """The pictures of the run by name."""
+    return {figure.name: Picture(figure.to_svg(width)) for figure in build_run_figures(run)}
 
 
 @pytest.mark.parametrize(
@@ -52,8 +63,9 @@ def write_run(
 )
 def test_every_picture_is_drawn(tmp_path: Path, changes: dict[str, Any]) -> None:
     draw_run_figures(write_run(tmp_path, **changes))
-    made = list((tmp_path / "figures").iterdir())
-    assert {path.name for path in made} == {f"{name}.png" for name in NAMES}
+    made = [path for path in (tmp_path / "figures").iterdir() if path.stat().st_size > 3]
+    missing, more = ({"worst_mistakes"} if "mistakes" in changes else set()), changes.get("num_classes", 0) > 20
+    assert {path.stem for path in made} == NAMES - missing | ({"worst_confusions"} if more else set())
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in made)
 
 
@@ -98,46 +110,98 @@ def test_a_run_without_predictions_says_so(tmp_path: Path) -> None:
         draw_run_figures(tmp_path)
 
 
-def test_numbers_and_names_are_in_the_pictures(tmp_path: Path) -> None:
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_numbers_and_names_are_in_the_pictures(tmp_path: Path, width: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    compare_with_schema(monkeypatch)
     run = RunFigureData.read(write_run(tmp_path))
     odd = ["a class name that is much too long for the margin of a picture", "犬", "$x_1$ <b>", "犬"]
     run = replace(run, classes=odd)
-    matrix = Picture(chart_to_svg(charts.draw_confusion_matrix(run)))
+    found = draw(run, width)
+    matrix = found["confusion_matrix"]
     counts = [str(num) for row in run.result["confusion_matrix"] for num in row if num]
     assert sorted(word for word in matrix.words if word.isdigit()) == sorted(counts)
     assert matrix.words.count("犬") == 4 and "$x_1$ <b>" in matrix.words
-    assert any(word.endswith("…") and odd[0].startswith(word[:20]) for word in matrix.words)
-    curves = Picture(chart_to_svg(charts.draw_learning_curves(run)))
-    names = {"train", "val, raw weights", "val, averaged weights", "epoch"}
-    assert names | {"Accuracy on val: 50.00 % of the saved weights, epoch 3"} <= set(curves.words)
-    steep = [epoch | {"train/loss": 50.0 - 20 * (epoch["epoch"] - 1), "train/lr": 1e-5} for epoch in run.epochs]
-    words = [
-        word
-        for draw in (charts.draw_learning_curves, charts.draw_learning_rate)
-        for word in Picture(chart_to_svg(draw(replace(run, epochs=steep)))).words
-    ]
-    assert "50" in words and not any("e+" in word or word.endswith(("0000", "1e-5")) for word in words)
-    mistakes = Picture(chart_to_svg(charts.draw_worst_mistakes(run)))
+    assert any("…" in word and odd[0].startswith(word.partition("…")[0]) for word in matrix.words)
+    assert {"train", "val, raw weights", "val, averaged weights", "epoch"} <= set(found["learning_curves"].words)
+    assert "saved weights: 50.00 %, epoch 3" in found["learning_curves"].words
+    mistakes = found["worst_mistakes"]
     assert mistakes.words.count("90 % for 犬") == 5 and sum(mark.tag == "image" for mark in mistakes.marks) == 5
-    reliability = Picture(chart_to_svg(charts.draw_run_reliability(run)))
-    assert {"Reliability on test (calibration error 10.00 %)", "images", "confidence of the prediction"} <= set(
-        reliability.words
-    )
-    for each in (matrix, curves, mistakes, reliability):
+    assert {f"a/photo {at}.jpg" for at in range(5)} <= set(mistakes.words)
+    assert {"images", "confidence of the prediction"} <= set(found["reliability"].words)
+    for name, each in found.items():
         assert each.find_overlaps() == each.find_cut() == []
+        assert each.width < 1.1 * width, name
 
 
+def test_numbers_of_axes_are_written_out(tmp_path: Path) -> None:
+    run = RunFigureData.read(write_run(tmp_path))
+    steep = [epoch | {"train/loss": 50.0 - 20 * (epoch["epoch"] - 1), "train/lr": 1e-5} for epoch in run.epochs]
+    found = draw(replace(run, epochs=steep))
+    words = [*found["learning_curves"].words, *found["learning_rate"].words]
+    assert "50" in words and not any("e+" in word or word.endswith(("0000", "1e-5")) for word in words)
+
+
+@pytest.mark.parametrize("width", [WIDE, NARROW])
 @pytest.mark.parametrize("num", [2, 40, 1000])
-def test_a_confusion_matrix_has_a_cell_per_pair_of_classes(tmp_path: Path, num: int) -> None:
-    run = RunFigureData.read(write_run(tmp_path, num_classes=num))
-    drawn = charts.draw_confusion_matrix(run)
-    found = Picture(chart_to_svg(drawn))
-    if num > 40:
-        assert "1,000" in found.words and sum(mark.tag == "image" for mark in found.marks) == 1
+def test_a_confusion_matrix_has_a_cell_per_pair_of_classes(tmp_path: Path, num: int, width: float) -> None:
+    found = draw(RunFigureData.read(write_run(tmp_path, num_classes=num)), width)
+    whole = found["confusion_matrix"]
+    if num > (40 if width == WIDE else 20):
+        assert sum(mark.tag == "image" for mark in whole.marks) == 1
     else:
-        assert found.words.count("class 0") == found.words.count(f"class {num - 1}") == 2
-        assert len(drawn.to_dict()["data"]["values"]) == num**2
-    assert found.find_overlaps() == found.find_cut() == []
+        assert whole.words.count("class 0") == whole.words.count(f"class {num - 1}") == 2
+    assert ("worst_confusions" in found) == (num > 20)
+    for each in (whole, found.get("worst_confusions", whole)):
+        assert each.find_overlaps() == each.find_cut() == []
+        assert each.width < 1.15 * width
+
+
+def test_classes_that_are_confused_stand_together_and_the_worst_are_shown() -> None:
+    counts = np.diag([50.0] * 30)
+    for one, other in ((0, 29), (7, 20), (12, 3)):
+        counts[one, other], counts[other, one] = 40, 30
+    order = confusion.order_classes(counts)
+    assert sorted(order) == list(range(30))
+    assert all(abs(order.index(one) - order.index(other)) == 1 for one, other in ((0, 29), (7, 20), (12, 3)))
+    assert set(confusion.find_confused_classes(counts)) == {0, 29, 7, 20, 12, 3}
+    assert confusion.find_confused_classes(np.diag([5.0] * 30)) == []
+    everything = confusion.find_confused_classes(np.ones((100, 100)))
+    assert len(everything) == len(set(everything)) == confusion.MAX_COUNTS
+
+
+@pytest.mark.parametrize("num", [2, 40])
+def test_the_page_of_a_run_has_its_scores_classes_mistakes_and_command(tmp_path: Path, num: int) -> None:
+    directory = write_run(tmp_path / "a run", num_classes=num)
+    page = Page(write_run_report(directory).paths[0].read_text())
+    result = json.loads((directory / "result.json").read_text())
+    for words in (
+        "baseline on fake, seed 0",
+        "Test accuracy 70.00 %, 95 % interval",
+        "sota-exp train",
+        "augmentation/crop",
+    ):
+        assert words in page.text, words
+    classes = next(table for table in page.tables if "Recognized" in table.heads)
+    counts = np.array(result["confusion_matrix"])
+    assert [row[0] for row in classes.rows] == [f"class {number}" for number in range(num)]
+    shares = 100 * np.diag(counts) / counts.sum(1)
+    assert classes.column("Recognized") == [f"{share:.2f} %" for share in shares]
+    pairs = next(table for table in page.tables if "Taken for" in table.heads)
+    np.fill_diagonal(counts, 0)
+    assert int(pairs.rows[0][2]) == counts.max() and len(pairs.rows) <= 20
+    assert {"config.yaml", "result.json", "mistakes.csv"} <= {link for link in page.links if "." in link}
+    before = (directory / "report.html").read_bytes()
+    write_run_report(directory)
+    assert (directory / "report.html").read_bytes() == before
+
+
+def test_a_page_is_made_of_a_finished_run(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is failed: a page is made of a finished run"):
+        write_run_report(make(tmp_path / "failed", status="failed"))
+    gone = write_run(tmp_path / "gone")
+    (gone / "mistakes.npz").unlink()
+    with pytest.raises(ConfigError, match="no page can be made"):
+        write_run_report(gone)
 
 
 def test_altair_waits_until_it_is_needed() -> None:

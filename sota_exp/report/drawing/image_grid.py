@@ -1,0 +1,66 @@
+"""Images in rows, each above lines of text."""
+
+import base64
+import io
+from collections.abc import Sequence
+
+import altair as alt
+import numpy as np
+from numpy.typing import NDArray
+from rich.cells import cell_len, chop_cells
+
+from sota_exp.config.values import shorten_middle
+from sota_exp.report.drawing.chart import build_data
+
+#: Pixels of an image, of the gap beside it, of a line of text, and of one of its characters.
+SIDE, GAP, LINE, CHARACTER = 128, 22, 14, 6.8
+
+#: Most lines of a text.
+MOST_LINES = 3
+
+
+def draw_image_grid(
+    images: Sequence[NDArray[np.uint8]], texts: Sequence[Sequence[str]], width: float
+) -> alt.LayerChart:
+    """images: uint8 [3, H, W] each. texts: the paragraphs below each image, which are wrapped."""
+    columns = max(int(width // (SIDE + GAP)), 1)
+    words = [[line for text in each for line in wrap(text)] for each in texts]
+    row = SIDE + LINE * (max(map(len, words), default=0) + 1) + 8
+    total = (SIDE + GAP) * columns, row * -(-len(images) // columns)
+    values = [
+        {
+            "x": (SIDE + GAP) * (place % columns) + SIDE / 2,
+            "y": row * (place // columns) + SIDE / 2,
+            "url": to_data_url(image.transpose(1, 2, 0)),
+            "words": lines,
+        }
+        for place, (image, lines) in enumerate(zip(images, words, strict=True))
+    ]
+    base = alt.Chart(build_data(values)).encode(
+        alt.X("x:Q", scale=alt.Scale(domain=[0, total[0]], nice=False), axis=None),
+        alt.Y("y:Q", scale=alt.Scale(domain=[total[1], 0], nice=False), axis=None),
+    )
+    text = base.mark_text(fontSize=11, dx=-SIDE / 2, dy=SIDE / 2 + 6, align="left", baseline="top", lineHeight=LINE)
+    pictures = base.mark_image(width=SIDE, height=SIDE, smooth=False).encode(alt.Url("url:N"))
+    return alt.layer(pictures, text.encode(alt.Text("words:N"))).properties(width=total[0], height=total[1])
+
+
+def wrap(text: str) -> list[str]:
+    """The text in lines as wide as an image; of a long one, the beginning and the end."""
+    most = int((SIDE + GAP - 6) / CHARACTER)
+    lines = [""]
+    for piece in (
+        piece for word in shorten_middle(text, MOST_LINES * most).split(" ") for piece in chop_cells(word, most)
+    ):
+        joined = f"{lines[-1]} {piece}".strip()
+        lines[-1:] = [joined] if cell_len(joined) <= most else [lines[-1], piece]
+    return lines
+
+
+def to_data_url(pixels: NDArray[np.uint8]) -> str:
+    """An image, uint8 [H, W, 3], or with opacity [H, W, 4], as the URL of a PNG."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format="png")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

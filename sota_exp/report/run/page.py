@@ -1,0 +1,136 @@
+"""The report of a run: `report.html`, `report.md` and `figures/`, from the files of its directory."""
+
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import yaml
+
+from sota_exp.errors import ConfigError
+from sota_exp.report.document.markdown import Code, Table, link
+from sota_exp.report.document.write import WrittenReport, write_report
+from sota_exp.report.numbers import format_accuracy, format_count, format_duration, format_mebibytes, format_quantity
+from sota_exp.report.run.facts import SCORE_HEADINGS, format_command, format_score_cells, list_further_scores
+from sota_exp.report.run.figure_data import RunFigureData
+from sota_exp.report.run.figures import build_run_figures
+from sota_exp.runs.find import SavedRun
+from sota_exp.runs.result_json import describe_saved_epoch
+from sota_exp.runs.sent_position import SentPosition
+from sota_exp.statistics.proportion import wilson_interval
+from sota_exp.statistics.units import SHARE_FORMAT, UNKNOWN
+
+#: Most pairs of classes in the table of confusions.
+MOST_PAIRS = 20
+
+#: Files that the page links, where they are there.
+LINKED_FILES = (
+    *("config.yaml", "result.json", "metrics.jsonl", "predictions.csv", "mistakes.csv"),
+    *("model.safetensors", "run.log"),
+)
+
+
+def write_run_report(directory: Path) -> WrittenReport:
+    """Write the report of the run or evaluation in a directory, by the template `run.md.jinja`.
+
+    Raises:
+        ConfigError: it has not finished, or files of it are missing or damaged.
+    """
+    position = SentPosition.read(directory)
+    saved = SavedRun.read(directory, position.origin)
+    if not saved.is_complete:
+        raise ConfigError(f"{saved.name} is {saved.status}: a page is made of a finished run")
+    try:
+        run = RunFigureData.read(directory)
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"{saved.name}: no page can be made: {error}") from error
+    return write_report(directory, "run/run.md.jinja", **collect_values(saved, run, position))
+
+
+def collect_values(saved: SavedRun, run: RunFigureData, position: SentPosition) -> dict[str, Any]:
+    """What the template shows."""
+    result, data = run.result, saved.start.get("data") or {}
+    parts = list(result["evaluated_images"])
+    further = list_further_scores(result)
+    low, high = wilson_interval(result["metrics"][f"{run.part}/accuracy"], result["evaluated_images"][run.part])
+    return {
+        "title": f"{saved.config['recipe']['name']} on {saved.config['data'].get('name')}, seed {saved.seed}",
+        "facts": [
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(saved.start["time"])),
+            "evaluation" if saved.is_evaluation else saved.status.replace("_", " "),
+            *([format_count(len(run.epochs), "epoch")] if run.epochs else []),
+            *(f"{num:,} {part} images" for part, num in (data.get("counts") or result["evaluated_images"]).items()),
+            f"{len(run.classes):,} classes",
+            str(result.get("device") or ""),
+        ],
+        "part": run.part,
+        "scored_all": bool(run.confusion.sum(axis=1).all()),
+        "accuracy": format_accuracy(result["metrics"][f"{run.part}/accuracy"]),
+        "interval": f"{SHARE_FORMAT.value(low)} to {format_accuracy(high)}",
+        "saved": saved,
+        "weights": "" if saved.is_evaluation else describe_saved_epoch(result),
+        "figures": {figure.name: figure for figure in build_run_figures(run)},
+        "scores": Table(SCORE_HEADINGS, [[part, *format_score_cells(result, part)] for part in parts]),
+        "further": Table(further[0], further[1:]) if further else None,
+        "classes": build_class_table(run),
+        "pairs": build_pair_table(run),
+        "slots": build_slot_table(saved),
+        "cost": build_cost_table(result),
+        "command": "" if saved.is_evaluation else format_command(saved),
+        "configuration": yaml.safe_dump(saved.config, sort_keys=False, allow_unicode=True),
+        "environment": Table(
+            ["What", "Which"], [[name, Code(text)] for name, text in saved.environment.items()], ["Which"]
+        ),
+        "files": [link(Code(name), quote(name)) for name in LINKED_FILES if (saved.directory / name).is_file()],
+        "mlflow": position.run_id and f"{position.run_id}, in {position.uri}",
+    }
+
+
+def build_class_table(run: RunFigureData) -> Table:
+    """A row per class: its images, how many are recognized, how many predictions of it are right, and its confusion."""
+    rows = []
+    for index, (name, row) in enumerate(zip(run.classes, run.confusion, strict=True)):
+        right, images, predicted = row[index], row.sum(), run.confusion[:, index].sum()
+        wrong = row.copy()
+        wrong[index] = 0
+        other = f"{run.classes[wrong.argmax()]} ({wrong.max():,.0f})" if wrong.any() else UNKNOWN
+        shares = (format_accuracy(right / all_) if all_ else UNKNOWN for all_ in (images, predicted))
+        rows.append([name, f"{images:,.0f}", *shares, other])
+    return Table(
+        ["Class", "Images", "Recognized", "Right when predicted", "Most often taken for"],
+        rows,
+        ["Most often taken for"],
+    )
+
+
+def build_pair_table(run: RunFigureData) -> Table:
+    """The pairs of classes that are confused most often."""
+    counts = run.confusion.copy()
+    for index in range(len(counts)):
+        counts[index, index] = 0
+    order = counts.argsort(axis=None, kind="stable")[::-1][:MOST_PAIRS]
+    images = run.confusion.sum(axis=1)
+    rows = [
+        [run.classes[true], run.classes[predicted], f"{num:,.0f}", format_accuracy(num / images[true])]
+        for true, predicted in (divmod(index, len(counts)) for index in order.tolist())
+        if (num := counts[true, predicted])
+    ]
+    return Table(["Class", "Taken for", "Images", "Of the class"], rows, ["Taken for"])
+
+
+def build_slot_table(saved: SavedRun) -> Table:
+    """The option of every slot."""
+    rows = [[Code(slot), Code(option)] for slot, option in saved.choices.items() if slot != "tracking"]
+    return Table(["Slot", "Option"], rows, ["Option"])
+
+
+def build_cost_table(result: dict[str, Any]) -> Table:
+    rate, memory = result.get("images_per_second"), result.get("peak_memory_bytes")
+    rows = [[f"time: {name}", format_duration(seconds)] for name, seconds in result["seconds"].items()]
+    rows += [
+        ["images per second", f"{rate:,.0f}" if rate else UNKNOWN],
+        ["peak memory", format_mebibytes(memory)],
+        ["parameters", format_quantity(result.get("parameters"))],
+        ["FLOPs per image", format_quantity(result.get("flops_per_image"), "FLOPs")],
+    ]
+    return Table(["Cost", "Amount"], rows)
