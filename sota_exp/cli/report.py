@@ -1,19 +1,9 @@
-"""usage: sota-exp report DIRECTORY
-
-Writes the report of a study or sweep into its directory, from the files in it, without training or evaluation.
-
-  report.html   self-contained page: summary, effects with intervals, curves, costs, configurations
-  report.md     the same as Markdown
-  figures/      every figure as SVG and PNG
-
-DIRECTORY contains study.json (from sota-exp ablate) or sweep.json (from sota-exp sweep), or is its name below
-multirun/, such as sota-exp report multirun/ladder-torchvision-cifar10-1f2e3d4c. For single runs use
-sota-exp compare RUN RUN … --html FILE.
-"""
+"""`sota-exp report`: the page of a study or a sweep, from its files, without training or evaluation."""
 
 import os
 from pathlib import Path
 
+from sota_exp.cli.command_line import CommandLine
 from sota_exp.config.data_paths import describe_no_folder, expand_home, is_folder
 from sota_exp.errors import ConfigError
 from sota_exp.report.document.write import WrittenReport
@@ -23,6 +13,21 @@ from sota_exp.runs.trust import require_trust
 #: The directory in which studies and sweeps are found by name.
 STUDY_ROOT = Path("multirun")
 
+COMMAND = CommandLine(
+    "report",
+    "Writes the report of a study or sweep into its directory, from the files in it, without training or evaluation: "
+    "report.html, a self-contained page (summary, effects with intervals, curves, costs, configurations), report.md, "
+    "the same as Markdown, and figures/, every figure as SVG and PNG. For single runs: sota-exp compare RUN RUN … "
+    "--html FILE.",
+    {
+        "report ladder-torchvision-cifar10-1f2e3d4c": "a name below multirun/",
+        "report multirun/learning_rate-1f2e3d4c": "a sweep",
+        "report /shared/studies/ladder --trust": "of another user, whose files it names",
+    },
+    trusts=True,
+)
+COMMAND.add_argument("directory", metavar="DIRECTORY", help="that of a study or sweep, or its name below multirun/")
+
 
 def main(arguments: list[str]) -> None:
     """Write the report of the directory in the arguments and print its summary.
@@ -30,9 +35,9 @@ def main(arguments: list[str]) -> None:
     Raises:
         ConfigError: not one directory, or not that of a study or sweep.
     """
-    if len(arguments) != 1 or arguments[0].startswith("-"):
-        raise ConfigError(f"report takes one directory{format_known_names()}; see sota-exp report --help")
-    written = write_report(find_directory(arguments[0]))
+    if not arguments:
+        raise ConfigError(f"report needs a directory{format_known_names()}; see sota-exp report --help")
+    written = write_report(find_directory(COMMAND.parse(arguments).directory))
     out = make_console()
     for paragraph in written.answer:
         out.print(paragraph, markup=False)

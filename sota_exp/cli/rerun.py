@@ -1,21 +1,10 @@
-"""usage: sota-exp rerun RUN [OVERRIDE …]
-
-Trains a run's configuration again in a new directory. Without overrides it checks that the numbers are bit-identical
-and, if not, prints possible reasons; with overrides it compares the two runs. RUN is a run's directory, a name below
-outputs/ or multirun/ or its prefix, or an MLflow run id; it may be interrupted or failed.
-
-  sota-exp rerun outputs/a_run                            check repeatability
-  sota-exp rerun outputs/a_run seed=1                     the same with another seed
-  sota-exp rerun outputs/a_run augmentation/mix=none      the same without mixing
-  sota-exp rerun outputs/a_run -m seed=1,2,3              several runs in turn
-
-hydra.run.dir sets another directory. The same command resumes its run, or prints the result of a finished one.
-"""
+"""`sota-exp rerun`: a run's configuration again, as it was or changed."""
 
 from functools import partial
 
 from omegaconf import DictConfig
 
+from sota_exp.cli.command_line import ALL_GROUPS, RUN_KEYS, Composition
 from sota_exp.cli.diff import build_difference_table
 from sota_exp.cli.train import train
 from sota_exp.config import compose
@@ -31,6 +20,23 @@ from sota_exp.report.comparison.terminal import print_comparison
 from sota_exp.report.terminal import escape, make_console
 from sota_exp.runs.find import SavedRun, find_run
 from sota_exp.runs.trust import leave_out_cache, require_trusted_configuration
+
+COMMAND = Composition(
+    name="rerun",
+    usage="RUN [OVERRIDE …]",
+    purpose="Trains a run's configuration again in a new directory. Without overrides it checks that the numbers are "
+    "bit-identical and, if not, prints possible reasons; with overrides it compares the two runs. RUN is a run's "
+    "directory, a name below outputs/ or multirun/ or its beginning, or an MLflow run id; it may be interrupted or "
+    "failed. The same command resumes its run, or prints the result of a finished one.",
+    examples={
+        "rerun small_images": "check that it repeats",
+        "rerun small_images augmentation/mix=none": "the same without mixing",
+        "rerun small_images -m seed=1,2,3": "several runs in turn",
+    },
+    groups=ALL_GROUPS,
+    keys=RUN_KEYS,
+    trusts=True,
+)
 
 
 def main(arguments: list[str]) -> None:

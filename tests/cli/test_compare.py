@@ -43,7 +43,7 @@ def test_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "compare needs runs"),
+        ([], "compare needs RUN"),
         (["--eech", "sweep"], "--eech: no such option of compare; legal: --each, --json"),
         ([__file__], f"{__file__}: a file, not a folder, and no run below"),
         (["nothing"], "nothing: no such directory, and no run below"),
