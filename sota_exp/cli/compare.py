@@ -4,8 +4,6 @@ import json
 from pathlib import Path
 
 from sota_exp.cli.command_line import RUN_WORDS, CommandLine
-from sota_exp.report.comparison.compare_runs import compare_runs
-from sota_exp.report.comparison.terminal import comparison_to_json, print_comparison
 from sota_exp.report.terminal import make_console
 from sota_exp.runs.find import SavedRun, find_runs
 
@@ -42,6 +40,9 @@ def main(arguments: list[str]) -> None:
         ConfigError: an unknown option, or no runs.
     """
     options = COMMAND.parse(arguments)
+    from sota_exp.report.comparison.compare_runs import compare_runs
+    from sota_exp.report.comparison.terminal import comparison_to_json, print_comparison
+
     runs = [SavedRun.read(path) for word in options.runs for path in find_runs(word)]
     comparison = compare_runs(runs, each=options.each)
     if options.json:

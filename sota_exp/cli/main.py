@@ -11,7 +11,6 @@ import logging
 import os
 import signal
 import sys
-import tempfile
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -173,6 +172,8 @@ def find_output_problem(error: BaseException) -> str | None:
 
 def describe_fault(error: BaseException) -> str:
     """The line for an exception that nobody foresaw; its traceback is written to a file, else printed."""
+    import tempfile
+
     text = "".join(traceback.format_exception(error))
     try:
         with tempfile.NamedTemporaryFile("w", prefix="sota-exp-", suffix=".log", delete=False) as file:

@@ -2,13 +2,16 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sota_exp.cli.command_line import CommandLine
 from sota_exp.config.data_paths import describe_no_folder, expand_home, is_folder
 from sota_exp.errors import ConfigError
-from sota_exp.report.document.write import WrittenReport
 from sota_exp.report.terminal import make_console
 from sota_exp.runs.trust import require_trust
+
+if TYPE_CHECKING:
+    from sota_exp.report.document.write import WrittenReport
 
 #: The directory in which studies and sweeps are found by name.
 STUDY_ROOT = Path("multirun")
@@ -63,7 +66,7 @@ def format_known_names() -> str:
     return f"; legal: {', '.join(names)}" if names else ""
 
 
-def write_report(directory: Path) -> WrittenReport:
+def write_report(directory: Path) -> "WrittenReport":
     """Write the report of the directory's study or sweep.
 
     Raises:

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-from dataclasses import asdict
 
 from rich.table import Table
 
@@ -41,7 +40,8 @@ def main(arguments: list[str]) -> None:
             raise ConfigError(f"{chosen.group}: no such group; {format_legal(chosen.group, sorted(groups))}")
         found = [option for option in found if f"{option.group}/".startswith(f"{chosen.group}/")]
     if chosen.json:
-        print(json.dumps([asdict(option) for option in found], indent=2))
+        listed = [{key: value for key, value in vars(each).items() if key != "package"} for each in found]
+        print(json.dumps([row | {"paper": each.paper} for row, each in zip(listed, found, strict=True)], indent=2))
         return
     make_console().print(build_technique_table(found))
 

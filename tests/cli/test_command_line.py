@@ -1,5 +1,6 @@
 """The command lines: help that fits a screen, examples that work, the first release's keys, and completion."""
 
+import json
 import shlex
 
 import pytest
@@ -99,6 +100,12 @@ def test_help_of_what_is_not_there_is_one_line(asked, said, capsys):
     assert run_command_line(["sweep", "--help", asked]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
+
+
+def test_techniques_are_listed_for_programs(capsys):
+    found = json.loads("\n".join(help_of(capsys, "techniques", "augmentation/mix", "--json")))
+    (mixup,) = [each for each in found if each["name"] == "mixup"]
+    assert mixup["defaults"] == {"alpha": 0.2} and "1710.09412" in mixup["paper"] and len(found) == 4
 
 
 #: Command lines of the first release → those of now.
