@@ -61,7 +61,8 @@ class Composition:
     """What a command takes that composes a configuration: overrides, which Hydra parses, and flags.
 
     purpose: what it is for, in paragraphs. examples: words after `sota-exp` → what they do. groups: those of the
-    configuration that its help lists. listed: a group whose options it lists. keys: what it takes beside them → what it is. trusts: whether it takes `--trust`.
+    configuration that its help lists. listed: a group whose options it lists. keys: what it takes beside them →
+    what it is. trusts: whether it takes `--trust`.
     """
 
     name: str
@@ -126,6 +127,7 @@ class CommandLine(argparse.ArgumentParser):
             ConfigError: they are not legal, or written as overrides are.
         """
         self._refuse_overrides(words)
+        self.usage = self.format_usage()  # While it parses, argparse takes required options for others.
         found, others = self.parse_known_intermixed_args(words)
         for word in others:
             if word.startswith("-"):
@@ -143,7 +145,7 @@ class CommandLine(argparse.ArgumentParser):
         """Raise a `ConfigError` of one line; `ArgumentParser` would print all options and exit."""
         text = message.removeprefix("argument ")
         if found := re.fullmatch(r"the following arguments are required: (.+)", message):
-            text = f"{self.name} needs {found[1]}: {self.format_usage()}"
+            text = f"{self.name} needs {found[1]}: {self.usage or self.format_usage()}"
         raise ConfigError(f"{text}; see {self.prog} --help")
 
     def format_usage(self) -> str:
@@ -187,7 +189,11 @@ class CommandLine(argparse.ArgumentParser):
 
 
 def one_number(least: int, most: int | None = None) -> Callable[[str], int]:
-    """The type of an option whose value is a whole number."""
+    """The type of an option whose value is a whole number.
+
+    Raises:
+        ArgumentTypeError: by what it returns, of another value.
+    """
     words = f"a whole number, at least {least}" if most is None else f"a whole number from {least} to {most}"
 
     def parse(value: str) -> int:
@@ -254,7 +260,7 @@ def format_rows(rows: Mapping[str, str]) -> Iterator[str]:
 
 
 def list_completions(line: CommandLine, words: Sequence[str]) -> list[str]:
-    """What may follow: the values of an option before the cursor, or options; [] where files may. words: the last is begun."""
+    """What may follow: values of an option, or options; [] where files may. words: the last is begun."""
     before, begun = (words[-2] if len(words) > 1 else ""), words[-1]
     name, sign, value = begun.partition("=")
     if sign and name in line.options:

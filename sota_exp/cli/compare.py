@@ -10,14 +10,17 @@ from sota_exp.runs.find import SavedRun, find_runs
 COMMAND = CommandLine(
     "compare",
     "Compares runs: differences of configuration, metrics, costs, and confidence intervals of differences. Runs that "
-    "differ only in their seed or fold are one column, mean ± standard deviation over seeds; an accuracy of one run has "
+    "differ only in their seed or fold are one column, mean ± standard deviation over seeds; an accuracy of one "
+    "run has "
     "Wilson's interval over images."
     "\n\n"
     "Differences of test accuracy are paired by image, of runs that scored the same images in the same order "
     '(result.json has their digest), else "not comparable"; evaluations of another part alone are compared on that '
     'part. "95 %: images" is the interval for the noise of a finite test set, "95 %: seeds" that for the noise of '
-    'training, unknown with one seed, or if differences are equal, "95 %: both" that for new training runs on new images '
-    "like these. won : lost counts the images that only one of the two classifies correctly. Folds of a cross-validation "
+    'training, unknown with one seed, or if differences are equal, "95 %: both" that for new training runs on new '
+    "images "
+    "like these. won : lost counts the images that only one of the two classifies correctly. Folds of a "
+    "cross-validation "
     "are paired by seed, thus by fold, and the images of all folds are pooled; folds share training images, for which "
     "the interval for both is widened.",
     {

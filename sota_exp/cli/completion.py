@@ -2,14 +2,17 @@
 
 import os
 import sys
+from collections.abc import Callable, Sequence
+from types import ModuleType
 
 from sota_exp.cli.command_line import CommandLine, list_completions
-from sota_exp.cli.main import COMMANDS, load_command
 from sota_exp.errors import ConfigError
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str], commands: Sequence[str], load_command: Callable[[str], ModuleType]) -> None:
     """`install=bash` prints the rule for the shell; `query=bash` prints the completions of COMP_LINE.
+
+    commands: the names of all. load_command: name → module, with its command line `COMMAND`.
 
     Raises:
         ConfigError: no action is given.
@@ -20,10 +23,10 @@ def main(arguments: list[str]) -> None:
         )
     words = os.environ.get("COMP_LINE", "").split(" ")
     if arguments[0].startswith("query"):
-        line = load_command(words[1]).COMMAND if len(words) > 2 and words[1] in COMMANDS else None
+        line = load_command(words[1]).COMMAND if len(words) > 2 and words[1] in commands else None
         if line is None or isinstance(line, CommandLine):
             found = (
-                list_completions(line, words[2:]) if line else [each for each in COMMANDS if each.startswith(words[-1])]
+                list_completions(line, words[2:]) if line else [each for each in commands if each.startswith(words[-1])]
             )
             print(("\n" if arguments[0].endswith("fish") else " ").join(found))
             return

@@ -16,7 +16,8 @@ HEADINGS = ("first", "second")
 
 COMMAND = CommandLine(
     "diff",
-    "Lists the differences of two runs: choices, values, versions, commit, device and data; and the overrides that turn "
+    "Lists the differences of two runs: choices, values, versions, commit, device and data; and the overrides that "
+    "turn "
     "the first into the second. sota-exp compare compares their metrics and costs.",
     {
         "diff small_images torchvision": "two names, or their beginnings",

@@ -25,13 +25,15 @@ COMMAND = CommandLine(
     "export",
     "Writes a finished run's model for other programs, reads it back and compares its logits with the original's."
     "\n\n"
-    "Of a cross-validation all folds are exported as one program, which answers with the logarithm of the mean of their "
+    "Of a cross-validation all folds are exported as one program, which answers with the logarithm of the mean of "
+    "their "
     "probabilities; safetensors holds one network, so there a fold is named."
     "\n\n"
     "All formats but safetensors take RGB images, float in [0, 1], and contain normalization and the averaging of "
     "views. model.json, written beside them, contains the class names and the sizes. For the same logits, resize with "
     "antialiasing until the shorter side is `resize` px, the longer one rounded down as in torchvision, and cut the "
-    "central square of `size` px. Transparent pixels are white. trained_on.npy, also beside them, has the digests of the "
+    "central square of `size` px. Transparent pixels are white. trained_on.npy, also beside them, has the digests "
+    "of the "
     "files that the model was trained on, by which train and evaluate know these images again.",
     {
         "export small_images --format onnx --output exported": "for ONNX Runtime",

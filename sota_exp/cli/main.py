@@ -209,7 +209,7 @@ def run_command(arguments: list[str]) -> int:
     if arguments[0] in ("-sc", "--shell-completion"):
         from sota_exp.cli.completion import main as complete
 
-        complete(arguments[1:])
+        complete(arguments[1:], list(COMMANDS), load_command)
         return 0
     if arguments[0] not in COMMANDS:
         from sota_exp.config.values import format_legal

@@ -8,10 +8,12 @@ from sota_exp.report.terminal import make_console
 
 COMMAND = CommandLine(
     "new-technique",
-    "Begins a technique in a checkout of sota_exp: its module, its YAML, its test and its row in docs/techniques.md. It "
+    "Begins a technique in a checkout of sota_exp: its module, its YAML, its test and its row in "
+    "docs/techniques.md. It "
     "starts as a copy of the slot's option that does nothing, or of the option that --like names."
     "\n\n"
-    "A slot that does not exist is begun too: its field, its line in each preset, its call, and its option none. --like "
+    "A slot that does not exist is begun too: its field, its line in each preset, its call, and its option none. "
+    "--like "
     "then names a slot of the same kind, after which the new one acts; by default augmentation/erase or "
     "regularization/clip."
     "\n\n"

@@ -25,7 +25,8 @@ FORMATS = ("table", "csv", "json")
 COMMAND = CommandLine(
     "predict",
     "Classifies image files, or all images below a folder, with a finished run's model: prints the most probable "
-    "classes with their probabilities. Images are decoded, resized and cropped exactly as in evaluation; JPEGs above 12 "
+    "classes with their probabilities. Images are decoded, resized and cropped exactly as in evaluation; JPEGs "
+    "above 12 "
     "megapixels are decoded at a reduced size, as from a streamed set. At most 24 megapixels are decoded at once, or "
     "one image of more, which takes about 12 bytes of memory for each of its pixels."
     "\n\n"

@@ -40,7 +40,7 @@ SHARED_KEYS = {"study": CONF / "study" / "settings" / "standard.yaml"}
 
 
 def list_groups() -> dict[str, str]:
-    """`group=option` → what the group is, of all groups of the configuration, with the options that are chosen first."""
+    """`group=option` → what the group is, of all groups of the configuration, with their default options."""
     found = CHOICE.findall((CONF / "config.yaml").read_text())
     return {f"{group}={option}": describe_slots(group, comment) for group, option, comment in found}
 
