@@ -33,7 +33,7 @@ RUN_COMMANDS = (
     "compare {evil} outputs/mine --html page.html",
     "diff outputs/mine {evil}",
     "sync {evil}",
-    "doctor tracking=none",
+    "doctor",
 )
 
 
