@@ -566,7 +566,7 @@ def test_an_interrupt_that_code_in_c_turns_into_another_error_is_no_fault(monkey
         except KeyboardInterrupt:
             raise ValueError("could not determine the shape") from None
 
-    monkeypatch.setattr("sota_exp.cli.main.load_command", lambda name: interrupted)
+    monkeypatch.setattr("sota_exp.cli.train.main", interrupted)
     assert run_command_line(["train"]) == 130
     assert capfd.readouterr().err == "sota-exp: interrupted\n"
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
