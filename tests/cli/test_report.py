@@ -59,11 +59,6 @@ def test_a_place_that_cannot_be_written_fails_in_one_line(study: Path, capsys: p
     assert "no report can be written" in capsys.readouterr().err
 
 
-def test_help_prints_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.run_command_line(["report", "--help"]) == 0
-    assert "sota-exp report multirun/" in capsys.readouterr().out
-
-
 def test_runs_are_compared_on_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("one", "two"):
         write_run(tmp_path / name)
