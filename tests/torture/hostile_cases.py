@@ -255,7 +255,7 @@ CASES: dict[str, Case] = {
         lambda world: None,
         (
             f"{TRAIN} tracking=mlflow tracking.uri=http://me:{{secret}}@127.0.0.1:9 tracking.patience=1",
-            "doctor tracking.uri=http://me:{secret}@127.0.0.1:9",
+            "doctor --uri http://me:{secret}@127.0.0.1:9",
         ),
     ),
 }
