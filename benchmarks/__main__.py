@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import augmentation, chart, report, sampler, tracking, training, trials
+from benchmarks import augmentation, chart, report, sampler, startup, tracking, training, trials
 from sota_exp.training.memory import reuse_freed_memory
 
 Rows = list[dict[str, object]]
@@ -19,6 +19,7 @@ MEASURES: tuple[Callable[[], Rows], ...] = (
     augmentation.measure,
     training.measure,
     trials.measure,
+    startup.measure,
     tracking.measure,
     report.measure,
     sampler.measure,

@@ -1,35 +1,11 @@
-"""usage: sota-exp ablate study=KIND [OVERRIDE …] [--plan] [--no-measure]
-
-Measures which techniques help on this data: differences with intervals, verdicts and costs. Trains every arm with the
-same seeds and compares it with its reference seed by seed. Works with any recipe, data and launcher. The same command
-resumes an interrupted study.
-
-  sota-exp ablate study=ladder data=cifar10                   the published ladder, step by step
-  sota-exp ablate study=leave_one_out recipe=small_images     the recipe without each of its techniques
-  sota-exp ablate study=few_images data=image_folder data.root=DIR   one change each: pretrained weights, mixing …
-  sota-exp ablate study=add_one_in                            each technique alone
-  sota-exp ablate study=pairs study.only=[mixup,ema]          alone and together: their interaction
-  sota-exp ablate study=one_slot study.slot=augmentation/mix  every option of a slot
-  sota-exp ablate study=screening study.seeds=1               the main effects of twelve techniques in 24 arms
-  sota-exp ablate study=auto                                  such a screening, then leave-one-out of what it shows
-  sota-exp ablate study=null                                  equal arms: the differences that noise alone makes
-  sota-exp ablate study=ladder --plan                         arms, time, and the smallest detectable effect
-  sota-exp ablate study=leave_one_out study.time=2h --plan    what two hours can show: designs, seeds, lengths, folds
-
-study.seeds=16 or study.seeds=[0,1,2]: more seeds later extend the study. study.only=[…]: these techniques, in this
-order. study.looks=[8,12,16]: more seeds only while the verdict is open. study.looks=anytime: verdicts that hold
-whenever you stop: repeat the command with more seeds until it is decided. study.time=2h (90m, 200runs, 5e6images):
-as many seeds as that buys, at the longest training and on the images that can decide something, as the plan recommends;
-kept in study_plan.json, so that the same command goes on with it. study.budget=epochs|steps|flops|seconds:
-equal for all arms. hydra.sweep.dir sets the directory; hydra/launcher=joblib trains several runs at once. The result
-is study.json; it ends with what would decide its open questions.
-"""
+"""`sota-exp ablate`: which techniques help on this data, by arms that are trained with the same seeds."""
 
 from collections.abc import Callable
 
 from omegaconf import DictConfig
 
 from sota_exp import CONF
+from sota_exp.cli.command_line import Composition
 from sota_exp.cli.sweep import require_one_process
 from sota_exp.config import compose
 from sota_exp.config.hashing import compute_digest
@@ -42,6 +18,35 @@ STUDY_OVERRIDES = ("hydra/sweeper=study", "hydra/hydra_logging=sota_exp")
 
 #: The option for study=null, because Hydra reads `null` as no option.
 NULL_OPTION = "equal_arms"
+
+COMMAND = Composition(
+    name="ablate",
+    usage="study=KIND [OVERRIDE …] [--plan] [--no-measure]",
+    purpose="Measures which techniques help on this data: differences with intervals, verdicts and costs. Trains every "
+    "arm with the same seeds and compares it with its reference seed by seed. The same command resumes an interrupted "
+    "study; with more seeds it extends it. It ends with a page, study.json, and what would decide its open questions.",
+    examples={
+        "ablate study=one_slot study.slot=augmentation/mix": "every option of a slot",
+        "ablate study=leave_one_out study.time=2h --plan": "what two hours can show",
+        "ablate study=ladder data=cifar10 study.only=[mixup,ema]": "two techniques in turn",
+    },
+    listed="study",
+    groups=("data", "recipe", "scale", "runtime", "tracking", "experiment"),
+    keys={
+        "study.seeds=16": "more seeds; or a list: study.seeds=[0,1,2]",
+        "study.only=[mixup,ema]": "these techniques, in this order",
+        "study.looks=[8,12,16]": "more seeds only while a verdict is open; or: anytime",
+        "study.time=2h": "what it may cost: 90m, 200runs, 5e6images",
+        "study.budget=epochs": "equal for all arms: epochs, steps, flops, seconds",
+        "hydra/launcher=joblib": "several runs at once; also slurm, ray",
+        "hydra.sweep.dir": "the directory (default: multirun/KIND-…)",
+        "all keys": "sota-exp ablate --help study",
+    },
+    flags={
+        "--plan": "print arms, time, smallest detectable effect; train nothing",
+        "--no-measure": "a plan without the time that a few real steps tell",
+    },
+)
 
 
 def main(arguments: list[str]) -> None:

@@ -1,6 +1,5 @@
 """`sota-exp dashboard`: MLflow's web page for the store of this directory, with links to prepared views."""
 
-import argparse
 import os
 import signal
 import socket
@@ -13,8 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from sota_exp.cli.command_line import CommandLine, one_number
 from sota_exp.config.credentials import reveal_credentials
-from sota_exp.errors import ConfigError, RunFailed, raise_usage_error
+from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.runs.mlflow_store import (
     DEFAULT_EXPERIMENT,
     build_mlflow_environment,
@@ -34,6 +34,23 @@ START_TIMEOUT_SECONDS = 120
 #: Number of ports that are tried.
 MAX_PORT_ATTEMPTS = 50
 
+COMMAND = CommandLine(
+    "dashboard",
+    "Serves MLflow's web page for the runs of this directory, with links to prepared views, until Ctrl-C. For a store "
+    "behind a server it only prints and opens the address.",
+    {
+        "dashboard": "mlflow.db in this directory",
+        "dashboard --port 5001 --no-browser": "over SSH: forward the port",
+        "dashboard --uri http://host:5000 --experiment animals": "a server's",
+    },
+)
+COMMAND.add_argument(
+    "--port", type=one_number(1, 65535), default=5000, help="the first that is tried; a taken one is skipped"
+)
+COMMAND.add_argument("--no-browser", action="store_true", help="only print the address")
+COMMAND.add_argument("--uri", help="another store than mlflow.db in this directory")
+COMMAND.add_argument("--experiment", metavar="NAME", default=DEFAULT_EXPERIMENT, help="the experiment to open")
+
 
 def main(arguments: list[str]) -> None:
     """Serve the page until Ctrl-C; for a store behind a server, only print and open its address.
@@ -42,15 +59,7 @@ def main(arguments: list[str]) -> None:
         ConfigError: an illegal URI, or an unknown experiment.
         RunFailed: the server does not answer.
     """
-    parser = argparse.ArgumentParser(
-        prog="sota-exp dashboard", description="MLflow's web page for the runs of this directory."
-    )
-    parser.error = raise_usage_error  # type: ignore[method-assign]
-    parser.add_argument("--port", type=int, default=5000, help="the first free port from this one on (default: 5000)")
-    parser.add_argument("--no-browser", action="store_true", help="only print the address")
-    parser.add_argument("--uri", help="another store than mlflow.db in this directory")
-    parser.add_argument("--experiment", default=DEFAULT_EXPERIMENT, help=f"default: {DEFAULT_EXPERIMENT}")
-    options = parser.parse_args(arguments)
+    options = COMMAND.parse(arguments)
     if options.uri is not None:
         require_supported_uri(options.uri)
     uri = resolve_uri(options.uri, Path.cwd())
@@ -114,11 +123,8 @@ def find_free_port(first: int) -> int:
     """Find the first port from `first` on that no program uses.
 
     Raises:
-        ConfigError: `first` is not a port.
         RunFailed: all ports are in use.
     """
-    if not 1 <= first <= 65535:
-        raise ConfigError(f"--port={first} is not legal: 1 to 65535")
     for port in range(first, min(first + MAX_PORT_ATTEMPTS, 65536)):
         with socket.socket() as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,18 +1,10 @@
-"""usage: sota-exp diff RUN RUN
-
-Lists the differences of two runs: choices, values, versions, commit, device and data; and the overrides that turn the
-first into the second. RUN is a run's directory, a name below outputs/ or multirun/ or its prefix, or an MLflow run id.
-
-  sota-exp diff outputs/a_run outputs/another
-  sota-exp diff multirun/train-1f2e3d4c/0 multirun/train-1f2e3d4c/1
-
-sota-exp compare compares their metrics and costs.
-"""
+"""`sota-exp diff`: the exact differences of two runs, and the overrides that turn the first into the second."""
 
 import shlex
 
 from rich.table import Table
 
+from sota_exp.cli.command_line import RUN_WORDS, CommandLine
 from sota_exp.errors import ConfigError
 from sota_exp.report.comparison.config_difference import find_config_difference
 from sota_exp.report.terminal import escape, make_console
@@ -22,6 +14,21 @@ from sota_exp.runs.trust import is_trusted
 #: What the runs are called in the table: their names are too long for its columns.
 HEADINGS = ("first", "second")
 
+COMMAND = CommandLine(
+    "diff",
+    "Lists the differences of two runs: choices, values, versions, commit, device and data; and the overrides that "
+    "turn "
+    "the first into the second. sota-exp compare compares their metrics and costs.",
+    {
+        "diff small_images torchvision": "two names, or their beginnings",
+        "diff multirun/train-1f2e3d4c/0 multirun/train-1f2e3d4c/1": "two runs of a multirun",
+        "diff outputs/old 0123456789abcdef0123456789abcdef": "a directory, and an MLflow run id",
+    },
+    trusts=True,
+)
+COMMAND.add_argument("one", metavar="RUN", help=RUN_WORDS)
+COMMAND.add_argument("other", metavar="RUN", help="the other run")
+
 
 def main(arguments: list[str]) -> None:
     """Print the differences of the two runs in the arguments.
@@ -29,9 +36,8 @@ def main(arguments: list[str]) -> None:
     Raises:
         ConfigError: not two runs.
     """
-    if len(arguments) != 2:
-        raise ConfigError("diff needs two runs: sota-exp diff RUN RUN; see sota-exp diff --help")
-    one, other = map(find_run, arguments)
+    given = COMMAND.parse(arguments)
+    one, other = find_run(given.one), find_run(given.other)
     found = find_config_difference(one, other)
     if found.is_empty:
         names = f"{escape(one.name)} and {escape(other.name)}"

@@ -1,32 +1,60 @@
-"""usage: sota-exp doctor [OVERRIDE …] [--json] [--clean]
-
-Checks what training on this machine needs: packages, device, disk, images, MLflow store, pretrained weights. Prints a
-fix for each problem. Overrides choose the configuration, as in train. --clean removes what killed processes left below
-outputs and multirun and in the cache of images: temporary files, locks of dead owners, unfinished stores.
-
-  sota-exp doctor
-  sota-exp doctor data=image_folder data.root=photos tracking.uri=http://host:5000
-
-Exit status: 0 without problems, 1 with problems, 2 for a wrong configuration.
-"""
+"""`sota-exp doctor`: problems of this machine, and how to fix them."""
 
 import json
+import re
+from argparse import Namespace
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.text import Text
 
+from sota_exp.cli.command_line import CommandLine
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.data_paths import expand_home
 from sota_exp.config.overrides import compose_configuration
 from sota_exp.config.printable import make_printable
+from sota_exp.config.values import format_override_value
 from sota_exp.errors import ConfigError, RunFailed, in_a_line
 from sota_exp.preview.doctor.finding import CheckResult, build_problem
 from sota_exp.report.terminal import make_console
 
 #: State of a finding → mark at the beginning of its line, and colour.
 STATE_MARKS = {"ok": ("✓", "green"), "note": ("•", "yellow"), "problem": ("✗", "bold red")}
+
+#: Option → the key of the configuration that it sets.
+KEYS = {
+    "data": "data",
+    "root": "data.root",
+    "path": "data.path",
+    "dataset": "data.dataset",
+    "cache": "data.cache",
+    "device": "runtime.device",
+    "uri": "tracking.uri",
+}
+
+COMMAND = CommandLine(
+    "doctor",
+    "Checks what training on this machine needs: packages, device, disk, images, MLflow store, pretrained weights. "
+    "Prints a fix for each problem. Exit status: 0 without problems, 1 with problems, 2 for a wrong option.",
+    {
+        "doctor": "this machine",
+        "doctor --root photos --uri http://host:5000": "your images, your MLflow server",
+        "doctor --clean": "and remove what killed processes left",
+    },
+)
+COMMAND.add_argument("--data", metavar="NAME", help="the data set, as in train data=NAME; image_folder with --root")
+COMMAND.add_argument("--root", metavar="DIR", help="its folder or address, as data.root")
+COMMAND.add_argument("--path", metavar="FILE", help="the CSV file of csv, as data.path")
+COMMAND.add_argument("--dataset", metavar="NAME", help="that of huggingface, as data.dataset")
+COMMAND.add_argument("--cache", metavar="DIR", help="where decoded images are kept, as data.cache")
+COMMAND.add_argument("--device", help="auto, cpu, cuda, cuda:N or mps")
+COMMAND.add_argument("--uri", help="of the MLflow store, as tracking.uri")
+COMMAND.add_argument("--json", action="store_true", help="print JSON")
+COMMAND.add_argument(
+    "--clean", action="store_true", help="remove temporary files, locks of dead owners and unfinished stores"
+)
 
 
 def main(arguments: list[str]) -> None:
@@ -36,20 +64,43 @@ def main(arguments: list[str]) -> None:
         ConfigError: an unknown flag, or a wrong configuration.
         RunFailed: problems were found.
     """
-    overrides = [argument for argument in arguments if argument not in ("--json", "--clean")]
-    if unknown := [argument for argument in overrides if argument.startswith("-")]:
-        raise ConfigError(f"{unknown[0]}: no such option; legal: --json, --clean, and overrides as in train")
-    as_json = "--json" in arguments
+    given = COMMAND.parse(arguments)
     findings = []
-    for name, finding in run_checks(compose_configuration(overrides), "--clean" in arguments):
-        findings.append({"name": name} | asdict(finding))
-        if not as_json:
-            make_console().print(format_finding(name, finding), soft_wrap=True)
-    if as_json:
+    with name_options():
+        for name, finding in run_checks(compose_configuration(build_overrides(given)), given.clean):
+            findings.append({"name": name} | asdict(finding))
+            if not given.json:
+                make_console().print(format_finding(name, finding), soft_wrap=True)
+    if given.json:
         print(json.dumps(findings, indent=2))
     num = sum(finding["state"] == "problem" for finding in findings)
     if num:
         raise RunFailed(f"{num} problem{'s' if num > 1 else ''} found; each is printed with its fix")
+
+
+def build_overrides(given: Namespace) -> list[str]:
+    """The overrides that the options mean."""
+    values = {key: vars(given)[name] for name, key in KEYS.items() if vars(given)[name] is not None}
+    if "data.root" in values:
+        values.setdefault("data", "image_folder")
+    return [f"{key}={value if key == 'data' else format_override_value(value)}" for key, value in values.items()]
+
+
+@contextmanager
+def name_options() -> Iterator[None]:
+    """While entered, the message of a `ConfigError` names the options, not the keys that they set.
+
+    Raises:
+        ConfigError: that one.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        text = str(error)
+        for name, key in KEYS.items():
+            text = re.sub(rf"(?<![\w.]){re.escape(key)}=", f"--{name} ", text)
+            text = re.sub(rf"(?<![\w.]){re.escape(key)}(?=: )", f"--{name}", text)
+        raise ConfigError(text) from error
 
 
 def run_checks(configuration: Configuration, must_clean: bool = False) -> Iterator[tuple[str, CheckResult]]:

@@ -1,38 +1,16 @@
-"""usage: sota-exp evaluate run=DIR|weights=FILE [OVERRIDE …]
-
-Evaluates saved weights on val and test: those of a run, a .safetensors file with its model.json beside it, or any file
-of weights (.safetensors, .pth, .pth.tar, .ckpt) with the network given by model/arch. Only evaluation/fine_tune trains,
-and only the last layers. Data, view and predictor are those of the run or of model.json, unless overrides change them.
-Other data may lack some of the model's classes, and must have no others. The first line says how many of the images
-were trained on, if any.
-
-  sota-exp evaluate run=outputs/a_run                                    the run's metrics again
-  sota-exp evaluate run=outputs/a_run evaluation/resolution=search       the best image size
-  sota-exp evaluate run=outputs/a_run evaluation/tta=flip                averaged with the mirror image
-  sota-exp evaluate run=outputs/a_run data=image_folder data.root=DIR    on other images of the same classes
-  sota-exp evaluate run=outputs/a_run evaluation.part=train              one part alone: test, val, train, or all
-  sota-exp evaluate weights=model.safetensors data=digits_on_photos      a file, with its data set
-  sota-exp evaluate weights=net.pth model/arch=timm model.arch.name=resnet18 data=imagenet data.root=DIR
-      model.weights.mean=[0.485,0.456,0.406] model.weights.std=[0.229,0.224,0.225]       from another program
-
-Weights of another program do not say the mean and std of their training, which must be given. Keys of training, such as
-optimizer.lr or seed, are refused: the weights stay as they were trained.
-
-Other data are scored on val and test, as far as they have them: a folder of classes without such parts is scored whole,
-as test. data.val_fraction=0.2 splits off a val part, on which evaluation/resolution=search can choose.
-
-hydra.run.dir sets the directory for result.json and the model with its view. The same command runs only once.
-"""
+"""`sota-exp evaluate`: scores of saved weights, on other data, at other sizes, from more views."""
 
 from collections.abc import Callable
 from functools import partial
 
 from omegaconf import DictConfig
 
+from sota_exp.cli.command_line import Composition
 from sota_exp.cli.evaluation_keys import require_normalization, require_usable_keys
-from sota_exp.cli.saved_model_argument import SavedWeights, parse_weights_argument
+from sota_exp.cli.saved_model_argument import SavedWeights, find_file_weights, find_weights
 from sota_exp.cli.train import leave_processes, remove_empty_run_directory
 from sota_exp.config import compose
+from sota_exp.config.data_paths import expand_home
 from sota_exp.config.hashing import compute_digest
 from sota_exp.config.overrides import configuration_to_overrides
 from sota_exp.config.rules import check_rules
@@ -51,6 +29,37 @@ PART_KEY = "evaluation.part="
 #: Keys that the saved view sets, unless an override does.
 VIEW_KEYS = ("evaluation.resolution.size=", "evaluation.resolution.crop_ratio=")
 
+COMMAND = Composition(
+    name="evaluate",
+    usage="run=RUN | weights=FILE [OVERRIDE …]",
+    purpose="Scores saved weights on val and test: those of a run, or of a file (.safetensors with its model.json "
+    "beside it; .pth, .pth.tar, .ckpt with the network given by model/arch). Data, view and predictor are those of the "
+    "weights, unless overrides change them. The first line says how many of the images were trained on, if any."
+    "\n\n"
+    "Other data may lack some of the model's classes, and must have no others. A folder of classes without val and "
+    "test is scored whole, as test; data.val_fraction=0.2 splits off a val part, on which evaluation/resolution=search "
+    "can choose. Keys of training, such as optimizer.lr or seed, are refused: only evaluation/fine_tune trains, and "
+    "only the last layers. Weights of another program need the mean and std of their training.",
+    examples={
+        "evaluate run=small_images evaluation/resolution=search": "the best image size",
+        "evaluate run=small_images data=image_folder data.root=photos": "other images",
+        "evaluate weights=net.pth model/arch=timm model.arch.name=resnet18 "
+        "model.weights.mean=[0.485,0.456,0.406] model.weights.std=[0.229,0.224,0.225]": "from another program",
+    },
+    groups=(
+        *("data", "data/split", "evaluation/fine_tune", "evaluation/resolution", "evaluation/tta"),
+        *("evaluation/metrics", "runtime", "tracking", "scale"),
+    ),
+    keys={
+        "run=RUN": "a run's directory, its name or the beginning of it",
+        "weights=FILE": "a file of weights",
+        "evaluation.part=test": "one part alone: test, val, train, or all",
+        "model.weights.mean, .std": "of weights alone: how their images were normalized",
+        "hydra.run.dir": "the directory of result.json and the model with its view",
+    },
+    trusts=True,
+)
+
 
 def main(arguments: list[str]) -> None:
     """Evaluate the weights of `run=` or `weights=` with the run's configuration and the other overrides."""
@@ -64,7 +73,7 @@ def plan_evaluation(arguments: list[str]) -> tuple[Callable[[DictConfig], float]
     Raises:
         ConfigError: they name no weights, or keys that an evaluation has not.
     """
-    found, changes = parse_weights_argument("evaluate", arguments)
+    found, changes = parse_weights(arguments)
     part, changes = parse_part(changes)
     overrides = compose.get_overrides(changes)
     require_usable_keys(found, overrides)
@@ -84,6 +93,23 @@ def plan_evaluation(arguments: list[str]) -> tuple[Callable[[DictConfig], float]
     changed = {get_override_key(override).replace("/", ".") for override in overrides}
     job = partial(evaluate, found, part, changed)
     return job, [*base, f"hydra.run.dir={quoted(place)}", *others]
+
+
+def parse_weights(arguments: list[str]) -> tuple[SavedWeights, list[str]]:
+    """The weights of `run=` or `weights=`, and the other arguments.
+
+    Raises:
+        ConfigError: not exactly one of them is given, or it names no weights, or those of all folds.
+    """
+    named = [argument for argument in arguments if argument.startswith(("run=", "weights="))]
+    if len(named) != 1:
+        raise ConfigError("evaluate needs one of run=RUN and weights=FILE; see sota-exp evaluate --help")
+    kind, _, value = named[0].partition("=")
+    word = value.strip("'\"")
+    found = find_weights(word) if kind == "run" else find_file_weights(expand_home(word))
+    if found.folds:
+        raise ConfigError(f"run={word} is a cross-validation; name one of its folds: run={found.weights.parent}")
+    return found, [argument for argument in arguments if argument not in named]
 
 
 def parse_part(arguments: list[str]) -> tuple[str | None, list[str]]:

@@ -1,13 +1,4 @@
-"""usage: sota-exp explain [OVERRIDE …] [--no-measure]
-
-Prints what `sota-exp train` with the same overrides would do, without training: the techniques and their papers,
-images and steps, the learning rate, the rules that fire, and an estimate of time and memory from a few real steps.
-
-  sota-exp explain recipe=torchvision
-  sota-exp explain data=image_folder data.root=photos batch_size=256 --no-measure
-
-Exit status 2 if a rule forbids the configuration, as in train.
-"""
+"""`sota-exp explain`: what `train` with the same overrides would do and cost."""
 
 import contextlib
 from pathlib import Path
@@ -15,6 +6,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from sota_exp import CONF, PACKAGE
+from sota_exp.cli.command_line import ALL_GROUPS, RUN_KEYS, Composition
 from sota_exp.config import compose
 from sota_exp.config.catalog import load_catalog
 from sota_exp.config.configuration import Configuration
@@ -27,6 +19,22 @@ MEASURE_SECONDS = 4.0
 
 #: Overrides with which Hydra writes no files.
 NO_FILES_OVERRIDES = ("hydra/job_logging=terminal",)
+
+COMMAND = Composition(
+    name="explain",
+    usage="[OVERRIDE …] [--no-measure]",
+    purpose="Prints what train with the same overrides would do, without training: the techniques and their papers, "
+    "images and steps, the learning rate, the rules that fire, and an estimate of time and memory from a few real "
+    "steps. Exit status 2 if a rule forbids the configuration, as in train.",
+    examples={
+        "explain recipe=torchvision": "a published recipe",
+        "explain data=image_folder data.root=photos batch_size=256": "your images",
+        "explain recipe=rsb_a2 scale=full --no-measure": "at its full length",
+    },
+    groups=ALL_GROUPS,
+    keys={key: RUN_KEYS[key] for key in ("seed=0", "batch_size=128")},
+    flags={"--no-measure": "no real steps: neither time nor memory"},
+)
 
 
 def main(arguments: list[str]) -> None:

@@ -1,26 +1,10 @@
-"""usage: sota-exp look [step=N] [OVERRIDE …]
-
-Draws pictures of the data and the augmentation of a configuration, without training:
-
-  batch.png            the augmented batch of training step N (default 0), as the network sees it, with its labels
-  effects.png          the effect of each technique alone on the same images
-  class_balance.png    images per class in train, val and test
-  image_sizes.png      height, width and aspect ratio, with the sizes of training and evaluation
-  near_duplicates.png  the closest images across splits: copies in train inflate the scores of val and test
-  object_scale.png     how much larger objects appear in training than in evaluation, which FixRes corrects
-
-The arguments are those of train, and the random numbers are those of training:
-
-  sota-exp look recipe=torchvision step=500                           a later step of another recipe
-  sota-exp look data=image_folder data.root=photos                    your own images
-
-hydra.run.dir sets the directory of the pictures and of look.json with the numbers.
-"""
+"""`sota-exp look`: pictures of the data and the augmentation of a configuration, without training."""
 
 from functools import partial
 
 from omegaconf import DictConfig
 
+from sota_exp.cli.command_line import Composition
 from sota_exp.cli.train import log, remove_empty_run_directory
 from sota_exp.config import compose
 from sota_exp.config.rules import check_rules
@@ -30,6 +14,24 @@ from sota_exp.report.terminal import escape, make_console, shorten_path
 
 #: The default directory, named like that of a run.
 DEFAULT_DIRECTORY = "outputs/look-${hydra:runtime.choices.recipe}-${hydra:runtime.choices.data}-seed${seed}"
+
+COMMAND = Composition(
+    name="look",
+    usage="[step=N] [OVERRIDE …]",
+    purpose="Draws pictures of the data and the augmentation of a configuration, without training, with the random "
+    "numbers of training: the batch as the network sees it, the effect of each technique alone, images per class and "
+    "their sizes, the closest images across splits (copies in train inflate scores), and how large objects appear.",
+    examples={
+        "look recipe=torchvision step=500": "a later step of another recipe",
+        "look data=image_folder data.root=photos": "your images",
+        "look augmentation/mix=cutmix augmentation/policy=augmix": "two techniques",
+    },
+    groups=("data", "data/split", "augmentation", "evaluation/resolution", "recipe", "scale", "runtime", "experiment"),
+    keys={
+        "step=0": "the training step whose batch is drawn",
+        "hydra.run.dir": "the directory of the pictures and of look.json, their numbers",
+    },
+)
 
 
 def main(arguments: list[str]) -> None:

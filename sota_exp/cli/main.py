@@ -11,12 +11,12 @@ import logging
 import os
 import signal
 import sys
-import tempfile
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from types import FrameType
+from types import FrameType, ModuleType
 
+from sota_exp.cli.command_line import TRUST, Composition
 from sota_exp.config.credentials import hide_credentials, restart_without_credentials
 from sota_exp.config.data_paths import quote_paths
 from sota_exp.config.printable import make_printable
@@ -26,7 +26,7 @@ from sota_exp.errors import ConfigError, Interrupted, RunFailed, error_to_failur
 from sota_exp.runs.environment import changed_environment, get_rank, only_the_first_speaks
 from sota_exp.runs.own_key import TRUST_VARIABLE
 
-#: Command → summary. The module of the same name in `sota_exp.cli` has the function `main(arguments)`.
+#: Command → summary. The module of the same name in `sota_exp.cli` has its function `main(arguments)`.
 COMMANDS = {
     "train": "train and evaluate one configuration",
     "sweep": "search values or options with Optuna, and confirm the winner",
@@ -48,9 +48,6 @@ COMMANDS = {
     "sync": "send the runs to MLflow that are not sent yet",
 }
 
-#: The flag of all commands that use what a run names: files, servers, packages.
-TRUST, TRUSTING = "--trust", ("train", "evaluate", "predict", "export", "rerun", "diff", "compare", "report", "sync")
-
 #: Longest message in characters; the middle of a longer one, such as of a value, is left out.
 LONGEST_LINE = 1000
 
@@ -65,11 +62,9 @@ commands:
 More: sota-exp COMMAND --help. Completion: eval "$(sota-exp --shell-completion install=bash)\""""
 
 
-def load_command(name: str) -> Callable[[list[str]], None]:
-    """Import the function `main` of a command."""
-    module = importlib.import_module(f"sota_exp.cli.{name.replace('-', '_')}")
-    main: Callable[[list[str]], None] = module.main
-    return main
+def load_command(name: str) -> ModuleType:
+    """Import the module of a command: its function `main`, and its command line `COMMAND`."""
+    return importlib.import_module(f"sota_exp.cli.{name.replace('-', '_')}")
 
 
 def format_usage() -> str:
@@ -110,9 +105,8 @@ def run_command_line(arguments: list[str]) -> int:
     logging.raiseExceptions = False  # a log that can't be written, as on a full disk, prints no traceback
     with noted_interrupts() as interrupts:
         try:
-            kept = [word for word in arguments if word != TRUST or arguments[0] not in TRUSTING]
-            with changed_environment({TRUST_VARIABLE: "1"} if kept != arguments else {}), only_the_first_speaks():
-                exit_status = run_command(list(map(hide_credentials, kept)))
+            with only_the_first_speaks():
+                exit_status = run_command(list(map(hide_credentials, arguments)))
             sys.stdout.flush()
             return exit_status
         except BrokenPipeError:  # The reader closed the pipe, as `head` does.
@@ -178,6 +172,8 @@ def find_output_problem(error: BaseException) -> str | None:
 
 def describe_fault(error: BaseException) -> str:
     """The line for an exception that nobody foresaw; its traceback is written to a file, else printed."""
+    import tempfile
+
     text = "".join(traceback.format_exception(error))
     try:
         with tempfile.NamedTemporaryFile("w", prefix="sota-exp-", suffix=".log", delete=False) as file:
@@ -213,16 +209,20 @@ def run_command(arguments: list[str]) -> int:
     if arguments[0] in ("-sc", "--shell-completion"):
         from sota_exp.cli.completion import main as complete
 
-        complete(arguments[1:], list(COMMANDS))
+        complete(arguments[1:], list(COMMANDS), load_command)
         return 0
     if arguments[0] not in COMMANDS:
         from sota_exp.config.values import format_legal
 
         raise ConfigError(f"{arguments[0]}: no such command; {format_legal(arguments[0], COMMANDS)}")
-    command = load_command(arguments[0])
-    help_text = sys.modules[command.__module__].__doc__ or ""
-    if help_text.startswith("usage: ") and {"-h", "--help"} & set(arguments):
-        print(help_text)
-    else:
-        command(quote_paths(arguments[1:]))
+    command, words = load_command(arguments[0]), arguments[1:]
+    line = command.COMMAND
+    places = [index for index, word in enumerate(words) if word in ("-h", "--help")]
+    if places:
+        print(line.format_help(words[places[0] + 1 :]))
+        return 0
+    is_trusted = line.trusts and TRUST in words
+    kept = [word for word in words if not (is_trusted and word == TRUST)]
+    with changed_environment({TRUST_VARIABLE: "1"} if is_trusted else {}):
+        command.main(quote_paths(kept) if isinstance(line, Composition) else kept)
     return 0

@@ -6,10 +6,9 @@ While other processes train the runs, one line per run that has ended.
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
-from rich.table import Table
 
 from sota_exp.config.formats import load_yaml
 from sota_exp.config.multirun import MultirunWatcher
@@ -18,6 +17,9 @@ from sota_exp.report.terminal import escape, make_console
 from sota_exp.runs.digests import read_json, try_read_json
 from sota_exp.runs.lock import count_owners
 from sota_exp.runs.status import COMPLETE_STATUSES
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 class MultirunTable(MultirunWatcher):
@@ -69,8 +71,10 @@ def read_runs(directory: Path) -> list[dict[str, Any]]:
     return sorted(found, key=lambda run: (len(run["name"]), run["name"]))
 
 
-def build_multirun_table(directory: Path, runs: list[dict[str, Any]]) -> Table:
+def build_multirun_table(directory: Path, runs: list[dict[str, Any]]) -> "Table":
     """The table with the rows in the order of the jobs; the best validation accuracy is bold."""
+    from rich.table import Table
+
     choices = [dict(item.partition("=")[::2] for item in run["overrides"]) for run in runs]
     names = sorted({name for chosen in choices for name in chosen})
     varied = [name for name in names if len({chosen.get(name) for chosen in choices}) > 1]

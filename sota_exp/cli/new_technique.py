@@ -1,45 +1,51 @@
-"""usage: sota-exp new-technique SLOT/NAME ["What it does."] [like=OPTION|SLOT]
-
-Begins a technique in a checkout of sota_exp: its module, its YAML, its test and its row in docs/techniques.md. It
-starts as a copy of the slot's option that does nothing, or of the option that like= names.
-
-  sota-exp new-technique augmentation/erase/grid_mask "Erases a grid of squares"
-  sota-exp new-technique optimizer/adan "Adaptive Nesterov momentum" like=adamw
-
-A slot that does not exist is begun too: its field, its line in each preset, its call, and its option none. like= then
-names a slot of the same kind, after which the new one acts; by default augmentation/erase or regularization/clip.
-
-  sota-exp new-technique regularization/centralization/gradient "Subtracts the mean of each filter's gradient"
-  sota-exp new-technique augmentation/color/jitter "Changes brightness and contrast" like=augmentation/policy
-
-It can be chosen at once. Its test fails until it is written, and the contract of all options until it has an effect.
-"""
+"""`sota-exp new-technique`: begins a technique in a checkout: its module, its YAML, its test and its row."""
 
 from sota_exp import PACKAGE
-from sota_exp.cli.saved_model_argument import parse_values
+from sota_exp.cli.command_line import CommandLine
 from sota_exp.cli.technique_template import parse_technique, write_technique
 from sota_exp.errors import ConfigError
 from sota_exp.report.terminal import make_console
+
+COMMAND = CommandLine(
+    "new-technique",
+    "Begins a technique in a checkout of sota_exp: its module, its YAML, its test and its row in "
+    "docs/techniques.md. It "
+    "starts as a copy of the slot's option that does nothing, or of the option that --like names."
+    "\n\n"
+    "A slot that does not exist is begun too: its field, its line in each preset, its call, and its option none. "
+    "--like "
+    "then names a slot of the same kind, after which the new one acts; by default augmentation/erase or "
+    "regularization/clip."
+    "\n\n"
+    "It can be chosen at once. Its test fails until it is written, and the contract of all options until it has an "
+    "effect.",
+    {
+        'new-technique augmentation/erase/grid_mask "Erases a grid"': "an option of a slot",
+        'new-technique optimizer/adan "Nesterov and Adam" --like adamw': "a copy of AdamW",
+        'new-technique augmentation/color/jitter "Changes colours"': "a new slot",
+    },
+)
+COMMAND.add_argument("technique", metavar="SLOT/NAME", help="where it is, and its name")
+COMMAND.add_argument(
+    "summary", nargs="?", default="What it does, in one sentence", metavar="SUMMARY", help="a sentence"
+)
+COMMAND.add_argument("--like", default="", metavar="OPTION", help="an option of the slot, or a slot, to start from")
 
 
 def main(arguments: list[str]) -> None:
     """Write the files of the technique, and of its slot if there is none, that the first argument names.
 
     Raises:
-        ConfigError: a wrong number of arguments, no checkout, or a technique that cannot be begun.
+        ConfigError: a wrong argument, no checkout, or a technique that cannot be begun.
     """
-    named = [argument for argument in arguments if "=" not in argument]
-    if not 1 <= len(named) <= 2:
-        raise ConfigError("new-technique needs SLOT/NAME; sota-exp new-technique --help says more")
-    like = parse_values("new-technique", [argument for argument in arguments if "=" in argument], {"like": " "})["like"]
+    given = COMMAND.parse(arguments)
     root = PACKAGE.parent
     if not all((root / name).is_dir() for name in ("conf", "tests", "docs")):
         raise ConfigError(
             "new-technique works in a checkout: git clone the project, then pip install -e . there. To add options "
             "without one, --config-dir adds YAML files whose _target_ is a class of yours"
         )
-    summary = named[1] if len(named) == 2 else "What it does, in one sentence"
-    made = parse_technique(root, named[0], summary, like.strip())
+    made = parse_technique(root, given.technique, given.summary, given.like)
     files = write_technique(root, made)
     out = make_console()
     for path in files:

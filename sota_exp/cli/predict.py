@@ -1,20 +1,4 @@
-"""usage: sota-exp predict run=DIR|weights=FILE IMAGE|FOLDER … [top=5] [format=table|csv|json] [batch_size=64]
-                        [device=auto]
-
-Classifies image files, or all images below a folder, with a finished run's model: prints the most probable classes
-with their probabilities. Images are decoded, resized and cropped exactly as in evaluation; JPEGs above 12 megapixels
-are decoded at a reduced size, as from a streamed set. At most 24 megapixels are decoded at once, or one image of more,
-which takes about 12 bytes of memory for each of its pixels.
-
-  sota-exp predict run=outputs/a_run photo.jpg                    one image
-  sota-exp predict run=outputs/a_run photos top=1 format=csv      a folder, as CSV
-  sota-exp predict run=outputs/cv photos                          a cross-validation: the mean of its folds' networks
-  sota-exp predict weights=model.safetensors photo.jpg            weights with model.json beside them
-
-Hidden files and folders inside a folder are skipped, as in training; other files that are not images by their endings
-are counted on standard error. A file that cannot be read is reported; the other files are classified, and the exit
-status is 1.
-"""
+"""`sota-exp predict`: the most probable classes of image files, by a finished run's model."""
 
 import csv
 import json
@@ -24,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sota_exp.cli.saved_model_argument import load_named_model, parse_values, parse_weights_argument
+from sota_exp.cli.command_line import RUN_HELP, CommandLine, one_number
+from sota_exp.cli.saved_model_argument import find_weights, load_named_model
 from sota_exp.config.data_paths import expand_home
 from sota_exp.config.printable import make_decodable, make_printable
 from sota_exp.errors import ConfigError, RunFailed
@@ -34,7 +19,35 @@ from sota_exp.report.terminal import escape, make_console
 if TYPE_CHECKING:
     from sota_exp.models.predict import Prediction
 
-PREDICT_DEFAULTS = {"top": "5", "format": "table", "batch_size": "64", "device": "auto"}
+#: What `--format` may be.
+FORMATS = ("table", "csv", "json")
+
+COMMAND = CommandLine(
+    "predict",
+    "Classifies image files, or all images below a folder, with a finished run's model: prints the most probable "
+    "classes with their probabilities. Images are decoded, resized and cropped exactly as in evaluation; JPEGs "
+    "above 12 "
+    "megapixels are decoded at a reduced size, as from a streamed set. At most 24 megapixels are decoded at once, or "
+    "one image of more, which takes about 12 bytes of memory for each of its pixels."
+    "\n\n"
+    "Hidden files and folders inside a folder are skipped, as in training; other files that are not images by their "
+    "endings are counted on standard error. A file that cannot be read is reported; the other files are classified, "
+    "and the exit status is 1.",
+    {
+        "predict small_images photo.jpg": "one image",
+        "predict outputs/cv photos/ --top 1 --format csv": "the mean of a cross-validation's networks",
+        "predict model.safetensors photo.jpg": "weights with model.json beside them",
+    },
+    trusts=True,
+)
+COMMAND.add_argument("run", metavar="RUN", help=RUN_HELP)
+COMMAND.add_argument("images", metavar="IMAGE", nargs="+", help="image files, and folders of such")
+COMMAND.add_argument(
+    "--top", type=one_number(1), default=5, metavar="N", help="classes of each image, the likeliest first"
+)
+COMMAND.add_argument("--format", choices=FORMATS, default="table", help="what is printed")
+COMMAND.add_argument("--batch-size", type=one_number(1), default=64, metavar="N", help="images at once")
+COMMAND.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
 
 
 def main(arguments: list[str]) -> None:
@@ -44,31 +57,22 @@ def main(arguments: list[str]) -> None:
         ConfigError: no images, or a value that is not legal.
         RunFailed: some files cannot be read as images; the others are classified first.
     """
-    existing = [word for word in arguments if os.path.exists(expand_home(word))]  # A file may be called top=1.png.
-    found, others = parse_weights_argument("predict", [word for word in arguments if word not in existing])
-    free = [word for word in others if word.partition("=")[0] not in PREDICT_DEFAULTS]
-    places = [word for word in arguments if word in (*existing, *free)]
-    given = parse_values("predict", [word for word in others if word not in free], PREDICT_DEFAULTS)
-    formats = {"table": print_table, "csv": print_csv, "json": print_json}
-    if given["format"] not in formats:
-        raise ConfigError(f"format={given['format']} is not legal: {', '.join(formats)}")
-    top, batch_size = (parse_positive_int(name, given[name]) for name in ("top", "batch_size"))
-    if missing := [place for place in places if not os.path.exists(expand_home(place))]:
+    given = COMMAND.parse(arguments)
+    found = find_weights(given.run)
+    if missing := [place for place in given.images if not os.path.exists(expand_home(place))]:
         raise ConfigError(f"{missing[0]}: no such file or folder")
-    if not places:
-        raise ConfigError("predict needs images: files or folders; see sota-exp predict --help")
-    paths = [path for place in places for path in find_images(expand_home(place))]
+    paths = [path for place in given.images for path in find_images(expand_home(place))]
     from sota_exp.models.predict import Prediction, describe_remarks, predict_files
     from sota_exp.training.device import pick_device
 
-    model = load_named_model(found)
+    model, device = load_named_model(found), pick_device(given.device)
     if found.folds:
         warn(f"{found.name}: the mean of the probabilities of the networks of {len(found.folds)} folds")
     unreadable: list[str] = []
     readable: list[Prediction] = []
 
     def iterate_readable() -> Iterator[Prediction]:
-        for made in predict_files(model, paths, top, batch_size, pick_device(given["device"])):
+        for made in predict_files(model, paths, given.top, given.batch_size, device):
             if isinstance(made, Prediction):
                 readable.append(made)
                 yield made
@@ -76,7 +80,8 @@ def main(arguments: list[str]) -> None:
                 warn(str(made))
                 unreadable.append(str(made.path))
 
-    formats[given["format"]](iterate_readable())
+    print_all = {"table": print_table, "csv": print_csv, "json": print_json}[given.format]
+    print_all(iterate_readable())
     for remark in describe_remarks(readable, len(paths)):
         warn(remark)
     if unreadable:
@@ -86,17 +91,6 @@ def main(arguments: list[str]) -> None:
 def warn(text: str) -> None:
     """Print a line on standard error."""
     print(f"sota-exp: {make_printable(text)}", file=sys.stderr)
-
-
-def parse_positive_int(name: str, value: str) -> int:
-    """Parse a whole number.
-
-    Raises:
-        ConfigError: not a whole number, or 0.
-    """
-    if not value.isdecimal() or int(value) < 1:
-        raise ConfigError(f"{name}={value} is not legal: a whole number, at least 1")
-    return int(value)
 
 
 def find_images(place: Path) -> list[Path]:

@@ -1,31 +1,37 @@
-"""usage: sota-exp report DIRECTORY
-
-Writes the report of a run, a study or a sweep into its directory, from the files in it, without training or evaluation.
-
-  report.html   self-contained page: summary, curves, effects with intervals, confusions, mistakes, costs, configuration
-  report.md     the same as Markdown
-  figures/      every figure as SVG and PNG
-
-DIRECTORY is that of a run or an evaluation, or contains study.json (from sota-exp ablate) or sweep.json (from
-sota-exp sweep); or its name below outputs/ or multirun/.
-
-examples:
-  sota-exp report outputs/a_run
-  sota-exp report multirun/ladder-torchvision-cifar10-1f2e3d4c
-"""
+"""`sota-exp report`: the page of a run, a study or a sweep, from its files, without training or evaluation."""
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from sota_exp.cli.command_line import CommandLine
 from sota_exp.config.data_paths import expand_home, is_folder
 from sota_exp.errors import ConfigError
-from sota_exp.report.document.write import WrittenReport
 from sota_exp.report.terminal import make_console
 from sota_exp.runs.find import find_run, find_runs_below
 from sota_exp.runs.trust import require_trust
 
+if TYPE_CHECKING:
+    from sota_exp.report.document.write import WrittenReport
+
 #: The directory in which studies and sweeps are found by name, and their files.
 STUDY_ROOT, STUDY_FILES = Path("multirun"), ("study.json", "sweep.json")
+
+COMMAND = CommandLine(
+    "report",
+    "Writes the report of a run, a study or a sweep into its directory, from the files in it, without training or "
+    "evaluation: report.html, a self-contained page (summary, curves, effects with intervals, confusions, mistakes, "
+    "costs, configuration), report.md, the same as Markdown, and figures/, every figure as SVG and PNG.",
+    {
+        "report outputs/a_run": "a run, by its directory, its name or the beginning of it",
+        "report ladder-torchvision-cifar10-1f2e3d4c": "a study or sweep, by its name below multirun/",
+        "report /shared/studies/ladder --trust": "of another user, whose files it names",
+    },
+    trusts=True,
+)
+COMMAND.add_argument(
+    "directory", metavar="DIRECTORY", help="that of a run, a study or a sweep, or its name below outputs/ or multirun/"
+)
 
 
 def main(arguments: list[str]) -> None:
@@ -34,9 +40,9 @@ def main(arguments: list[str]) -> None:
     Raises:
         ConfigError: not one directory, or not that of a study or sweep.
     """
-    if len(arguments) != 1 or arguments[0].startswith("-"):
-        raise ConfigError(f"report takes one directory{format_known_names()}; see sota-exp report --help")
-    written = write_report(find_directory(arguments[0]))
+    if not arguments:
+        raise ConfigError(f"report needs a directory{format_known_names()}; see sota-exp report --help")
+    written = write_report(find_directory(COMMAND.parse(arguments).directory))
     out = make_console()
     for paragraph in written.answer:
         out.print(paragraph, markup=False)
@@ -70,7 +76,7 @@ def format_known_names() -> str:
     return f"; legal: {', '.join(names)}" if names else ""
 
 
-def write_report(directory: Path) -> WrittenReport:
+def write_report(directory: Path) -> "WrittenReport":
     """Write the report of the directory's study, sweep or run.
 
     Raises:

@@ -1,21 +1,11 @@
-"""usage: sota-exp rerun RUN [OVERRIDE …]
-
-Trains a run's configuration again in a new directory. Without overrides it checks that the numbers are bit-identical
-and, if not, prints possible reasons; with overrides it compares the two runs. RUN is a run's directory, a name below
-outputs/ or multirun/ or its prefix, or an MLflow run id; it may be interrupted or failed.
-
-  sota-exp rerun outputs/a_run                            check repeatability
-  sota-exp rerun outputs/a_run seed=1                     the same with another seed
-  sota-exp rerun outputs/a_run augmentation/mix=none      the same without mixing
-  sota-exp rerun outputs/a_run -m seed=1,2,3              several runs in turn
-
-hydra.run.dir sets another directory. The same command resumes its run, or prints the result of a finished one.
-"""
+"""`sota-exp rerun`: a run's configuration again, as it was or changed."""
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
+from sota_exp.cli.command_line import ALL_GROUPS, RUN_KEYS, Composition
 from sota_exp.cli.diff import build_difference_table
 from sota_exp.cli.train import train
 from sota_exp.config import compose
@@ -25,12 +15,29 @@ from sota_exp.config.search_path import build_search_path_override
 from sota_exp.config.values import format_override_value as quoted
 from sota_exp.config.values import is_multirun
 from sota_exp.errors import ConfigError
-from sota_exp.report.comparison.compare_runs import compare_runs
-from sota_exp.report.comparison.repeatability import Repetition, compare_repetition
-from sota_exp.report.comparison.terminal import print_comparison
 from sota_exp.report.terminal import escape, make_console
 from sota_exp.runs.find import SavedRun, find_run
 from sota_exp.runs.trust import leave_out_cache, require_trusted_configuration
+
+if TYPE_CHECKING:
+    from sota_exp.report.comparison.repeatability import Repetition
+
+COMMAND = Composition(
+    name="rerun",
+    usage="RUN [OVERRIDE …]",
+    purpose="Trains a run's configuration again in a new directory. Without overrides it checks that the numbers are "
+    "bit-identical and, if not, prints possible reasons; with overrides it compares the two runs. RUN is a run's "
+    "directory, a name below outputs/ or multirun/ or its beginning, or an MLflow run id; it may be interrupted or "
+    "failed. The same command resumes its run, or prints the result of a finished one.",
+    examples={
+        "rerun small_images": "check that it repeats",
+        "rerun small_images augmentation/mix=none": "the same without mixing",
+        "rerun small_images -m seed=1,2,3": "several runs in turn",
+    },
+    groups=ALL_GROUPS,
+    keys=RUN_KEYS,
+    trusts=True,
+)
 
 
 def main(arguments: list[str]) -> None:
@@ -72,6 +79,10 @@ def rerun(original: SavedRun, is_one: bool, config: DictConfig) -> float:
         make_console().print(
             f"{escape(original.name)} is {original.status}; its configuration is trained from the start."
         )
+    from sota_exp.report.comparison.compare_runs import compare_runs
+    from sota_exp.report.comparison.repeatability import compare_repetition
+    from sota_exp.report.comparison.terminal import print_comparison
+
     accuracy = train(config)
     again = SavedRun.read(directory)
     print_repetition(compare_repetition(original, again), original)
@@ -80,7 +91,7 @@ def rerun(original: SavedRun, is_one: bool, config: DictConfig) -> float:
     return accuracy
 
 
-def print_repetition(found: Repetition, original: SavedRun) -> None:
+def print_repetition(found: "Repetition", original: SavedRun) -> None:
     """Print the changes, whether the numbers are identical, and otherwise possible reasons."""
     out = make_console()
     for key, (before, after) in found.changed.items():
@@ -103,7 +114,7 @@ def print_repetition(found: Repetition, original: SavedRun) -> None:
         out.print(format_reason(found, original), soft_wrap=True, markup=False)
 
 
-def format_reason(found: Repetition, original: SavedRun) -> str:
+def format_reason(found: "Repetition", original: SavedRun) -> str:
     """The differences of the environment, as the probable reason of different numbers."""
     listed = [f"{name}: {before} → {after}" for name, (before, after) in found.surroundings.items()]
     if listed:

@@ -1,4 +1,4 @@
-"""The arguments `run=DIR` (weights of a finished run) and `weights=FILE` (with their model.json beside them)."""
+"""The weights that a command names: those of a finished run, or of a file with its model.json beside it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.data_paths import describe_no_folder, expand_home, is_folder, require_path
-from sota_exp.config.values import format_legal
 from sota_exp.errors import ConfigError
 from sota_exp.models.model_json import read_description
 from sota_exp.report.folds import read_folds
 from sota_exp.runs.contents import is_being_trained
 from sota_exp.runs.digests import read_object, read_run_config
+from sota_exp.runs.find import RUN_ROOTS, find_run
 from sota_exp.runs.result_json import is_evaluation
 from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.runs.trust import require_plain_files
@@ -41,23 +41,19 @@ class SavedWeights:
     folds: tuple["SavedWeights", ...] = ()
 
 
-def parse_weights_argument(command: str, arguments: list[str]) -> tuple[SavedWeights, list[str]]:
-    """Split the arguments into the weights of `run=` or `weights=` and the other arguments.
+def find_weights(word: str) -> SavedWeights:
+    """The weights of a file, of a run (by directory, name, its beginning, or MLflow id), or of a cross-validation.
 
     Raises:
-        ConfigError: not exactly one of them is given, or it names no weights.
+        ConfigError: there is no such file or run, or the run is not finished.
     """
-    named = [argument for argument in arguments if argument.startswith(("run=", "weights="))]
-    if len(named) != 1:
-        raise ConfigError(f"{command} needs one of run=DIR and weights=FILE; see sota-exp {command} --help")
-    kind, _, value = named[0].partition("=")
-    path, others = expand_home(value.strip("'\"")), [argument for argument in arguments if argument not in named]
-    if kind == "run" and is_folder(path) and (folds := read_folds(path)) is not None:
-        found = find_fold_weights(path, folds)
-        if command == "evaluate":
-            raise ConfigError(f"run={path} is a cross-validation; name one of its folds: run={found.weights.parent}")
-        return found, others
-    return (find_run_weights if kind == "run" else find_file_weights)(path), others
+    path = expand_home(word)
+    if path.name.endswith(WEIGHT_ENDINGS) and not is_folder(path):
+        return find_file_weights(path)
+    places = [place for place in (path, *(Path(root) / path for root in RUN_ROOTS)) if is_folder(place)]
+    directory = places[0] if places else find_run(word).directory
+    folds = read_folds(directory)
+    return find_run_weights(directory) if folds is None else find_fold_weights(directory, folds)
 
 
 def find_run_weights(directory: Path) -> SavedWeights:
@@ -67,19 +63,19 @@ def find_run_weights(directory: Path) -> SavedWeights:
         ConfigError: no such directory, or not that of a finished run.
     """
     if not is_folder(directory):
-        raise ConfigError(f"run={directory}: {describe_no_folder(directory)}")
+        raise ConfigError(f"{directory}: {describe_no_folder(directory)}")
     require_plain_files(directory)
     if is_being_trained(directory):
-        raise ConfigError(f"run={directory} is being trained at this moment: wait until it is finished")
+        raise ConfigError(f"{directory} is being trained at this moment: wait until it is finished")
     result = read_object(directory / "result.json", "status")
     if result is None or is_evaluation(result):
-        raise ConfigError(f"run={directory} is not the directory of a finished run: it has no result of a training")
+        raise ConfigError(f"{directory} is not the directory of a finished run: it has no result of a training")
     if result["status"] not in COMPLETE_STATUSES:
-        raise ConfigError(f"run={directory} is {result['status']}, not finished; repeat its command to resume it")
+        raise ConfigError(f"{directory} is {result['status']}, not finished; repeat its command to resume it")
     found = replace(find_file_weights(directory / "model.safetensors"), name=directory.name)
     for name, content in (("model.json", found.description), ("config.yaml", found.configuration)):
         if content is None:
-            raise ConfigError(f"{directory / name} is missing, so run={directory} is not a whole run")
+            raise ConfigError(f"{directory / name} is missing, so {directory} is not a whole run")
     return found
 
 
@@ -92,7 +88,7 @@ def find_fold_weights(directory: Path, folds: Mapping[str, Any]) -> SavedWeights
     missing = [run for run in folds["runs"] if run["status"] not in COMPLETE_STATUSES]
     if missing:
         what = f"{len(missing)} of its {len(folds['runs'])} folds are not finished"
-        raise ConfigError(f"run={directory}: {what}; repeat its command, or name a fold: run={directory}/FOLD")
+        raise ConfigError(f"{directory}: {what}; repeat its command, or name a fold: {directory}/FOLD")
     members = tuple(find_run_weights(directory / run["place"]) for run in folds["runs"])
     return replace(members[0], name=directory.name, folds=members)
 
@@ -154,21 +150,3 @@ def require_description(found: SavedWeights) -> Path:
             " network and preprocessing; sota-exp evaluate writes one for any weights"
         )
     return found.description
-
-
-def parse_values(command: str, arguments: list[str], defaults: dict[str, str]) -> dict[str, str]:
-    """Parse `key=value` arguments over `defaults`; a key with an empty default is required.
-
-    Raises:
-        ConfigError: an unknown key, or a missing value.
-    """
-    given = dict(defaults)
-    for argument in arguments:
-        key, found, value = argument.partition("=")
-        if key not in defaults or not found:
-            raise ConfigError(f"{argument}: not an argument of {command}; {format_legal(key, defaults)}")
-        given[key] = value
-    for key, value in given.items():
-        if not value:
-            raise ConfigError(f"{key}: a value is missing; give one: {key}=…; see sota-exp {command} --help")
-    return given

@@ -54,14 +54,14 @@ def parse_new_slot(root: Path, slot: str, like: str, there: list[CatalogOption])
     near = format_suggestion(name, [each.rpartition("/")[2] for each in slots if each.startswith(f"{group}/")])
     like = like or TEMPLATE_SLOTS.get(group, "")
     if not like or (near and like == TEMPLATE_SLOTS.get(group)):
-        hint = f"; a new slot of {group}/ needs like=SLOT, a slot of the same kind" if group in TEMPLATE_SLOTS else ""
+        hint = f"; a new slot of {group}/ needs --like SLOT, a slot of the same kind" if group in TEMPLATE_SLOTS else ""
         legal = sorted({option.group for option in there})
         raise ConfigError(f"no slot {slot}; legal: {', '.join(legal)}{hint}.{format_suggestion(slot, legal)}")
     kinds = {each: find_stage_class(root, each) for each in slots if each.startswith(f"{group}/")}
     legal = [each for each, kind in kinds.items() if kind in STAGE_CALLS]
     if like not in legal:
         raise ConfigError(
-            f"like={like}: no slot of {group}/ that can have another beside it; legal: {', '.join(legal)}"
+            f"--like {like}: no slot of {group}/ that can have another beside it; legal: {', '.join(legal)}"
         )
     return NewSlot(slot=slot, like=like, kind=kinds[like])
 

@@ -4,6 +4,7 @@ import os
 
 from omegaconf import DictConfig
 
+from sota_exp.cli.command_line import Composition
 from sota_exp.cli.train import train
 from sota_exp.config import compose
 from sota_exp.config.hashing import compute_digest
@@ -16,6 +17,30 @@ from sota_exp.errors import ConfigError
 SEARCH_KEYS = tuple(
     f"hydra.sweeper.{name}"
     for name in ("params", "conditional", "derived", "objective", "direction", "constraints", "seeds")
+)
+
+COMMAND = Composition(
+    name="sweep",
+    usage="search=SEARCH | KEY=RANGE … [OVERRIDE …]",
+    purpose="Searches values and options with Optuna, and confirms the winner on fresh seeds against the recipe's own "
+    "values. The same command resumes the search. It ends with a page, sweep.json and a table.",
+    examples={
+        "sweep search=learning_rate": "one of the searches below",
+        "sweep 'optimizer.lr=tag(log,interval(0.01,1))' hydra.sweeper.n_trials=20": "a range of your own",
+        "sweep search=techniques data=image_folder data.root=photos": "which options, on your images",
+    },
+    listed="search",
+    groups=("data", "recipe", "scale", "runtime", "tracking", "experiment"),
+    keys={
+        "KEY=interval(A,B)": "a range; also tag(log,…), range(…), choice(X,Y)",
+        "hydra.sweeper.n_trials": "complete or pruned trials (30)",
+        "hydra.sweeper.seeds": "runs per trial, of which the mean counts (1)",
+        "hydra.sweeper.confirm.seeds": "fresh seeds of the choice, and as many of the test (5)",
+        "hydra/sweeper/sampler=tpe": "or another; hydra/sweeper/pruner=median too",
+        "hydra/launcher=joblib": "several trials at once; also slurm, ray",
+        "hydra.sweep.dir": "the directory (default: multirun/NAME-DIGEST)",
+        "all keys": "sota-exp sweep --help hydra/sweeper=sota_exp",
+    },
 )
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sota_exp.cli.command_line import CommandLine
 from sota_exp.config.data_paths import describe_no_folder, expand_home, is_folder
 from sota_exp.config.printable import make_printable
-from sota_exp.errors import ConfigError, RunFailed, first_line, in_a_line, raise_usage_error
+from sota_exp.errors import ConfigError, RunFailed, first_line, in_a_line
 from sota_exp.runs.contents import read_tracking_values
 from sota_exp.runs.find import RUN_ROOTS, find_runs_below
 from sota_exp.runs.mlflow_store import (
@@ -28,6 +29,21 @@ if TYPE_CHECKING:
 #: Timeout in seconds and retries of one request: long, because no training waits.
 TIMEOUT_SECONDS, RETRIES = 30, 2
 
+COMMAND = CommandLine(
+    "sync",
+    "Sends runs to MLflow from their files, as far as they are not sent yet. It may be repeated: what is there is not "
+    "sent twice. Without directories it sends the runs below outputs/ and multirun/ that are tracked in MLflow.",
+    {
+        "sync": "all runs that are not sent yet",
+        "sync outputs/a_run multirun/ladder": "these, whatever their configuration says",
+        "sync outputs --uri http://host:5000 --experiment all": "to another store",
+    },
+    trusts=True,
+)
+COMMAND.add_argument("directories", nargs="*", metavar="DIR", help="directories of runs, or with runs below them")
+COMMAND.add_argument("--uri", help="another store than the run's own")
+COMMAND.add_argument("--experiment", metavar="NAME", help="another experiment than the run's own")
+
 
 @dataclass(kw_only=True)
 class Stores:
@@ -44,15 +60,7 @@ def main(arguments: list[str]) -> None:
         ConfigError: no such directory, or an illegal URI.
         RunFailed: some runs were not sent.
     """
-    parser = argparse.ArgumentParser(
-        prog="sota-exp sync", description="Send runs to MLflow as far as they are not sent yet; may be repeated."
-    )
-    parser.error = raise_usage_error  # type: ignore[method-assign]
-    directories = "directories of runs, or with runs below them (default: outputs and multirun)"
-    parser.add_argument("directories", nargs="*", metavar="DIR", help=directories)
-    parser.add_argument("--uri", help="another store than the run's own, such as http://host:5000")
-    parser.add_argument("--experiment", help="another experiment than the run's own")
-    options = parser.parse_args(arguments)
+    options = COMMAND.parse(arguments)
     if options.uri is not None:
         require_supported_uri(options.uri)
     given = [expand_home(name) for name in options.directories]

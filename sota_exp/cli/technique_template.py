@@ -67,7 +67,7 @@ def parse_technique(root: Path, path: str, summary: str, like: str) -> NewTechni
         raise ConfigError(f"{path}: {slot}={name} exists already; legal: another name")
     neutral_name = next((option.name for option in members.values() if option.is_neutral), "")
     if (like or neutral_name) not in members:
-        why = f"like={like}: no such option" if like else f"{slot} has no option that does nothing; say like=OPTION"
+        why = f"--like {like}: no such option" if like else f"{slot} has no option that does nothing; say --like OPTION"
         raise ConfigError(f"{why}; {format_legal(like, members)}")
     return NewTechnique(slot=slot, name=name, summary=summary, like=members[like or neutral_name])
 

@@ -1,17 +1,29 @@
 """`sota-exp techniques`: all slots and options, with summary and paper."""
 
-import argparse
 import itertools
 import json
-from dataclasses import asdict
 
 from rich.table import Table
 
 from sota_exp import CONF, PACKAGE
+from sota_exp.cli.command_line import CommandLine
 from sota_exp.config.catalog import CatalogOption, load_catalog
 from sota_exp.config.values import format_legal
-from sota_exp.errors import ConfigError, raise_usage_error
+from sota_exp.errors import ConfigError
 from sota_exp.report.terminal import make_console
+
+COMMAND = CommandLine(
+    "techniques",
+    "Lists all slots and their options: what each does, and the paper it is from. The options' keys and defaults: "
+    "sota-exp train --help GROUP.",
+    {
+        "techniques": "all",
+        "techniques augmentation/mix": "a slot; augmentation: all slots in it",
+        "techniques optimizer --json": "with defaults, for programs",
+    },
+)
+COMMAND.add_argument("group", nargs="?", metavar="GROUP", help="a group or a slot")
+COMMAND.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(arguments: list[str]) -> None:
@@ -20,13 +32,7 @@ def main(arguments: list[str]) -> None:
     Raises:
         ConfigError: no such group.
     """
-    parser = argparse.ArgumentParser(
-        prog="sota-exp techniques", description="All slots and options, with their papers."
-    )
-    parser.error = raise_usage_error  # type: ignore[method-assign]
-    parser.add_argument("group", nargs="?", help="a group or a slot, such as augmentation or augmentation/mix")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    chosen = parser.parse_args(arguments)
+    chosen = COMMAND.parse(arguments)
     found = load_catalog(CONF, PACKAGE)
     if chosen.group is not None:
         groups = {option.group for option in found} | {option.group.split("/")[0] for option in found}
@@ -34,7 +40,8 @@ def main(arguments: list[str]) -> None:
             raise ConfigError(f"{chosen.group}: no such group; {format_legal(chosen.group, sorted(groups))}")
         found = [option for option in found if f"{option.group}/".startswith(f"{chosen.group}/")]
     if chosen.json:
-        print(json.dumps([asdict(option) for option in found], indent=2))
+        listed = [{key: value for key, value in vars(each).items() if key != "package"} for each in found]
+        print(json.dumps([row | {"paper": each.paper} for row, each in zip(listed, found, strict=True)], indent=2))
         return
     make_console().print(build_technique_table(found))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from sota_exp.cli.command_line import ALL_GROUPS, RUN_KEYS, Composition
 from sota_exp.config import compose
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.launch import is_followed_by_another_process
@@ -18,6 +19,20 @@ from sota_exp.runs.lock import wait_for_owner
 from sota_exp.runs.mlflow_store import resolve_uri
 
 log = logging.getLogger(__name__)
+
+COMMAND = Composition(
+    name="train",
+    purpose="Trains and evaluates one configuration in a directory of its own, which is named after it: the same "
+    "command resumes an interrupted run, and does nothing after a finished one.",
+    examples={
+        "train recipe=small_images scale=smoke": "two epochs on the embedded images",
+        "train data=image_folder data.root=photos": "a folder of images per class",
+        "train -m augmentation/mix=none,mixup seed=0,1": "four runs, and their table",
+    },
+    groups=ALL_GROUPS,
+    keys=RUN_KEYS,
+    trusts=True,
+)
 
 
 def main(arguments: list[str]) -> None:

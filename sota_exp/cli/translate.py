@@ -1,15 +1,24 @@
-"""usage: sota-exp translate "torchrun --nproc_per_node=8 train.py --model resnet50 …"
-
-Translates a command of torchvision's reference training into a sota-exp command. Flags without a counterpart are
-listed on standard error.
-"""
+"""`sota-exp translate`: a command of torchvision's reference training as one of ours."""
 
 import shlex
 import sys
 
+from sota_exp.cli.command_line import CommandLine
 from sota_exp.config.translate.from_torchvision import translate_command
 from sota_exp.config.translate.shorten import shorten_overrides
 from sota_exp.errors import ConfigError
+
+COMMAND = CommandLine(
+    "translate",
+    "Translates a command of torchvision's reference training into a sota-exp command. Flags without a counterpart are "
+    "listed on standard error.",
+    {
+        'translate "torchrun train.py --model resnet50 --epochs 600"': "one quoted command",
+        "translate torchrun --nproc_per_node=8 train.py --model resnet50": "its words",
+        'translate "train.py --auto-augment ta_wide" 2> lost.txt': "what is lost to a file",
+    },
+)
+COMMAND.add_argument("words", nargs="+", metavar="WORD", help="the command, quoted or not")
 
 
 def main(arguments: list[str]) -> None:
@@ -19,8 +28,7 @@ def main(arguments: list[str]) -> None:
         ConfigError: the text is no command.
     """
     if not arguments:
-        print(__doc__)
-        return
+        COMMAND.error("the following arguments are required: WORD")
     try:
         words = shlex.split(arguments[0]) if len(arguments) == 1 else arguments
     except ValueError as error:

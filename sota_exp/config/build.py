@@ -136,7 +136,7 @@ def convert_values(types: Mapping[str, Any], values: Mapping[str, Any], key: str
         made = None if is_of_type(value, kind) else _convert(kind, pickle.dumps(value))
         if made == b"":
             raise ConfigError(
-                f"{join_key(key, name)}={format_given_value(value)}: expected {_describe_type(kind)}"
+                f"{join_key(key, name)}={format_given_value(value)}: expected {describe_type(kind)}"
                 f"{_explain_fraction(value)}"
             )
         converted[name] = value if made is None else pickle.loads(made)
@@ -200,15 +200,16 @@ def _explain_fraction(value: object) -> str:
     return ", not a fraction of the recipe's value; give the number itself" if is_fraction else ""
 
 
-def _describe_type(kind: object) -> str:
+def describe_type(kind: object) -> str:
+    """The type in words: `a number`, `a list, each item an integer`."""
     words = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
     parts = [part for part in typing.get_args(kind) if part is not type(None)]
     if kind in words:
         return words[kind]
     if type(None) in typing.get_args(kind) and len(parts) == 1:
-        return f"{_describe_type(parts[0])}, or null"
+        return f"{describe_type(parts[0])}, or null"
     if typing.get_origin(kind) is list:
-        return f"a list, each item {_describe_type(parts[0])}"
+        return f"a list, each item {describe_type(parts[0])}"
     return str(kind)
 
 

@@ -1,7 +1,7 @@
 """The typed experiment of one run: a tree of groups and stages, built from the configuration."""
 
-import re
 from dataclasses import dataclass
+from re import fullmatch
 from typing import Annotated
 
 from sota_exp.stages.augmentation import Crop, Sampler, TrainSize
@@ -98,9 +98,7 @@ class RuntimeSettings(Settings):
 
     device: Annotated[
         str,
-        Legal(
-            lambda value: re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value) is not None, "auto, cpu, cuda, cuda:N, mps"
-        ),
+        Legal(lambda value: fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value) is not None, "auto, cpu, cuda, cuda:N, mps"),
     ]
     precision: Annotated[str, one_of("fp32", "tf32", "bf16", "fp16")]
     channels_last: bool

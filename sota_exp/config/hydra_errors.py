@@ -3,13 +3,15 @@
 import itertools
 import os
 import re
+import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from sota_exp.config.data_paths import find_path_problem
@@ -175,14 +177,31 @@ ERROR_EXPLANATIONS: dict[str, Callable[[re.Match[str], list[str]], str]] = {
 
 def list_composed_keys(arguments: list[str]) -> list[str]:
     """All dotted keys, including groups, of the configuration whose options `arguments` choose."""
-    groups = set(list_config_groups())
-    chosen = [item for item in arguments if item.partition("=")[0] in groups and "," not in item]
-    try:
-        config = compose_with_hydra([*build_search_path_override(arguments), *chosen])
-    except (HydraException, OmegaConfBaseException):  # An option of the user, in a directory that is not known here.
-        config = compose_with_hydra([])
+    config = _find_composed() or _compose_choices(arguments)
     with open_dict(config):
         del config["hydra"]
     tree = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
     found = (path for key in flatten(tree) for path in itertools.accumulate(key.split("."), "{}.{}".format))
     return list(dict.fromkeys(path for path in found if not path.endswith("._target_")))
+
+
+def _find_composed() -> DictConfig | None:
+    """What Hydra had composed of the choices when it raised the error that is handled now: composing takes a while."""
+    error = sys.exception()
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            config = frame.f_locals.get("cfg") if frame.f_code.co_name == "_load_configuration_impl" else None
+            if isinstance(config, DictConfig):
+                return config
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _compose_choices(arguments: list[str]) -> DictConfig:
+    """The configuration of the options that are chosen, without the values that are set."""
+    groups = set(list_config_groups())
+    chosen = [item for item in arguments if item.partition("=")[0] in groups and "," not in item]
+    try:
+        return compose_with_hydra([*build_search_path_override(arguments), *chosen])
+    except (HydraException, OmegaConfBaseException):  # An option of the user, in a directory that is not known here.
+        return compose_with_hydra([])

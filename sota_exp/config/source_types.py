@@ -21,7 +21,7 @@ from sota_exp.stages.stage import require_legal_values
 
 #: Modules whose names annotations may use, which import nothing slow.
 IMPORTED = (
-    *("builtins", "collections.abc", "functools", "itertools", "math", "os.path", "pathlib", "typing"),
+    *("builtins", "collections.abc", "functools", "itertools", "math", "os.path", "pathlib", "re", "typing"),
     *("sota_exp.models.network_names", "sota_exp.runs.mlflow_store", "sota_exp.stages.stage"),
 )
 

@@ -63,11 +63,11 @@ def export(shipped: ExportSource, form: str, output: Path) -> ExportResult:
         RunFailed: the model cannot be exported to this format, or the export gives different logits.
     """
     if form not in EXPORT_FORMATS:
-        raise ConfigError(f"format={form} is not legal: {', '.join(EXPORT_FORMATS)}")
+        raise ConfigError(f"--format {form} is not legal: {', '.join(EXPORT_FORMATS)}")
     if shipped.folds and form == "safetensors":
         raise ConfigError(
-            f"format=safetensors holds one network, not those of {len(shipped.folds)} folds: name one, "
-            f"run={shipped.weights.parent}, or choose {', '.join(name for name in EXPORT_FORMATS if name != form)}"
+            f"--format safetensors holds one network, not those of {len(shipped.folds)} folds: name one, "
+            f"{shipped.weights.parent}, or choose {', '.join(name for name in EXPORT_FORMATS if name != form)}"
         )
     output.mkdir(parents=True, exist_ok=True)
     try:
@@ -79,7 +79,7 @@ def export(shipped: ExportSource, form: str, output: Path) -> ExportResult:
         raise
     except Exception as error:
         cause = first_line(error)
-        raise RunFailed(f"format={form}: this network cannot be exported: {cause}") from error
+        raise RunFailed(f"--format {form}: this network cannot be exported: {cause}") from error
     write_description(shipped, output / "model.json")
     copy_trained_on(shipped.folds or (shipped.weights,), output)
     return ExportResult(path=path, usage=takes, largest_difference=difference)
@@ -168,7 +168,7 @@ def export_onnx(shipped: ExportSource, output: Path) -> tuple[Path, str, Predict
     """
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
     if missing:
-        raise ConfigError(f"format=onnx needs {', '.join(missing)}: pip install 'sota-exp[onnx]'")
+        raise ConfigError(f"--format onnx needs {', '.join(missing)}: pip install 'sota-exp[onnx]'")
     import onnxruntime
 
     path = output / "model.onnx"

@@ -1,17 +1,16 @@
-"""The terminal: its console, how much is printed there, and how paths are."""
+"""The terminal: its console, how much is printed there, and how paths are. Imports rich inside functions alone."""
 
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-
-from rich import markup
-from rich.console import Console, RenderableType
-from rich.padding import Padding
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from sota_exp.config.printable import make_printable
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
 
 #: What consoles print: everything, the progress of what takes long, or nothing.
 EVERYTHING, PROGRESS, NOTHING = "everything", "progress", "nothing"
@@ -30,11 +29,13 @@ def limited_output(printed: str) -> Iterator[None]:
         _printed = before
 
 
-def make_console(is_progress: bool = False) -> Console:
+def make_console(is_progress: bool = False) -> "Console":
     """A console on standard output; in a pipe or file of $COLUMNS or 120 columns, so that logs do not wrap.
 
     is_progress: what it prints is the progress of a command.
     """
+    from rich.console import Console
+
     is_sized = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()
     is_shown = _printed == EVERYTHING or (is_progress and _printed == PROGRESS)
     return Console(width=None if is_sized else 120, highlight=False, quiet=not is_shown)
@@ -45,14 +46,19 @@ def shorten_path(directory: Path) -> Path:
     return Path(os.path.relpath(directory)) if directory.is_relative_to(Path.cwd()) else directory
 
 
-def format_next(lines: Sequence[str]) -> list[RenderableType]:
+def format_next(lines: Sequence[str]) -> "list[RenderableType]":
     """What would decide the open questions, under its heading; nothing without lines."""
     if not lines:
         return []
+    from rich.padding import Padding
+    from rich.text import Text
+
     shown = [Padding(Text(make_printable(line)), (0, 0, 0, 2), expand=False) for line in lines]
     return ["", Text("What next", style="bold"), *shown]
 
 
 def escape(text: str) -> str:
     """Text from outside, such as a path or a class name, for a console: without markup and control characters."""
+    from rich import markup
+
     return markup.escape(make_printable(text))

@@ -9,10 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Self
 
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.data_paths import describe_no_folder, expand_home, is_folder
@@ -26,6 +23,10 @@ from sota_exp.runs.scored_images import get_image_digest
 from sota_exp.runs.sent_position import SentPosition
 from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.runs.trust import require_plain_files
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 #: Directories in which runs are found by name, and searched where none is given.
 RUN_ROOTS = ("outputs", "multirun")
@@ -112,11 +113,13 @@ class SavedRun(RunContent):
         """Digest of the scored images of a part, in order; None in runs and evaluations of older versions."""
         return get_image_digest(self.result, part)
 
-    def predictions(self) -> dict[str, NDArray[Any]]:
+    def predictions(self) -> "dict[str, NDArray[Any]]":
         """Arrays of `predictions.npz`, such as `val_labels` int64 [N], `val_logits` [N, C]; {} without evaluation."""
         path = self.directory / "predictions.npz"
         if not path.is_file() or not self.is_complete:
             return {}
+        import numpy as np
+
         with open_arrays(path) as arrays:
             return {name: np.asarray(arrays[name]) for name in arrays.files}
 
@@ -126,23 +129,25 @@ class SavedRun(RunContent):
         path = self.directory / "predictions.npz"
         return self.is_complete and not path.is_file() and bool(read_digests(path))
 
-    def labels(self, split: str) -> NDArray[np.int64] | None:
+    def labels(self, split: str) -> "NDArray[np.int64] | None":
         """Labels of val or test, int64 [N]; None without evaluation."""
         return self._scored.get(f"{split}_labels")
 
-    def correct(self, split: str) -> NDArray[np.bool_] | None:
+    def correct(self, split: str) -> "NDArray[np.bool_] | None":
         """Whether each image of val or test was classified correctly, bool [N]; None without evaluation."""
         labels, packed = self.labels(split), self._scored.get(f"{split}_correct")
         if labels is None or packed is None:
             return None
+        import numpy as np
+
         return np.unpackbits(packed, count=len(labels)).astype(bool)
 
-    def images(self, split: str) -> NDArray[np.int64] | None:
+    def images(self, split: str) -> "NDArray[np.int64] | None":
         """Which images of the data set were scored, int64 [N]; None in files of older versions."""
         return self._scored.get(f"{split}_images")
 
     @functools.cached_property
-    def _scored(self) -> dict[str, NDArray[Any]]:
+    def _scored(self) -> "dict[str, NDArray[Any]]":
         """Labels and images int64 [N] and packed correctness uint8 [⌈N / 8⌉] per split, read once."""
         return {name: array for name, array in self.predictions().items() if not name.endswith("_logits")}
 

@@ -5,7 +5,6 @@ on this host the process is looked for; one on another host renews the file ever
 it is older than `STALE`. Imports neither torch nor mlflow.
 """
 
-import getpass
 import json
 import logging
 import os
@@ -16,9 +15,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-
-import psutil
-from filelock import FileLock, Timeout
 
 from sota_exp.errors import ConfigError
 from sota_exp.runs.atomic import remove_drafts, write_recomputable_text
@@ -52,6 +48,9 @@ def lock_directory(directory: Path) -> Iterator[None]:
     Raises:
         ConfigError: another process does.
     """
+    import psutil
+    from filelock import FileLock, Timeout
+
     directory.mkdir(parents=True, exist_ok=True)
     lock, file = FileLock(directory / ".lock", timeout=0), directory / "owner.json"
     try:
@@ -114,6 +113,8 @@ def find_owner(directory: Path) -> dict[str, Any]:
 
 def is_process_alive(facts: Mapping[str, Any]) -> bool:
     """Whether the process `pid` of this host runs and is the one that was `born` then, in seconds since 1970."""
+    import psutil
+
     try:
         process = psutil.Process(facts["pid"])
         born = process.create_time()
@@ -134,6 +135,8 @@ def read_owner(file: Path) -> dict[str, Any]:
 
 def find_user() -> str | None:
     """Name of the user; None in a container where it has none."""
+    import getpass
+
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -4,21 +4,14 @@ Imports mlflow only inside functions, and no torch.
 """
 
 import functools
-import http.client
 import os
 import posixpath
 import re
 import shlex
-import ssl
-import urllib.error
 import urllib.parse
-import urllib.request
 from contextlib import AbstractContextManager, nullcontext
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from filelock import FileLock
 
 from sota_exp.config.credentials import CREDENTIALS_VARIABLE, find_credentials, reveal_credentials
 from sota_exp.config.hashing import compute_digest
@@ -139,6 +132,8 @@ def is_supported_uri(uri: str) -> bool:
     """Whether MLflow supports the scheme of the URI; an HTTP address needs a host, and a port must be a number."""
     if not is_http_uri(uri):
         scheme = re.split(r"[+:]", uri, maxsplit=1)[0]
+        from importlib.metadata import entry_points
+
         plugins = {point.name for point in entry_points(group="mlflow.tracking_store")}
         return (":" in uri or uri in ("databricks", "uc")) and scheme in {*URI_SCHEMES, *plugins}
     try:
@@ -175,6 +170,11 @@ def find_connection_problem(uri: str, seconds: float) -> str | None:
     """Why an HTTP server cannot be used, as a message; None if it answers in `seconds`, and for other stores."""
     if not is_http_uri(uri):
         return None
+    import http.client
+    import ssl
+    import urllib.error
+    import urllib.request
+
     try:
         urllib.request.urlopen(f"{uri.rstrip('/')}{PROBE_PATH}", timeout=seconds).close()
     except urllib.error.HTTPError as error:
@@ -205,6 +205,8 @@ def _lock(uri: str) -> AbstractContextManager[object]:
     path = get_sqlite_path(uri)
     if path is None:
         return nullcontext()
+    from filelock import FileLock
+
     path.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(f"{path}.lock", timeout=120)
 

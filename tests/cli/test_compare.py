@@ -43,7 +43,7 @@ def test_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "compare needs runs"),
+        ([], "compare needs RUN"),
         (["--eech", "sweep"], "--eech: no such option of compare; legal: --each, --json"),
         ([__file__], f"{__file__}: a file, not a folder, and no run below"),
         (["nothing"], "nothing: no such directory, and no run below"),
@@ -53,9 +53,3 @@ def test_mistakes_are_one_line(arguments: list[str], message: str, capsys: pytes
     assert run_command_line(["compare", *arguments]) == 2
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 1 and message in errors[0]
-
-
-@pytest.mark.parametrize("command", ["compare", "diff", "rerun"])
-def test_help_prints_the_usage(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_command_line([command, "--help"]) == 0
-    assert f"usage: sota-exp {command} RUN" in capsys.readouterr().out

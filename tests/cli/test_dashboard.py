@@ -26,8 +26,8 @@ def test_a_port_in_use_is_skipped() -> None:
 
 @pytest.mark.parametrize("port", [0, 70000])
 def test_an_illegal_port(port: int) -> None:
-    with pytest.raises(ConfigError, match=f"--port={port}"):
-        find_free_port(port)
+    with pytest.raises(ConfigError, match=f"--port: {port} is not legal: a whole number from 1 to 65535"):
+        main(["--port", str(port)])
 
 
 def test_a_server_that_does_not_answer() -> None:

@@ -59,7 +59,7 @@ def test_the_command_composes_the_second_run(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), [([], "diff needs two runs"), (["one", "nowhere"], "nowhere: no such directory")]
+    ("arguments", "message"), [([], "diff needs RUN, RUN"), (["one", "nowhere"], "nowhere: no such directory")]
 )
 def test_mistakes_are_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     make("outputs/one")

@@ -369,7 +369,7 @@ def test_the_same_command_twice_is_done_once(finished: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "evaluate needs one of run=DIR"),
+        ([], "evaluate needs one of run=RUN"),
         (["run={finished}", "weights=x.safetensors"], "evaluate needs one of"),
         (["run={tmp}/nowhere"], "no such directory"),
         (["run={tmp}"], "not the directory of a finished run"),
@@ -419,8 +419,3 @@ def test_what_is_missing_of_a_run_is_no_default(
     assert main.run_command_line(["evaluate", f"run={tmp_path}/copy", f"hydra.run.dir={tmp_path}/e"]) == 2
     assert f"copy/{missing} is missing" in capsys.readouterr().err
     assert not (tmp_path / "e").exists()
-
-
-def test_help_prints_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.run_command_line(["evaluate", "--help"]) == 0
-    assert "run=outputs/a_run evaluation/resolution=search" in capsys.readouterr().out

@@ -106,7 +106,7 @@ def test_sixteen_bit_images_are_read_as_in_training_as_predict_reads_them(
         evaluated(tmp_path, place, *words, f"data.root={tmp_path}/others")
         assert "read with 4095 as white, as in the training, not with 511" in capsys.readouterr().err
         made = {row["image"]: row for row in rows(place)}
-        command = ["predict", f"run={tmp_path}/a_run", f"{tmp_path}/others", "top=1", "format=json"]
+        command = ["predict", f"{tmp_path}/a_run", f"{tmp_path}/others", "--top=1", "--format=json"]
         assert main.run_command_line(command) == 0
         for line in capsys.readouterr().out.splitlines():
             ((name, probability),) = json.loads(line)["classes"].items()

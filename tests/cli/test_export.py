@@ -48,7 +48,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_another_program_sees_the_same(
     finished: Path, tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main.run_command_line(["export", f"run={finished}", f"format={form}", f"output={tmp_path}"]) == 0
+    assert main.run_command_line(["export", f"{finished}", f"--format={form}", f"--output={tmp_path}"]) == 0
     output = capsys.readouterr().out
     assert "read back" in output and "4 classes" in output
     assert json.loads((tmp_path / "model.json").read_text())["classes"]
@@ -66,10 +66,10 @@ def test_another_program_sees_the_same(
 
 def test_the_same_directory_again(finished: Path, tmp_path: Path) -> None:
     for _ in range(2):
-        assert main.run_command_line(["export", f"run={finished}", "format=safetensors", f"output={tmp_path}"]) == 0
+        assert main.run_command_line(["export", f"{finished}", "--format=safetensors", f"--output={tmp_path}"]) == 0
     assert (
         main.run_command_line(
-            ["export", f"weights={tmp_path}/model.safetensors", "format=safetensors", f"output={tmp_path}"]
+            ["export", f"{tmp_path}/model.safetensors", "--format=safetensors", f"--output={tmp_path}"]
         )
         == 0
     )
@@ -79,17 +79,17 @@ def test_the_same_directory_again(finished: Path, tmp_path: Path) -> None:
 def test_a_flipped_bit_of_an_export_is_found(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["export", f"run={finished}", "format=safetensors", f"output={tmp_path}"]
+    arguments = ["export", f"{finished}", "--format=safetensors", f"--output={tmp_path}"]
     assert main.run_command_line(arguments) == 0
     weights, image = tmp_path / "model.safetensors", tmp_path / "image.png"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 64
     weights.write_bytes(content)
     Image.new("RGB", (32, 32)).save(image)
-    assert main.run_command_line(["predict", f"weights={weights}", str(image)]) in (1, 2)
+    assert main.run_command_line(["predict", f"{weights}", str(image)]) in (1, 2)
     assert "model.safetensors is damaged" in capsys.readouterr().err
     assert main.run_command_line(arguments) == 0
-    assert main.run_command_line(["predict", f"weights={weights}", str(image)]) == 0
+    assert main.run_command_line(["predict", f"{weights}", str(image)]) == 0
 
 
 def test_an_export_of_unknown_images_leaves_no_digests_of_others(finished: Path, tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_network_that_cannot_be_written_is_a_failure_in_one_line(finished: Pat
 
     broken = saved.SavedModel(**{**vars(model), "network": Fickle()})
     shipped = ExportSource(description=finished / "model.json", weights=finished / "model.safetensors", model=broken)
-    with pytest.raises(RunFailed, match=r"format=torch_export: this network cannot be exported: \S+"):
+    with pytest.raises(RunFailed, match=r"--format torch_export: this network cannot be exported: \S+"):
         export(shipped, "torch_export", tmp_path)
 
 
@@ -133,16 +133,19 @@ def test_other_logits_are_a_failure(finished: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["format=onnx", "output=x"], "export needs one of run=DIR"),
-        (["run={finished}", "output=x"], "format: a value is missing"),
-        (["run={finished}", "format=onxx", "output={tmp}/x"], "format=onxx is not legal: safetensors, torch_export"),
+        (["--format=onnx", "--output=x"], "export needs RUN: sota-exp export RUN --format FORMAT --output DIR"),
+        (["{finished}", "--output=x"], "export needs --format"),
         (
-            ["run={finished}", "format=onnx", "output={finished}/result.json"],
+            ["{finished}", "--format=onxx", "--output={tmp}/x"],
+            "--format onxx is not legal; legal: safetensors, torch_export",
+        ),
+        (
+            ["{finished}", "--format=onnx", "--output={finished}/result.json"],
             "result.json is a file, not a folder; give",
         ),
-        (["run={finished}", "format=onnx", "output={other}"], "is the folder of another run, whose model would be"),
-        (["run={finished}", "fromat=onnx", "output=x"], "Did you mean format?"),
-        (["run={tmp}", "format=onnx", "output=x"], "not the directory of a finished run"),
+        (["{finished}", "--format=onnx", "--output={other}"], "is the folder of another run, whose model would be"),
+        (["{finished}", "--fromat=onnx", "--format=onnx", "--output=x"], "Did you mean --format?"),
+        (["{tmp}", "--format=onnx", "--output=x"], "not the directory of a finished run"),
     ],
 )
 def test_a_mistake_is_reported_in_one_line(

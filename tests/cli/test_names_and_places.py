@@ -50,10 +50,10 @@ def test_every_name_works_everywhere(tmp_path, name, tracking):
     os.makedirs(place)
     root = make_set(Path(os.fsdecode(place), os.fsdecode(name)))
     words = [*WORDS, f"data.root={root}", f"tracking={tracking}"]
-    train, *others = ["train", *words], ["evaluate", "run=outputs"], ["predict", "run=outputs", str(root)]
+    train, *others = ["train", *words], ["evaluate", "run=outputs"], ["predict", "outputs", str(root)]
     for arguments in (train, *others):
         run = next(iter(Path(os.fsdecode(place)).glob("outputs/small_images*")), Path())
-        status, said = command(place, *(word.replace("=outputs", f"={run}") for word in arguments))
+        status, said = command(place, *(word.replace("outputs", str(run)) for word in arguments))
         assert status == 0, said
         assert not {sign for sign in said if sign < 32} - {10}
         assert b"figures could not" not in said and b"not everything" not in said
@@ -128,7 +128,7 @@ def test_a_run_is_read_from_any_folder_and_moved_data_are_told(tmp_path, monkeyp
     assert main.run_command_line(["evaluate", "run=../run"]) == 0
     assert main.run_command_line(["rerun", "../run"]) == 0
     assert "Identical to the bit" in capsys.readouterr().out
-    assert main.run_command_line(["predict", "run=../run", "../set/a"]) == 0
+    assert main.run_command_line(["predict", "../run", "../set/a"]) == 0
     (tmp_path / "set").rename(tmp_path / "sets")
     for arguments in (["evaluate", "run=../run"], ["rerun", "../run"]):
         assert main.run_command_line([*arguments, f"hydra.run.dir={tmp_path}/other"]) == 2
@@ -142,11 +142,11 @@ def test_a_run_is_read_from_any_folder_and_moved_data_are_told(tmp_path, monkeyp
 @pytest.mark.parametrize(
     "words",
     [
-        "predict run={} photo.png",
-        "predict weights={} photo.png",
+        "predict {} photo.png",
+        "predict {}.safetensors photo.png",
         "evaluate run={}",
         "evaluate weights={}",
-        "export run={} format=onnx output=there",
+        "export {} --format=onnx --output=there",
         "compare {}",
         "diff {} {}",
         "rerun {}",

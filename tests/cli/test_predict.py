@@ -39,12 +39,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def predicted(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict]:
     capsys.readouterr()
-    assert main.run_command_line(["predict", *arguments, "format=json"]) == 0
+    assert main.run_command_line(["predict", *arguments, "--format=json"]) == 0
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
 def test_predictions_equal_those_of_evaluation(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    made = predicted(capsys, f"run={finished}/a_run", f"{finished}/test", "batch_size=7")
+    made = predicted(capsys, f"{finished}/a_run", f"{finished}/test", "--batch-size=7")
     with np.load(finished / "a_run" / "predictions.npz") as arrays:
         logits = arrays["test_logits"].astype(np.float64)
     names = json.loads((finished / "a_run" / "model.json").read_text())["classes"]
@@ -57,20 +57,16 @@ def test_predictions_equal_those_of_evaluation(finished: Path, capsys: pytest.Ca
 
 
 def test_how_files_are_batched_changes_nothing(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    one, other = (
-        predicted(capsys, f"run={finished}/a_run", f"{finished}/test", f"batch_size={num}") for num in (1, 64)
-    )
+    one, other = (predicted(capsys, f"{finished}/a_run", f"{finished}/test", f"--batch-size={num}") for num in (1, 64))
     for alone, together in zip(one, other, strict=True):
         assert alone["classes"] == pytest.approx(together["classes"], abs=1e-5)
 
 
 def test_output_as_table_and_csv(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     photo = next((finished / "test" / "dark").iterdir())
-    assert main.run_command_line(["predict", f"run={finished}/a_run", str(photo), "top=1"]) == 0
+    assert main.run_command_line(["predict", f"{finished}/a_run", str(photo), "--top=1"]) == 0
     assert "dark" in capsys.readouterr().out
-    assert (
-        main.run_command_line(["predict", f"weights={finished}/a_run/model.safetensors", str(photo), "format=csv"]) == 0
-    )
+    assert main.run_command_line(["predict", f"{finished}/a_run/model.safetensors", str(photo), "--format=csv"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["rank"] for row in rows] == ["1", "2"]
     assert sum(float(row["probability"]) for row in rows) == pytest.approx(1, abs=1e-5)
@@ -82,7 +78,7 @@ def test_an_unreadable_file_does_not_affect_the_others(
     (tmp_path / "broken.png").write_bytes(b"no image")
     photo = next((finished / "test" / "light").iterdir())
     assert (
-        main.run_command_line(["predict", f"run={finished}/a_run", f"{tmp_path}/broken.png", str(photo), "format=json"])
+        main.run_command_line(["predict", f"{finished}/a_run", f"{tmp_path}/broken.png", str(photo), "--format=json"])
         == 1
     )
     output = capsys.readouterr()
@@ -96,13 +92,13 @@ def test_a_folder_is_read_as_in_training(finished: Path, tmp_path: Path, capsys:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(photo, tmp_path / name)
     capsys.readouterr()
-    assert main.run_command_line(["predict", f"run={finished}/a_run", str(tmp_path), "format=json"]) == 0
+    assert main.run_command_line(["predict", f"{finished}/a_run", str(tmp_path), "--format=json"]) == 0
     output = capsys.readouterr()
     made = [json.loads(line)["path"] for line in output.out.splitlines()]
     assert made == [f"{tmp_path}/a.png", f"{tmp_path}/deep/b.PNG"]
     told = f"sota-exp: {tmp_path}: 1 .txt left out, by their endings not images for Pillow\n"
     assert output.err == told
-    assert len(predicted(capsys, f"run={finished}/a_run", f"{tmp_path}/.hidden.png")) == 1  # asked for by name
+    assert len(predicted(capsys, f"{finished}/a_run", f"{tmp_path}/.hidden.png")) == 1  # asked for by name
 
 
 @pytest.mark.parametrize("output", ["csv", "json"])
@@ -111,7 +107,7 @@ def test_any_name_of_a_file_is_written_in_utf_8_with_plain_line_ends(
 ) -> None:
     shutil.copy(next((finished / "test" / "light").iterdir()), os.fsencode(tmp_path) + b"/caf\xe9 \xc3\xa9.png")
     capfdbinary.readouterr()
-    assert main.run_command_line(["predict", f"run={finished}/a_run", str(tmp_path), f"format={output}", "top=1"]) == 0
+    assert main.run_command_line(["predict", f"{finished}/a_run", str(tmp_path), f"--format={output}", "--top=1"]) == 0
     text = capfdbinary.readouterr().out.decode()
     assert "\r" not in text and ("caf\\\\xe9 é.png" if output == "json" else "caf\\xe9 é.png") in text
 
@@ -123,7 +119,7 @@ def test_a_path_is_printed_as_it_was_given(
     photo = next((finished / "test" / "light").iterdir())
     capsys.readouterr()
     for given in (str(photo), os.path.relpath(photo)):
-        assert main.run_command_line(["predict", f"run={finished}/a_run", given, "top=1"]) == 0
+        assert main.run_command_line(["predict", f"{finished}/a_run", given, "--top=1"]) == 0
         assert capsys.readouterr().out.startswith(f"{given}  ")
 
 
@@ -151,7 +147,7 @@ def test_memory_does_not_grow_with_large_images(
         "assert main.run_command_line(sys.argv[1:]) == 0\n"
         "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)\n"
     )
-    said, arguments = tmp_path / "said.txt", ["predict", f"run={finished}/a_run", str(tmp_path), "top=1"]
+    said, arguments = tmp_path / "said.txt", ["predict", f"{finished}/a_run", str(tmp_path), "--top=1"]
     assert Program(*arguments, path=program, output=said).wait() == 0, said.read_text()
     assert int(said.read_text().splitlines()[-1]) < limit  # MiB
 
@@ -166,7 +162,7 @@ def test_a_large_jpeg_is_predicted_as_from_a_streamed_set(
     words = [f"data.root={tmp_path}/set", "data.store_gigabytes=0", f"hydra.run.dir={tmp_path}/evaluated"]
     assert main.run_command_line(["evaluate", f"run={finished}/a_run", *words]) == 0
     (row,) = csv.DictReader((tmp_path / "evaluated" / "predictions.csv").read_text().splitlines())
-    (made,) = predicted(capsys, f"run={finished}/a_run", str(photo))
+    (made,) = predicted(capsys, f"{finished}/a_run", str(photo))
     assert made["classes"][row["prediction"]] == pytest.approx(float(row["probability"]), abs=1e-6)
 
 
@@ -197,7 +193,7 @@ def test_broken_files_of_every_kind_are_named(
 ) -> None:
     (tmp_path / "a.png").write_bytes(content)
     shutil.copy(next((finished / "test" / "light").iterdir()), tmp_path / "b.png")
-    assert main.run_command_line(["predict", f"run={finished}/a_run", str(tmp_path), "top=1", "format=csv"]) == 1
+    assert main.run_command_line(["predict", f"{finished}/a_run", str(tmp_path), "--top=1", "--format=csv"]) == 1
     output = capsys.readouterr()
     assert "a.png can't be read as an image" in output.err and "b.png" in output.out
 
@@ -205,15 +201,15 @@ def test_broken_files_of_every_kind_are_named(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["photo.png"], "predict needs one of run=DIR"),
-        (["run={finished}/a_run"], "predict needs images"),
-        (["run={finished}/a_run", "nowhere.png"], "nowhere.png: no such file or folder"),
-        (["run={finished}/a_run", "~nosuchuser/x.png"], "~nosuchuser/x.png: no such file or folder"),
-        (["run={finished}/a_run", "x" * 304], "xx: no such file or folder"),
-        (["run={finished}/a_run", "{tmp}"], "no image file in this folder"),
-        (["run={finished}/a_run", "/dev/null"], "/dev/null is neither a file nor a folder; give image files"),
-        (["run={finished}/a_run", "{finished}/test", "top=0"], "top=0 is not legal"),
-        (["run={finished}/a_run", "{finished}/test", "format=xml"], "format=xml is not legal: table, csv, json"),
+        ([], "predict needs RUN, IMAGE: sota-exp predict RUN IMAGE …"),
+        (["{finished}/a_run"], "predict needs IMAGE"),
+        (["{finished}/a_run", "nowhere.png"], "nowhere.png: no such file or folder"),
+        (["{finished}/a_run", "~nosuchuser/x.png"], "~nosuchuser/x.png: no such file or folder"),
+        (["{finished}/a_run", "x" * 304], "xx: no such file or folder"),
+        (["{finished}/a_run", "{tmp}"], "no image file in this folder"),
+        (["{finished}/a_run", "/dev/null"], "/dev/null is neither a file nor a folder; give image files"),
+        (["{finished}/a_run", "{finished}/test", "--top=0"], "--top: 0 is not legal: a whole number, at least 1"),
+        (["{finished}/a_run", "{finished}/test", "--format=xml"], "--format xml is not legal; legal: table, csv, json"),
     ],
 )
 def test_a_mistake_is_reported_in_one_line(
@@ -233,12 +229,12 @@ def test_a_file_that_exists_is_a_file_whatever_its_name(
     names = ["top=1.png", "run=1.png", "format=csv", "a=b.png"]
     for name in names:
         Image.new("RGB", (20, 20)).save(tmp_path / name, format="PNG")
-    made = predicted(capsys, f"run={finished}/a_run", *names, "top=1")
+    made = predicted(capsys, f"{finished}/a_run", *names, "--top=1")
     assert [Path(each["path"]).name for each in made] == names
     assert all(len(each["classes"]) == 1 for each in made)
     capsys.readouterr()
-    assert main.run_command_line(["predict", f"run={finished}/a_run", "top=2.png", "a=b.png"]) == 2
-    assert "top=2.png is not legal: a whole number" in capsys.readouterr().err
+    assert main.run_command_line(["predict", f"{finished}/a_run", "top=2.png", "a=b.png"]) == 2
+    assert "top=2.png: predict takes arguments and options, not keys" in capsys.readouterr().err
 
 
 def test_images_taken_as_of_twelve_bits_are_counted(
@@ -248,7 +244,7 @@ def test_images_taken_as_of_twelve_bits_are_counted(
         Image.fromarray(np.full((20, 20), 4000, np.uint16)).save(tmp_path / name)
     shutil.copy(next((finished / "test" / "light").iterdir()), tmp_path / "a.png")
     capsys.readouterr()
-    assert main.run_command_line(["predict", f"run={finished}/a_run", str(tmp_path), "format=csv"]) == 0
+    assert main.run_command_line(["predict", f"{finished}/a_run", str(tmp_path), "--format=csv"]) == 0
     (line,) = capsys.readouterr().err.splitlines()
     assert f"(2 of 3 images; the first is {tmp_path}/b.png)" in line
 
@@ -269,7 +265,7 @@ def test_an_image_of_fourteen_bits_is_predicted_as_in_the_training(
     assert json.loads((tmp_path / "a_run" / "model.json").read_text())["white"] == 16383
     rows = list(csv.DictReader((tmp_path / "a_run" / "predictions.csv").read_text().splitlines()))
     for row in (row for row in rows if row["part"] == "test"):
-        (made,) = predicted(capsys, f"run={tmp_path}/a_run", str(tmp_path / row["image"]))
+        (made,) = predicted(capsys, f"{tmp_path}/a_run", str(tmp_path / row["image"]))
         assert made["classes"][row["prediction"]] == pytest.approx(float(row["probability"]), abs=1e-6)
 
 
@@ -307,7 +303,7 @@ def test_a_description_with_a_wrong_value_is_named(
     (tmp_path / "model.json").write_text(json.dumps(description))
     shutil.copy(finished / "a_run" / "model.safetensors", tmp_path)
     images = str(next((finished / "test" / "dark").iterdir()))
-    assert main.run_command_line(["predict", f"weights={tmp_path}/model.safetensors", images]) in (1, 2)
+    assert main.run_command_line(["predict", f"{tmp_path}/model.safetensors", images]) in (1, 2)
     line = capsys.readouterr().err
     assert said in line and "model.json is damaged" in line and "fault of sota-exp" not in line
 
@@ -321,6 +317,6 @@ def test_answers_that_are_no_numbers_are_not_printed(
     weights[name].view(-1)[0] = math.nan
     save_file(weights, tmp_path / "model.safetensors")
     images = str(next((finished / "test" / "dark").iterdir()))
-    assert main.run_command_line(["predict", f"weights={tmp_path}/model.safetensors", images]) == 1
+    assert main.run_command_line(["predict", f"{tmp_path}/model.safetensors", images]) == 1
     said = capsys.readouterr()
     assert "answers are no numbers" in said.err and "nan" not in said.out

@@ -36,9 +36,9 @@ def test_a_study_is_reported_by_its_path_or_name(study: Path, word: str, capsys:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "report takes one directory; legal: ladder"),
-        (["a", "b"], "report takes one directory"),
-        (["--open"], "report takes one directory"),
+        ([], "report needs a directory; legal: ladder"),
+        (["a", "b"], "b: report takes no further argument: sota-exp report DIRECTORY"),
+        (["--open"], "report needs DIRECTORY"),
         (["nowhere"], "nowhere: no such directory, and no run below outputs/ or multirun/ has this name"),
         (["nowhere"], "; legal: ladder"),
         ([__file__], f"{__file__}: a file, not a folder"),
@@ -73,11 +73,6 @@ def test_a_place_that_cannot_be_written_fails_in_one_line(study: Path, capsys: p
     assert "no report can be written" in capsys.readouterr().err
 
 
-def test_help_prints_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.run_command_line(["report", "--help"]) == 0
-    assert "sota-exp report multirun/" in capsys.readouterr().out
-
-
 def test_runs_are_compared_on_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("one", "two"):
         write_run(tmp_path / name)
@@ -94,9 +89,11 @@ def test_runs_are_compared_on_a_page(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "1 configuration · 1 run" in (tmp_path / "alone.html").read_text()
 
 
-@pytest.mark.parametrize("words", [["--html"], ["--html", "--each"], ["--html="]])
+@pytest.mark.parametrize("words", [["--html"], ["--html", "--each"], ["--html="], ["--html", ""]])
 def test_a_page_needs_a_name(tmp_path: Path, words: list[str]) -> None:
-    with pytest.raises(ConfigError, match="expected the name of a file"):
+    with pytest.raises(
+        ConfigError, match=r"^--html.*: (expected one argument|a value is missing); see sota-exp compare --help"
+    ):
         compare([str(write_run(tmp_path / "one")), *words])
 
 

@@ -96,8 +96,8 @@ def test_what_is_written_passes_the_linter_and_its_test_fails(tree: Path) -> Non
         ("grid_mask", "", "grid_mask: no slot|no slot grid_mask; legal: augmentation/crop"),
         ("augmentation/erase/GridMask", "", "GridMask is no name; legal: small letters"),
         ("augmentation/erase/cutout", "", "augmentation/erase=cutout exists already"),
-        ("optimizer/adan", "", r"optimizer has no option that does nothing; say like=OPTION; legal: adam, adamw"),
-        ("optimizer/adan", "adamm", r"like=adamm: no such option; .* Did you mean adam?"),
+        ("optimizer/adan", "", r"optimizer has no option that does nothing; say --like OPTION; legal: adam, adamw"),
+        ("optimizer/adan", "adamm", r"--like adamm: no such option; .* Did you mean adam?"),
     ],
 )
 def test_what_cannot_be_made_is_said_in_one_line(path: str, like: str, message: str) -> None:
@@ -173,12 +173,12 @@ def test_new_slots_are_begun_whole(tmp_path: Path) -> None:
         (
             "augmentation/color/jitter",
             "augmentation/crop",
-            "like=augmentation/crop: no slot of augmentation/ that can have",
+            "--like augmentation/crop: no slot of augmentation/ that can have",
         ),
         (
             "augmentation/color/jitter",
             "regularization/clip",
-            "like=regularization/clip: no slot of augmentation/ that can",
+            "--like regularization/clip: no slot of augmentation/ that can",
         ),
     ],
 )

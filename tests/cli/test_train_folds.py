@@ -113,7 +113,7 @@ def test_predict_and_export_take_the_mean_of_all_folds(tmp_path: Path, capsys: p
 
     def shares(run: str) -> dict[str, float]:
         capsys.readouterr()
-        assert run_command_line(["predict", f"run={run}", "photo.png", "format=json", "device=cpu"]) == 0
+        assert run_command_line(["predict", f"{run}", "photo.png", "--format=json", "--device=cpu"]) == 0
         said = capsys.readouterr()
         assert ("cv: the mean of the probabilities of the networks of 3 folds" in said.err) == (run == "cv")
         return json.loads(said.out)["classes"]
@@ -122,7 +122,7 @@ def test_predict_and_export_take_the_mean_of_all_folds(tmp_path: Path, capsys: p
     assert len({json.dumps(each) for each in alone}) == 3
     together = shares("cv")
     assert together == pytest.approx({name: np.mean([each[name] for each in alone]) for name in alone[0]}, abs=1e-6)
-    assert run_command_line(["export", "run=cv", "format=torch_export", "output=out"]) == 0
+    assert run_command_line(["export", "cv", "--format=torch_export", "--output=out"]) == 0
     assert "the mean of the probabilities of the networks of 3 folds" in " ".join(capsys.readouterr().out.split())
     image = torch.rand(2, 3, 16, 16)
     found = torch.export.load("out/model.pt2").module()(image).softmax(1)
@@ -140,15 +140,15 @@ def test_predict_and_export_take_the_mean_of_all_folds(tmp_path: Path, capsys: p
 def test_what_needs_one_network_names_the_folds(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command_line(["train", *FOLDS]) == 0
     capsys.readouterr()
-    assert run_command_line(["export", "run=cv", "format=safetensors", "output=out"]) == 2
+    assert run_command_line(["export", "cv", "--format=safetensors", "--output=out"]) == 2
     said = capsys.readouterr().err
-    assert "format=safetensors holds one network, not those of 3 folds: name one, run=cv/repeat0-fold0" in said
+    assert "--format safetensors holds one network, not those of 3 folds: name one, cv/repeat0-fold0" in said
     assert run_command_line(["evaluate", "run=cv", "hydra.run.dir=again"]) == 2
     assert "run=cv is a cross-validation; name one of its folds: run=cv/repeat0-fold0" in capsys.readouterr().err
     found = json.loads(Path("cv/folds.json").read_text())
     found["runs"][2]["status"] = "not run yet"
     Path("cv/folds.json").write_text(json.dumps(found))
-    assert run_command_line(["predict", "run=cv", "photo.png"]) == 2
+    assert run_command_line(["predict", "cv", "photo.png"]) == 2
     assert Path("out").exists() is False
 
 

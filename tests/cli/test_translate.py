@@ -28,6 +28,6 @@ def test_mistakes_end_with_status_2_and_one_line(arguments: list[str], capsys: p
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_help_and_no_arguments_print_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.run_command_line(["translate", "--help"]) == main.run_command_line(["translate"]) == 0
-    assert capsys.readouterr().out.count("usage: sota-exp translate") == 2
+def test_without_a_command_the_usage_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run_command_line(["translate"]) == 2
+    assert "translate needs WORD: sota-exp translate WORD …" in capsys.readouterr().err

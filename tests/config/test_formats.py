@@ -99,7 +99,7 @@ def test_a_model_of_format_1_predicts_and_evaluates_as_it_did(
     from PIL import Image
 
     Image.new("RGB", (20, 20), (200, 30, 30)).save("red.png")
-    predict.main(["run=old", "red.png"])
+    predict.main(["old", "red.png"])
     assert "color_0" in capsys.readouterr().out
 
 

@@ -230,7 +230,10 @@ def check_composed(number: int) -> str:
     command = draw.choice(["train"] * 12 + [*COMMANDS])
     words = [draw_word(draw) for _ in range(draw.choice([1, 1, 2, 3, 5]))]
     if command != "train" and draw.random() < 0.7:
-        words = [draw.choice(["run=", "weights=", "format=", "output=", "--", ""]) + draw.choice(TEXTS), *words]
+        words = [
+            draw.choice(["run=", "weights=", "--format=", "--output=", "--top=", "--", ""]) + draw.choice(TEXTS),
+            *words,
+        ]
     stop = RunFailed("it would train")
     with (
         in_a_folder(),

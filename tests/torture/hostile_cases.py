@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 #: Every command that reads a run.
 RUN_COMMANDS = (
-    "predict run={evil} photo.png",
+    "predict {evil} photo.png",
     "evaluate run={evil} hydra.run.dir=outputs/scored",
     "rerun {evil} hydra.run.dir=outputs/again",
     "rerun {evil} seed=1 optimizer.lr=0.01 hydra.run.dir=outputs/changed",
-    "export run={evil} format=safetensors output=exported",
+    "export {evil} --format=safetensors --output=exported",
     "compare {evil} outputs/mine --html page.html",
     "diff outputs/mine {evil}",
     "sync {evil}",
-    "doctor tracking=none",
+    "doctor",
 )
 
 
@@ -245,17 +245,17 @@ CASES: dict[str, Case] = {
     "a list that leaves its folder": Case(table("../home/.ssh/key,a"), (f"{TRAIN} data=csv data.path=list.csv",)),
     "a list of absolute paths": Case(table("{home}/.ssh/key,a"), (f"{TRAIN} data=csv data.path=list.csv",)),
     "a PNG of 3.6 gigapixels": Case(
-        lambda world: write_png_bomb(world.work / "evil.png"), ("predict run=outputs/mine evil.png photo.png",)
+        lambda world: write_png_bomb(world.work / "evil.png"), ("predict outputs/mine evil.png photo.png",)
     ),
     "a JPEG of 3.6 gigapixels": Case(
-        lambda world: write_jpeg_bomb(world.work / "evil.jpg"), ("predict run=outputs/mine evil.jpg photo.png",)
+        lambda world: write_jpeg_bomb(world.work / "evil.jpg"), ("predict outputs/mine evil.jpg photo.png",)
     ),
-    "a program as image": Case(postscript, ("predict run=outputs/mine evil.png photo.png",)),
+    "a program as image": Case(postscript, ("predict outputs/mine evil.png photo.png",)),
     "a password in an address": Case(
         lambda world: None,
         (
             f"{TRAIN} tracking=mlflow tracking.uri=http://me:{{secret}}@127.0.0.1:9 tracking.patience=1",
-            "doctor tracking.uri=http://me:{secret}@127.0.0.1:9",
+            "doctor --uri http://me:{secret}@127.0.0.1:9",
         ),
     ),
 }

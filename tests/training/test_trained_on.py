@@ -123,9 +123,9 @@ def test_exported_weights_keep_what_they_were_trained_on(
     for name in ("trained_on.npy", "digests.json"):
         (tmp_path / "old" / name).unlink()
     output = tmp_path / "exported"
-    named = [f"run={place / 'run'}", f"weights={place / 'run' / 'checkpoint' / 'best.safetensors'}"]
+    named = [f"{place / 'run'}", f"{place / 'run' / 'checkpoint' / 'best.safetensors'}"]
     for weights in named if form == "safetensors" else named[:1]:  # an export of PyTorch takes a second
-        assert run("export", weights, f"format={form}", f"output={output}") == 0
+        assert run("export", weights, f"--format={form}", f"--output={output}") == 0
         assert (output / "trained_on.npy").read_bytes() == (place / "run" / "trained_on.npy").read_bytes()
     if form == "safetensors":
         data = ("data=image_folder", f"data.root={place / 'set'}", f"data.cache={place / 'cache'}")
@@ -133,7 +133,7 @@ def test_exported_weights_keep_what_they_were_trained_on(
         capsys.readouterr()
         assert evaluated(place, f"weights={output / 'model.safetensors'}", *words)["trained_on"]["val"] >= 1
         assert "val images and" in first_line(capsys)
-    assert run("export", f"run={tmp_path / 'old'}", f"format={form}", f"output={output}") == 0
+    assert run("export", f"{tmp_path / 'old'}", f"--format={form}", f"--output={output}") == 0
     assert not (output / "trained_on.npy").exists()
 
 
@@ -173,7 +173,7 @@ def test_weights_to_start_from_and_teachers_that_have_seen_val_are_said(
     directory, path = place / f"{key}-{kind}", str(place / "run" / "model.safetensors")
     if kind == "export":
         path = str(place / f"exported-{key}" / "model.safetensors")
-        assert run("export", f"run={place / 'run'}", "format=safetensors", f"output={Path(path).parent}") == 0
+        assert run("export", f"{place / 'run'}", "--format=safetensors", f"--output={Path(path).parent}") == 0
     if kind == "mlflow":
         path = f"runs:/{SentPosition.read(place / 'run').run_id}"
     source = (f"{key}.source={'mlflow' if kind == 'mlflow' else 'file'}",) if "distillation" in key else ()

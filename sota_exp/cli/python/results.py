@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sota_exp.cli.python.notebook import Figures, format_facts, format_table, join_parts
 from sota_exp.cli.report import find_page
-from sota_exp.cli.saved_model_argument import load_named_model, parse_weights_argument
+from sota_exp.cli.saved_model_argument import find_weights, load_named_model
 from sota_exp.config.data_paths import expand_home, is_folder
 from sota_exp.errors import ConfigError
 from sota_exp.report.folds import read_folds
@@ -132,7 +132,7 @@ class Run:
         Raises:
             ConfigError: the run is not finished, or its network is in no file.
         """
-        return load_named_model(parse_weights_argument("predict", [f"run={self.directory}"])[0])
+        return load_named_model(find_weights(str(self.directory)))
 
     def __repr__(self) -> str:
         scores = [f"{part} accuracy {format_accuracy(row.accuracy)}" for part, row in self.metrics.iterrows()]
@@ -244,8 +244,4 @@ def load_model(run: Run | str | Path) -> "SavedModel":
     Raises:
         ConfigError: there is none, it is not finished, or its network is in no file.
     """
-    if isinstance(run, Run):
-        return run.model
-    if expand_home(str(run)).is_file():
-        return load_named_model(parse_weights_argument("predict", [f"weights={run}"])[0])
-    return load_run(run).model
+    return run.model if isinstance(run, Run) else load_named_model(find_weights(str(run)))

@@ -252,7 +252,7 @@ def test_a_run_that_trains_now_is_neither_unfinished_nor_unsent(status, here):
     counted, running = store_check.check_runs()
     assert counted.message.startswith("1 below") and counted.state == running.state == "ok"
     assert running.message == "1 being trained now, such as outputs/run" and not running.fix
-    with pytest.raises(ConfigError, match="run=outputs/run is being trained at this moment"):
+    with pytest.raises(ConfigError, match="outputs/run is being trained at this moment"):
         find_run_weights(run)
     out = Console(file=io.StringIO(), width=120)
     out.print(describe_directory(run))

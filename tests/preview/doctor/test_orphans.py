@@ -77,7 +77,7 @@ def test_orphans_are_found_and_removed_and_nothing_else(left):
 def test_the_command_offers_it_and_does_it(left, capsys, monkeypatch):
     dead, living = left
     monkeypatch.setattr("sota_exp.preview.doctor.hosts.is_host_reachable", lambda url: True)
-    words = ["doctor", "--json", "data=fake", "data.cache=cache", "tracking=none"]
+    words = ["doctor", "--json", "--data=fake", "--cache=cache"]
     run_command_line(words)
     assert "sota-exp doctor --clean removes them" in {each["fix"] for each in json.loads(capsys.readouterr().out)}
     assert all(path.exists() for path in dead[:-1])  # the check of the data builds a store, which removes the last

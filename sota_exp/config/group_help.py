@@ -1,0 +1,168 @@
+"""What a group of the configuration has: options, keys with their legal values and defaults, slots; from the files."""
+
+import re
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sota_exp import CONF
+from sota_exp.config.build import describe_type
+from sota_exp.config.formats import load_yaml
+from sota_exp.config.hydra_compose import list_config_groups
+from sota_exp.config.source_types import ROOT, NotEvaluated, SourceClass, build_schema, read_fields
+from sota_exp.config.values import flatten, format_given_value, format_legal, format_suggestion, list_options
+from sota_exp.errors import ConfigError
+from sota_exp.stages.stage import get_legal_values
+
+#: A line of the defaults list of a file: group, option, comment.
+CHOICE = re.compile(r"^  - (?:override )?/?([\w/]+): (\S+)(?:\s+# (.*))?$", re.MULTILINE)
+
+#: A key with its comment.
+COMMENTED_KEY = re.compile(r"^( *)(\w+):.*?\s# (.*)$", re.MULTILINE)
+
+#: An interpolation in a default → how it reads.
+INTERPOLATIONS = {
+    r"\$\{oc\.select:[\w.]+,(.+)\}": r"\1 or the recipe's",
+    r"\$\{oc\.env:(\w+)\}": r"$\1",
+    r"\$\{oc\.env:(\w+),(.+)\}": r"$\1 or \2",
+    r"\$\{([\w.]+)\}": r"that of \1",
+}
+
+#: Most options of a group that are described in full.
+MOST_IN_FULL = 8
+
+#: What files have beside the keys that a user sets.
+NO_KEYS = ("_target_", "defaults", "kind", "title")
+
+#: Group → the file with its keys, of groups whose options share them.
+SHARED_KEYS = {"study": CONF / "study" / "settings" / "standard.yaml"}
+
+
+def list_groups() -> dict[str, str]:
+    """`group=option` → what the group is, of all groups of the configuration, with their default options."""
+    found = CHOICE.findall((CONF / "config.yaml").read_text())
+    return {f"{group}={option}": describe_slots(group, comment) for group, option, comment in found}
+
+
+def describe_slots(group: str, comment: str) -> str:
+    """The comment on a group, and the slots inside it."""
+    slots = [slot.removeprefix(f"{group}/") for slot in list_slots(group)]
+    return f"{comment}: {', '.join(slots)}" if slots and group != "data" else comment
+
+
+def list_slots(group: str) -> list[str]:
+    """The groups right below a group."""
+    return [each for each in list_config_groups() if each.rpartition("/")[0] == group]
+
+
+def describe_group(name: str) -> dict[str, dict[str, str]]:
+    """Heading → name → what it is: the options of a group, their keys, and the slots in it.
+
+    name: a group, with slashes or dots, a key in one, or `group=option` for one option alone. Of many options each has
+    one line, and their keys no defaults.
+
+    Raises:
+        ConfigError: there is no such group.
+    """
+    group, _, chosen = name.partition("=")
+    group = group.replace(".", "/").strip("/")
+    groups = {*list_config_groups(), *(each.partition("/")[0] for each in list_config_groups())}
+    if group not in groups:
+        named = [each for each in groups if each.rpartition("/")[2] == group]
+        group = group.rpartition("/")[0] if "/" in group or len(named) != 1 else named[0]
+    if group not in groups:
+        raise ConfigError(f"{name}: no such group; --help lists them.{format_suggestion(name, groups)}")
+    files = {option: CONF / group / f"{option}.yaml" for option in list_options(group) if chosen in ("", option)}
+    if chosen and not files:
+        raise ConfigError(f"{name}: no such option; {format_legal(chosen, list_options(group))}")
+    summaries = {option: read_summary(file) for option, file in files.items()}
+    beside = " and their defaults"
+    if is_long := len(files) > MOST_IN_FULL:
+        width = 76 - max(map(len, files))
+        summaries = {option: textwrap.shorten(text, width, placeholder=" …") for option, text in summaries.items()}
+        beside = f" (--help {group}=OPTION: those of one option, with defaults)"
+    slots = {slot: ", ".join(list_options(slot)) for slot in list_slots(group)}
+    return {
+        f"options ({group}=OPTION)": summaries,
+        f"keys of {group}{beside}": describe_keys(group, files, is_brief=is_long and group not in SHARED_KEYS),
+        f"slots of {group}, and their options": slots,
+    }
+
+
+def read_summary(file: Path) -> str:
+    """The first sentence of the first comment of a file."""
+    lines = [line.lstrip("# ") for line in file.read_text().splitlines() if line.startswith("#")]
+    text = " ".join(line for line in lines if not line.startswith("@package"))
+    return re.split(r"(?<=[\w)])[.?!](?= |$)| Paper: ", text)[0]
+
+
+def describe_keys(group: str, files: Mapping[str, Path], is_brief: bool) -> dict[str, str]:
+    """Dotted key → default, legal values and what it is, of the keys that the options of a group have.
+
+    is_brief: the legal values alone.
+    """
+    if group.startswith("study/"):  # Techniques are no keys.
+        return {}
+    defaults: dict[str, dict[str, list[str]]] = {}
+    texts: dict[str, list[str]] = {}
+    shared = {"": SHARED_KEYS[group]} if group in SHARED_KEYS else files
+    for option, file in [*shared.items(), *([("", CONF / "config.yaml")] if group == "evaluation" else [])]:
+        for name, value, legal, comment in _list_keys(group, file):
+            defaults.setdefault(name, {}).setdefault(_format_default(value), []).append(option)
+            texts.setdefault(name, [legal, *([] if is_brief else [comment])])
+    prefix, num = group.replace("/", "."), len(files)
+    return {
+        f"{prefix}.{name}": "; ".join(filter(None, [*([] if is_brief else [_join_defaults(found, num)]), *texts[name]]))
+        for name, found in defaults.items()
+    }
+
+
+def _list_keys(group: str, file: Path) -> Iterator[tuple[str, Any, str, str]]:
+    """(key, default, legal values, comment) of what a file sets in its group."""
+    text = file.read_text()
+    if "@package _global_" in text:
+        return
+    content = load_yaml(text)
+    node = content[group] if file.name == "config.yaml" else content
+    block = text[text.index(f"\n{group}:") :] if file.name == "config.yaml" else text
+    comments = {(bool(indent), name): comment for indent, name, comment in COMMENTED_KEY.findall(block)}
+    legal = _read_legal(group, node.get("_target_"))
+    for key, value in flatten({name: node[name] for name in node if name not in NO_KEYS}).items():
+        name = key.rpartition(".")[2]
+        is_inside = "." in key or file.name == "config.yaml"
+        if (name, value) != ("name", file.stem):
+            yield key, value, legal.get(key, ""), comments.get((is_inside, name), "")
+
+
+def _read_legal(group: str, target: str | None) -> dict[str, str]:
+    """Key → its legal values, of the class of an option, or of a group without such."""
+    try:
+        module, _, name = (target or "").rpartition(".")
+        cls = SourceClass(module, name) if target else read_fields(SourceClass(*ROOT)).get(group)
+        fields = read_fields(cls) if isinstance(cls, SourceClass) else {}
+    except NotEvaluated:
+        return {}
+    plain = {key: kind for key, kind in fields.items() if kind is not Any and not isinstance(kind, SourceClass)}
+    if not plain:
+        return {}
+    schema, types = build_schema(cls, tuple(plain))
+    legal = get_legal_values(schema)
+    return {key: legal[key].words if key in legal else describe_type(kind) for key, kind in types.items()}
+
+
+def _format_default(value: object) -> str:
+    if value == "???":
+        return "needed"
+    text = format_given_value(value) or "empty"
+    for pattern, words in INTERPOLATIONS.items():
+        text = re.sub(pattern, words, text)
+    return text
+
+
+def _join_defaults(found: Mapping[str, list[str]], num_options: int) -> str:
+    """`0.2`, or `0.1 (sgd, nesterov), 0.001 (adam)` where options differ or lack the key."""
+    (value, options), *others = found.items()
+    if not others and (options == [""] or len(options) == num_options):
+        return value
+    return ", ".join(f"{value} ({', '.join(options)})" for value, options in found.items())
