@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test check torture bench gpu-check dashboard clean
+.PHONY: help setup train test check torture bench gpu-check docs dashboard clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -22,14 +22,17 @@ train: $(STAMP)  ## train on the embedded images: about two minutes on two cores
 
 # The tests and the programs that they start compile each module once, also where Python is told to keep nothing.
 test check torture: export PYTHONDONTWRITEBYTECODE :=
+# Material's note on a second edition of MkDocs, which is no concern of these pages.
+docs check: export NO_MKDOCS_2_WARNING := 1
 
 test: $(STAMP)  ## the whole test suite, with a share of the torture
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not torture"
 
-check: $(STAMP)  ## format, lint, types, fast tests: what to run before a commit
+check: $(STAMP)  ## format, lint, types, pages, fast tests: what to run before a commit
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mkdocs build --strict --quiet
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not torture"
 
 torture: $(STAMP)  ## damage, kills, full disks, bad servers, strangers, random configurations: at most 40 minutes
@@ -41,6 +44,9 @@ bench: $(STAMP)  ## speed, as ratios measured in one run
 
 gpu-check: $(STAMP)  ## what a GPU shows, in at most ten minutes: gpu-check.md
 	$(BIN)/python -m benchmarks.gpu_check
+
+docs: $(STAMP)  ## the documentation, as a site: build/site/index.html (.venv/bin/mkdocs serve: with its search)
+	$(BIN)/mkdocs build --strict --quiet
 
 dashboard: $(STAMP)  ## MLflow's pages on the runs so far
 	$(BIN)/sota-exp dashboard
