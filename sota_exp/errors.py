@@ -73,14 +73,16 @@ def find_cause(error: BaseException) -> BaseException:
 
 #: Beginning of the module of an exception's type → what went wrong.
 FOREIGN_ERRORS = {
-    "torch._inductor": "runtime.compile=true: PyTorch can't compile here: {text}; try runtime.compile=false",
-    "torch._dynamo": "runtime.compile=true: PyTorch can't compile here: {text}; try runtime.compile=false",
+    "torch._inductor": "runtime.compile=true: PyTorch can't compile here: {text}; {fix}",
+    "torch._dynamo": "runtime.compile=true: PyTorch can't compile here: {text}; {fix}",
     "safetensors": "cannot read or write weights: {text}",
 }
 
 #: Who, as long as nothing is known of it; and what gloo and NCCL say of it in many ways.
 OTHER_PROCESS = "another process"
-LOST_PROCESS = f"{OTHER_PROCESS} of this run ended or can't be reached; repeat the command to go on"
+LOST_PROCESS = (
+    f"{OTHER_PROCESS} of this run ended or can't be reached: what it printed last says why; the same command goes on"
+)
 
 #: Words in the message of a `RuntimeError` or `ValueError` of PyTorch → what went wrong.
 RUNTIME_ERRORS = {
@@ -125,7 +127,10 @@ def error_to_failure(error: BaseException) -> RunFailed | Interrupted | None:
     words = [line for module, line in FOREIGN_ERRORS.items() if kind.__module__.startswith(module)]
     if isinstance(error, RuntimeError | ValueError):
         words += [line for word, line in RUNTIME_ERRORS.items() if word in str(error)]
-    return RunFailed(words[0].format(text=text)) if words else None
+    # A process that is killed while it compiles leaves an empty library, which PyTorch takes for a whole one.
+    is_cut_off = any(part in str(error) for part in ("file too short", "invalid ELF"))
+    fix = "an earlier compilation was cut off: remove that file" if is_cut_off else "try runtime.compile=false"
+    return RunFailed(words[0].format(text=text, fix=fix)) if words else None
 
 
 @contextmanager

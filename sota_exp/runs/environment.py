@@ -7,8 +7,9 @@ from contextlib import contextmanager, redirect_stdout
 
 
 def get_rank() -> int:
-    """The number of this process among those that torchrun started; 0 without torchrun."""
-    return int(os.environ.get("RANK", "0"))
+    """The number of this process among those that torchrun started; 0 without torchrun, or if it is alone."""
+    is_alone = os.environ.get("WORLD_SIZE", "1") == "1"  # launchers of other programs set the rank too
+    return 0 if is_alone else int(os.environ.get("RANK", "0"))
 
 
 @contextmanager

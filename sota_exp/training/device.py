@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 #: A control group's time: microseconds of CPU, or "max", in so many of a clock.
 CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
+CPU_MAX_OF_VERSION_1 = ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us")
 
 
 def synchronize_device(device: torch.device) -> None:
@@ -66,16 +67,24 @@ def get_default_threads() -> int:
 def count_usable_cpus() -> int:
     """CPUs that this process may use: those of its affinity, and no more than its control group's share of time.
 
-    Of those that torchrun starts on a machine, each may use its part.
+    Of those that torchrun starts on a machine, each may use its part, unless torchrun has bound it to CPUs of its own.
     """
     num_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if not sys.platform.startswith("linux"):
         return max(1, (os.cpu_count() or 1) // num_processes)
-    num = len(os.sched_getaffinity(0))
-    with suppress(OSError, ValueError):  # no control group, or "max"
-        quota, period = map(int, CPU_MAX.read_text().split())
-        num = max(1, min(num, math.ceil(quota / period)))
-    return max(1, num // num_processes)
+    own = os.sched_getaffinity(0)
+    with suppress(OSError):  # no parent that is seen here
+        num_processes = num_processes if own == os.sched_getaffinity(os.getppid()) else 1
+    num = max(1, len(own) // num_processes)
+    for read in (
+        lambda: CPU_MAX.read_text().split(),
+        lambda: [Path(each).read_text() for each in CPU_MAX_OF_VERSION_1],
+    ):
+        with suppress(OSError, ValueError):  # no control group of this version, or "max"
+            quota, period = map(int, read())
+            share = math.ceil(quota / period) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+            num = max(1, min(num, share)) if quota > 0 else num
+    return num
 
 
 def set_up_process(
@@ -88,16 +97,15 @@ def set_up_process(
     reuse_freed_memory()
     free_device_memory()
     asked, world = experiment.runtime.device, distributed.read_world()
-    device = pick_device(asked, world)
+    device, is_shared = pick_device(asked, world), False
     if device.type == "cuda":
         chooses = world.size == 1 and ":" not in asked
         if chooses:
             device = torch.device("cuda", choose_gpu([*map(get_gpu_identity, range(torch.cuda.device_count()))]))
         torch.cuda.set_device(device)  # Else libraries would open GPU 0 in every process.
         # A rank does not wait: two runs that each have a part of the other's GPUs would wait for ever.
-        if not chooses and not hold_gpu(get_gpu_identity(device.index)) and world.size > 1:
-            log.warning("%s is in use by another job of sota-exp: both share it", device)
-    world = distributed.join_process_group(device)
+        is_shared = not chooses and not hold_gpu(get_gpu_identity(device.index))
+    world = distributed.join_process_group(device, is_shared)
     set_numerics(experiment.runtime, device)
     # Set in every run, so that a run does not inherit the number of threads of an earlier run of this process.
     torch.set_num_threads(experiment.runtime.threads or get_default_threads())

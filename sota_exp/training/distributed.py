@@ -52,9 +52,10 @@ def read_world() -> World:
     return World(rank=get_rank(), local_rank=local_rank, size=size) if size > 1 else World()
 
 
-def join_process_group(device: torch.device) -> World:
+def join_process_group(device: torch.device, shares_gpu: bool = False) -> World:
     """Initialize the process group of torchrun's environment variables; without them, a world of one process.
 
+    shares_gpu: whether another job uses the GPU, which the first process says.
     Tensors on GPUs travel by NCCL, which connects the first time that one does; all else, objects too, by gloo.
 
     Raises:
@@ -65,7 +66,7 @@ def join_process_group(device: torch.device) -> World:
         on_gpu = device.type == "cuda"
         # With a `device_id` NCCL would connect here, and fail in its own words where two processes have one GPU.
         dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
-        introduce(str(torch.cuda.get_device_properties(device).uuid) if on_gpu else "")
+        introduce(str(torch.cuda.get_device_properties(device).uuid) if on_gpu else "", shares_gpu)
         _make_patient_group(dist.group.WORLD)  # While all are here: to make it, they wait for each other.
     return world
 

@@ -39,7 +39,7 @@ from sota_exp.training.evaluator import Evaluator
 from sota_exp.training.final_scores import choose_view, score_splits
 from sota_exp.training.foreign_model import build_foreign_model
 from sota_exp.training.input_sizes import require_input_sizes
-from sota_exp.training.members import naming_lost_processes
+from sota_exp.training.members import naming_lost_processes, require_same_inputs
 from sota_exp.training.memory import get_peak_memory, reset_peak_memory
 from sota_exp.training.prediction_files import write_predictions
 from sota_exp.training.scored_data import choose_parts, open_outside_data, open_with_white, reorder_labels
@@ -165,6 +165,7 @@ def _evaluate(evaluation: SavedEvaluation, directory: Path, world: World, device
     data = reorder_labels(data, model.classes)
     resolution = evaluation.resolution(model.view)
     fingerprint = compute_evaluation_fingerprint(evaluation, model, resolution, data, parts)
+    require_same_inputs(fingerprint)
     files = RunFiles(directory=directory)
     if (previous := compute_on_main(lambda: read_equal_evaluation(files, fingerprint), world)) is not None:
         return previous

@@ -3,11 +3,13 @@
 gloo names an address at best, and NCCL waits for minutes; a process of this machine that is gone is named by its rank.
 """
 
+import logging
 import os
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -16,6 +18,8 @@ import torch.distributed as dist
 from sota_exp.errors import OTHER_PROCESS, ConfigError, RunFailed, error_to_failure
 from sota_exp.runs.lock import is_process_alive
 
+log = logging.getLogger(__name__)
+
 #: Seconds to wait until a process is gone whose connections are.
 SECONDS_TO_END = 2.0
 
@@ -23,20 +27,43 @@ SECONDS_TO_END = 2.0
 _members: list[dict[str, Any]] = []
 
 
-def introduce(gpu: str) -> None:
+def introduce(gpu: str, shares_gpu: bool = False) -> None:
     """Tell all processes of the group which this one is, by gloo. gpu: the identity of its GPU; "" on another device.
+
+    shares_gpu: whether another job uses it.
 
     Raises:
         ConfigError: two processes have the same GPU. Later NCCL would say it in its own words.
     """
     mine = {"host": socket.gethostname(), "pid": os.getpid(), "born": psutil.Process().create_time(), "gpu": gpu}
+    mine |= {"machine": get_machine(), "shares_gpu": shares_gpu}
     _members[:] = [{}] * dist.get_world_size()
     dist.all_gather_object(_members, mine)
+    for rank, member in enumerate(_members):
+        if member["shares_gpu"]:
+            log.warning("process %d on %s: another job of sota-exp uses its GPU too", rank, member["host"])
     gpus = [member["gpu"] for member in _members]
     if gpu and (shared := [rank for rank, each in enumerate(gpus) if gpus.count(each) > 1]):
         raise ConfigError(
             f"processes {shared[0]} and {shared[1]} of the run have the same GPU: start one process for each GPU "
             "(torchrun --nproc-per-node=GPUS), or set runtime.device=cpu"
+        )
+
+
+def require_same_inputs(digest: object) -> None:
+    """Check that all processes of the group read the same images and weights. digest: of those of this one.
+
+    Raises:
+        ConfigError: one reads others.
+    """
+    if not dist.is_initialized():
+        return
+    found: list[object] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, digest)
+    if (other := next((rank for rank, each in enumerate(found) if each != found[0]), None)) is not None:
+        raise ConfigError(
+            f"process {other} on {_members[other]['host']} reads other images or weights than process 0 on "
+            f"{_members[0]['host']}: give all machines the same files, at the same paths"
         )
 
 
@@ -56,15 +83,21 @@ def naming_lost_processes() -> Iterator[None]:
         raise RunFailed(said.replace(OTHER_PROCESS, describe_lost(), 1)) from error
 
 
+def get_machine() -> str:
+    """What tells this machine, or container, from others: its name, which others may have, and its last start."""
+    start = Path("/proc/sys/kernel/random/boot_id")
+    return f"{socket.gethostname()} {start.read_text() if start.is_file() else ''}"
+
+
 def describe_lost() -> str:
     """The processes of this machine that have ended; if all are there, those of others, of which nothing is known."""
-    here, until = socket.gethostname(), time.monotonic() + SECONDS_TO_END
-    others = sorted({member["host"] for member in _members} - {here})
+    here, until = get_machine(), time.monotonic() + SECONDS_TO_END
+    others = sorted({member["host"] for member in _members if member["machine"] != here})
     while True:
         ended = [
-            f"process {rank} (pid {member['pid']} on {here})"
+            f"process {rank} (pid {member['pid']} on {member['host']})"
             for rank, member in enumerate(_members)
-            if member["host"] == here and not is_process_alive(member)
+            if member["machine"] == here and not is_process_alive(member)
         ]
         if ended:
             return ", ".join(ended)

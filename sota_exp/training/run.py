@@ -41,7 +41,7 @@ from sota_exp.training.gpu_lease import lease_gpu
 from sota_exp.training.input_sizes import start_checked_training
 from sota_exp.training.listener import Listener, Pruner, RunRequest
 from sota_exp.training.loop import TrainingSession
-from sota_exp.training.members import naming_lost_processes
+from sota_exp.training.members import naming_lost_processes, require_same_inputs
 from sota_exp.training.memory import get_peak_memory, reset_peak_memory
 from sota_exp.training.resume import resume
 from sota_exp.training.session import fit_batch_size, open_session
@@ -80,6 +80,7 @@ def _run(request: RunRequest, listener: Listener, pruner: Pruner, world: World, 
     request = fit_request(request, data, world)
     experiment = request.experiment
     prints = compute_fingerprints(request, data, content)
+    require_same_inputs(prints)
     complete, checkpoint = compute_on_main(lambda: read_existing(request, data, prints), world)
     if complete is not None:
         return complete

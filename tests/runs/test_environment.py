@@ -18,6 +18,7 @@ def test_variables_hold_for_a_while_only(monkeypatch):
 @pytest.mark.parametrize(("rank", "speaks"), [(None, True), ("0", True), ("1", False), ("7", False)])
 def test_of_torchruns_processes_only_the_first_speaks(monkeypatch, capsys, caplog, rank, speaks):
     monkeypatch.delenv("RANK", raising=False)
+    monkeypatch.setenv("WORLD_SIZE", "8")
     if rank is not None:
         monkeypatch.setenv("RANK", rank)
     with only_the_first_speaks():
@@ -30,9 +31,21 @@ def test_of_torchruns_processes_only_the_first_speaks(monkeypatch, capsys, caplo
     assert [record.message for record in caplog.records] == [*["a warning"] * speaks, "an error"]
 
 
+@pytest.mark.parametrize("size", [None, "1"])
+def test_a_process_alone_speaks_whatever_its_rank(monkeypatch, capsys, size):
+    """Launchers of other programs set `RANK` too."""
+    monkeypatch.setenv("RANK", "3")
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    if size is not None:
+        monkeypatch.setenv("WORLD_SIZE", size)
+    assert run_command_line(["techniques"]) == 0
+    assert "CutMix" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("rank", "said"), [("0", "sota-exp: "), ("3", "sota-exp: process 3: ")])
 def test_an_error_names_its_process(monkeypatch, capsys, rank, said):
     monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", "4")
     assert run_command_line(["no-such-command"]) == 2
     assert capsys.readouterr().err.startswith(said)
 

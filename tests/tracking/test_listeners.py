@@ -78,6 +78,7 @@ def test_the_tracking_of_the_plan_follows_its_directory(tmp_path: Path, capsys: 
 
 def test_only_the_first_process_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
     tracking = NotingTracking(figures=True)
     listener = add_tracking(Noting(name="a", heard=[]))
     start(listener, tracking, tmp_path)

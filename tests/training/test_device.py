@@ -149,10 +149,30 @@ def test_cpus_are_those_that_the_process_may_use(monkeypatch, tmp_path, affinity
     if written is not None:
         path.write_text(written + "\n")
     monkeypatch.setattr(device_module, "CPU_MAX", path)
+    monkeypatch.setattr(device_module, "CPU_MAX_OF_VERSION_1", [str(tmp_path / "none")] * 2)
     monkeypatch.setattr(device_module.os, "sched_getaffinity", lambda _: set(range(affinity)))
     assert device_module.count_usable_cpus() == num
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # of torchrun
     assert device_module.count_usable_cpus() == max(1, num // 2)
+
+
+@pytest.mark.parametrize(("quota", "num"), [("-1", 8), ("300000", 3), ("100", 1)])
+def test_limits_of_the_first_version_of_control_groups_count(monkeypatch, tmp_path, quota, num):
+    for name, value in (("quota", quota), ("period", "100000")):
+        (tmp_path / name).write_text(value + "\n")
+    monkeypatch.setattr(device_module, "CPU_MAX", tmp_path / "none")
+    monkeypatch.setattr(device_module, "CPU_MAX_OF_VERSION_1", [str(tmp_path / name) for name in ("quota", "period")])
+    monkeypatch.setattr(device_module.os, "sched_getaffinity", lambda _: set(range(8)))
+    assert device_module.count_usable_cpus() == num
+
+
+def test_cpus_that_torchrun_binds_a_process_to_are_its_own(monkeypatch, tmp_path):
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    monkeypatch.setattr(device_module, "CPU_MAX", tmp_path / "none")
+    monkeypatch.setattr(device_module.os, "sched_getaffinity", lambda pid: set(range(32 if pid else 8)))
+    assert device_module.count_usable_cpus() == 8
+    monkeypatch.setattr(device_module.os, "sched_getaffinity", lambda _: set(range(32)))
+    assert device_module.count_usable_cpus() == 8
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +20,7 @@ from sota_exp.training import autotune, distributed, evaluate_saved, members
 from sota_exp.training import device as device_module
 from sota_exp.training import run as run_module
 from sota_exp.training.distributed import World, average_norm_statistics, average_totals, join_process_group
-from sota_exp.training.members import naming_lost_processes
+from sota_exp.training.members import introduce, naming_lost_processes, require_same_inputs
 from sota_exp.training.run import run
 from tests.composing import compositions_share_their_work
 from tests.experiments import OFF, TINY, composed
@@ -73,13 +74,13 @@ def test_processes_on_one_gpu_are_named_before_nccl_connects(
 def test_who_ended_is_named_as_far_as_this_machine_knows(
     hosts: list[str], dead: set[int], who: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = [{"host": host, "pid": 100 + rank, "born": 0.0} for rank, host in enumerate(hosts)]
+    found = [{"host": host, "machine": host, "pid": 100 + rank, "born": 0.0} for rank, host in enumerate(hosts)]
     monkeypatch.setattr(members, "_members", found)
     monkeypatch.setattr(members, "SECONDS_TO_END", 0.1)
     monkeypatch.setattr(members, "is_process_alive", lambda facts: facts["pid"] - 100 not in dead)
-    monkeypatch.setattr(socket, "gethostname", lambda: "here")
+    monkeypatch.setattr(members, "get_machine", lambda: "here")
     for error in (RuntimeError(GLOO), RuntimeError("NCCL error: remote process exited")):
-        said = f"^{re.escape(who)} of this run ended or can't be reached; repeat"
+        said = f"^{re.escape(who)} of this run ended or can't be reached: what"
         with pytest.raises(RunFailed, match=said), naming_lost_processes():
             raise error
     with pytest.raises(RunFailed, match="^disk full$"), naming_lost_processes():
@@ -93,7 +94,8 @@ def test_all_that_trains_or_scores_names_who_is_gone(tmp_path: Path, monkeypatch
         raise RuntimeError(GLOO)
 
     asking = composed(*TINY, *OFF, "runtime=auto", "runtime.device=cpu")
-    monkeypatch.setattr(members, "_members", [{"host": socket.gethostname(), "pid": 1, "born": 0.0}] * 2)
+    mine = {"host": socket.gethostname(), "machine": members.get_machine(), "pid": 1, "born": 0.0}
+    monkeypatch.setattr(members, "_members", [mine] * 2)
     monkeypatch.setattr(members, "is_process_alive", lambda _: False)
     for module, name in ((autotune, "compute_on_main"), (evaluate_saved, "_evaluate"), (run_module, "open_data")):
         monkeypatch.setattr(module, name, gone)
@@ -105,6 +107,36 @@ def test_all_that_trains_or_scores_names_who_is_gone(tmp_path: Path, monkeypatch
     ):
         with pytest.raises(RunFailed, match=r"^process 0 \(pid 1 on .*\), process 1 \(pid 1 on .*\) of this run ended"):
             do()
+
+
+@pytest.mark.parametrize(("digests", "wrong"), [("aa", None), ("ab", 1), ("aab", 2)])
+def test_processes_that_read_other_files_than_the_first_are_named(
+    digests: str, wrong: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gather(found: list[object], mine: object) -> None:
+        found[:] = digests
+
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_world_size", lambda: len(digests))
+    monkeypatch.setattr(dist, "all_gather_object", gather)
+    monkeypatch.setattr(members, "_members", [{"host": f"node{rank}"} for rank in range(len(digests))])
+    said = f"^process {wrong} on node{wrong} reads other images or weights than process 0 on node0: give all machines"
+    with nullcontext() if wrong is None else pytest.raises(ConfigError, match=said):
+        require_same_inputs("a")
+
+
+def test_the_first_process_says_which_ones_share_their_gpu(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def gather(found: list[object], mine: dict[str, object]) -> None:
+        found[:] = [mine | {"gpu": f"GPU-{rank}", "shares_gpu": rank == 1} for rank in range(2)]
+
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(dist, "all_gather_object", gather)
+    monkeypatch.setattr(members, "_members", [])
+    introduce("GPU-0")
+    (record,) = caplog.records
+    assert record.getMessage().startswith("process 1 on ") and "uses its GPU too" in record.getMessage()
 
 
 def test_alone_no_process_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -401,7 +401,7 @@ def test_one_image_in_a_thousand_may_change_sides(difference, num, fails):
         (RunFailed("diverged"), "diverged"),
         (
             RuntimeError("[/gloo/gloo/transport/tcp/pair.cc:545] Read error [::1]:3: Connection reset by peer"),
-            "another process of this run ended or can't be reached; repeat the command to go on",
+            "another process of this run ended or can't be reached: what it printed last says why; the same command",
         ),
         (
             RuntimeError("NCCL error: remote process exited or there was a network error"),
@@ -410,6 +410,14 @@ def test_one_image_in_a_thousand_may_change_sides(difference, num, fails):
         (
             RuntimeError("Deterministic behavior was enabled …: CUBLAS_WORKSPACE_CONFIG=:4096:8 or …"),
             "runtime.deterministic=true: cuBLAS was used, or set to something else, before sota_exp was imported; set ",
+        ),
+        (
+            torch._inductor.exc.InductorError(OSError("/tmp/torchinductor/cx/main.so: file too short"), None),
+            r"runtime.compile=true: .*main.so: file too short; an earlier compilation was cut off: remove that file",
+        ),
+        (
+            torch._inductor.exc.InductorError(RuntimeError("no compiler"), None),
+            r"runtime.compile=true: .*no compiler; try runtime.compile=false",
         ),
         (
             ValueError("Expected more than 1 value per channel when training, got input size [1, 512, 1, 1]"),
