@@ -1,8 +1,10 @@
 """Exceptions and their exit status: 2 for an error of the user, 1 for a run that failed."""
 
 import errno
+import os
 import signal
 import textwrap
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +15,17 @@ from typing import NoReturn
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
-class ConfigError(Exception):
+class ToldInALine(Exception):
+    """An error whose message says all: a notebook shows it without the traceback, as the shell does."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows; `SOTA_EXP_TRACEBACK=1` shows the whole."""
+        if os.environ.get("SOTA_EXP_TRACEBACK") == "1":
+            return traceback.format_exception(self)
+        return [f"{type(self).__name__}: {self}"]
+
+
+class ConfigError(ToldInALine):
     """The configuration or the command is wrong: exit status 2."""
 
 
@@ -26,7 +38,7 @@ def raise_usage_error(message: str) -> NoReturn:
     raise ConfigError(f"{message}; --help says what is legal")
 
 
-class RunFailed(Exception):
+class RunFailed(ToldInALine):
     """The run failed for a known reason (diverged, out of memory, unreadable data, disk full): exit status 1."""
 
 
@@ -42,7 +54,7 @@ class DamagedFile(ValueError):
         self.path = path
 
 
-class Interrupted(Exception):
+class Interrupted(ToldInALine):
     """A signal ended the run after its checkpoint was written: exit status 128 + the signal's number."""
 
     def __init__(self, signal_number: int) -> None:

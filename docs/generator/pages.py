@@ -248,7 +248,7 @@ def list_result_keys() -> str:
     return join_code(list(build_empty_result(0, {}, ("", ""))))
 
 
-#: Word in `<!-- generated: WORD -->` of a page → what takes its place.
+#: Word in `<!-- generated: WORD -->` of a page → what takes its place, and that of the sentence before it.
 GENERATED = {
     "keys": build_keys,
     "presets": build_preset_list,
@@ -260,4 +260,6 @@ GENERATED = {
 
 def expand(text: str) -> str:
     """The text of a page with its generated parts."""
-    return re.sub(r"<!-- generated: (.+?) -->", lambda found: GENERATED[found[1]](), text)
+    return re.sub(
+        r"(?:_`make docs` fills this in\._ )?<!-- generated: (.+?) -->", lambda found: GENERATED[found[1]](), text
+    )

@@ -71,6 +71,8 @@ def _explain(configuration: Configuration, directory: Path, seconds: float) -> N
     check_rules(configuration)
     out.print(explained.describe_directory(shorten_path(directory)))
 
+    import psutil
+
     from sota_exp.preview.memory_plan import plan_memory
     from sota_exp.preview.plan_numbers import plan_training
     from sota_exp.preview.timing import estimate_cost, measure_cost
@@ -83,11 +85,18 @@ def _explain(configuration: Configuration, directory: Path, seconds: float) -> N
     state = start_checked_training(session)
     plan = plan_training(session, state)
     values, device = values | {"batch_size": session.experiment.batch_size}, session.device
-    memory = explained.format_memory(plan_memory(session, state), get_total_memory(device))
-    out.print(explained.format_plan(plan, values, str(device), memory))
+    memory = plan_memory(session, state)
+    words = explained.format_memory(memory, get_total_memory(device))
+    out.print(explained.format_plan(plan, values, str(device), words))
     if takes_every_fold(values):
         num = get_split(values)["folds"] * get_split(values)["repeats"]
         out.print(f"These are the numbers of one fold; train goes through all {num} trainings, one after the other.")
-    if seconds:
+    free = psutil.virtual_memory().available
+    if seconds and device.type == "cpu" and memory is not None and memory.peak > free:
+        out.print(
+            f"Not measured: a step needs about {memory.peak / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} are "
+            "free; try a smaller batch_size, schedule/accumulation=micro_batches or a GPU."
+        )
+    elif seconds:
         measured = measure_cost(session, state, seconds)
         out.print(explained.format_training_cost(measured, estimate_cost(plan, measured), str(device)))

@@ -1,5 +1,6 @@
 """The weights that a command names: those of a finished run, or of a file with its model.json beside it."""
 
+import glob
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,6 +45,8 @@ class SavedWeights:
 def find_weights(word: str) -> SavedWeights:
     """The weights of a file, of a run (by directory, name, its beginning, or MLflow id), or of a cross-validation.
 
+    The beginning of one name below outputs/ is that of a training, though runs of studies begin alike.
+
     Raises:
         ConfigError: there is no such file or run, or the run is not finished.
     """
@@ -51,6 +54,8 @@ def find_weights(word: str) -> SavedWeights:
     if path.name.endswith(WEIGHT_ENDINGS) and not is_folder(path):
         return find_file_weights(path)
     places = [place for place in (path, *(Path(root) / path for root in RUN_ROOTS)) if is_folder(place)]
+    trained = [] if places or not word else sorted(Path(RUN_ROOTS[0]).glob(f"{glob.escape(word)}*"))
+    places += trained if len(trained) == 1 else []
     directory = places[0] if places else find_run(word).directory
     folds = read_folds(directory)
     return find_run_weights(directory) if folds is None else find_fold_weights(directory, folds)

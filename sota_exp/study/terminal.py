@@ -53,7 +53,7 @@ def format_study_heading(study: PlannedStudy, files: StudyFiles) -> Iterable[Ren
     """The study in a few lines: arms, seeds, refused arms, rules that fire."""
     ready, num_trainings = study.arms.ready, len(find_trainings(study.arms))
     shared = len(ready) - num_trainings
-    shares = f", {shared} of them share the training of another arm" if shared else ""
+    shares = f", {shared} of them with the training of another arm" if shared else ""
     yield Text.from_markup(
         f"[bold]{escape(study.settings.title)}[/]: {study.recipe} on {escape(study.data)}, by {study.settings.metric}"
     )

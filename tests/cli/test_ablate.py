@@ -284,7 +284,7 @@ def test_a_study_terminated_twice_and_killed_once_ends_as_an_uninterrupted_one(
 
 def test_readmes_way_to_add_a_technique_works(tmp_path, monkeypatch, capsys):
     text = next(
-        line for line in (ROOT / "docs" / "studies.md").read_text().splitlines() if "+study.techniques.mine=" in line
+        line for line in (ROOT / "docs" / "how-to" / "studies.md").read_text().splitlines() if "+study.techniques.mine=" in line
     )
     override = text.split('`"')[1].split('"`')[0]
     mine = override.replace("group/slot=option", "augmentation/erase=random_erasing").replace(

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -42,6 +43,13 @@ def test_it_prints_techniques_plan_and_cost_and_leaves_no_files(capfd, elsewhere
     ):
         assert words in output
     assert list(elsewhere.iterdir()) == []
+
+
+def test_a_step_that_memory_has_no_room_for_is_not_measured(capfd, monkeypatch):
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1024, total=2048))
+    output = read_output(capfd, *TINY)
+    assert "Not measured: a step needs about 0.0 GiB of memory, and 0.0 are free; try a smaller" in output
+    assert "The plan" in output and "The cost" not in output
 
 
 def test_without_measuring_there_is_no_cost(capfd):

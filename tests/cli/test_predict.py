@@ -56,6 +56,19 @@ def test_predictions_equal_those_of_evaluation(finished: Path, capsys: pytest.Ca
     assert all(list(each["classes"].values()) == sorted(each["classes"].values(), reverse=True) for each in made)
 
 
+def test_the_beginning_of_a_name_means_the_training_though_a_study_begins_alike(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for place in ("outputs/photos-1f2e", "multirun/photos-study/runs/full/0", "multirun/photos-study/runs/full/1"):
+        shutil.copytree(finished / "a_run", place)
+    expected = predicted(capsys, f"{finished}/a_run", f"{finished}/test")
+    assert predicted(capsys, "photos", f"{finished}/test") == expected
+    shutil.copytree(finished / "a_run", "outputs/photos-3d4c")
+    assert main.run_command_line(["predict", "photos", f"{finished}/test"]) == 2
+    assert "photos means 4 runs; name one: " in capsys.readouterr().err
+
+
 def test_how_files_are_batched_changes_nothing(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one, other = (predicted(capsys, f"{finished}/a_run", f"{finished}/test", f"--batch-size={num}") for num in (1, 64))
     for alone, together in zip(one, other, strict=True):

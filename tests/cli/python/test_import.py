@@ -59,3 +59,11 @@ def test_sweep_is_a_room_and_a_function():
     assert sota_exp.sweep.space.__name__ == "sota_exp.sweep.space"
     assert callable(sota_exp.sweep)
     assert inspect.signature(sota_exp.sweep) == inspect.signature(sweep).replace(return_annotation="SweepResult")
+
+
+@pytest.mark.parametrize("error", [sota_exp.ConfigError("no such key"), sota_exp.RunFailed("no such key")])
+def test_a_notebook_shows_an_error_in_a_line(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As IPython asks for it."""
+    assert error._render_traceback_() == [f"{type(error).__name__}: no such key"]
+    monkeypatch.setenv("SOTA_EXP_TRACEBACK", "1")
+    assert len(error._render_traceback_()) >= 1 and "sota_exp.errors" in error._render_traceback_()[-1]
