@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sota_exp import CONF
 from sota_exp.config.hashing import compute_digest
+from sota_exp.config.values import list_options
 
 #: Keys of the composed configuration that belong to Hydra, a sweep or a study, not to a run.
 SWEEP_KEYS = ("hydra", "search", "study")
@@ -44,6 +45,17 @@ def compose_with_hydra(overrides: list[str]) -> DictConfig:
             return compose("config", list(map(normalize_override, overrides)), return_hydra_config=True)
     finally:
         GlobalHydra.instance().hydra = running
+
+
+def list_own_options(slot: str) -> list[str]:
+    """The options of a slot that the user's directories add, by name, while Hydra runs a command; else none."""
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.object_type import ObjectType
+
+    if not GlobalHydra.instance().is_initialized():
+        return []
+    found = GlobalHydra.instance().config_loader().get_group_options(slot, ObjectType.CONFIG)
+    return sorted(set(found) - set(list_options(slot)))
 
 
 @functools.cache

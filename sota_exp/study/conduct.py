@@ -12,6 +12,7 @@ from pathlib import Path
 from sota_exp import CONF, PACKAGE
 from sota_exp.config.build import build, prefix_invalid_values
 from sota_exp.config.catalog import load_catalog
+from sota_exp.config.hydra_compose import list_own_options
 from sota_exp.config.multirun import save_command
 from sota_exp.config.rules import check_rules
 from sota_exp.config.split_of_seed import check_split_is_open, describe_folds, with_split_of_seed
@@ -245,7 +246,7 @@ def _find_other_slots(
 
 def _design_one_slot(settings: StudySettings, base: StudyConfiguration) -> StudyDesign:
     slot = settings.slot or ""
-    names = [option.name for option in load_catalog(CONF, PACKAGE) if option.group == slot]
+    names = [option.name for option in load_catalog(CONF, PACKAGE) if option.group == slot] + list_own_options(slot)
     if not names:
         raise ConfigError(f"study.slot={slot}: no such slot; `sota-exp techniques` lists all slots")
     reference = settings.reference or _read_neutral_options().get(slot, base.configuration.choices.get(slot, names[0]))

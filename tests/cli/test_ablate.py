@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from sota_exp import CONF
 from sota_exp.cli.ablate import build_directory_override
 from sota_exp.cli.main import run_command_line
 from sota_exp.config.formats import read_config
@@ -284,7 +285,9 @@ def test_a_study_terminated_twice_and_killed_once_ends_as_an_uninterrupted_one(
 
 def test_readmes_way_to_add_a_technique_works(tmp_path, monkeypatch, capsys):
     text = next(
-        line for line in (ROOT / "docs" / "how-to" / "studies.md").read_text().splitlines() if "+study.techniques.mine=" in line
+        line
+        for line in (ROOT / "docs" / "how-to" / "studies.md").read_text().splitlines()
+        if "+study.techniques.mine=" in line
     )
     override = text.split('`"')[1].split('"`')[0]
     mine = override.replace("group/slot=option", "augmentation/erase=random_erasing").replace(
@@ -294,6 +297,16 @@ def test_readmes_way_to_add_a_technique_works(tmp_path, monkeypatch, capsys):
     wanted = ["ablate", *SMALL, "study=add_one_in", "study.only=[mine]", mine, "--plan", "hydra.sweep.dir=here"]
     assert run_command_line(wanted) == 0
     assert "augmentation/erase=random_erasing" in " ".join(capsys.readouterr().out.split())
+
+
+def test_an_option_of_the_users_own_is_compared_with_those_of_its_slot(tmp_path, capsys):
+    place = tmp_path / "mine" / "augmentation" / "erase"
+    place.mkdir(parents=True)
+    (place / "grey.yaml").write_text((CONF / "augmentation" / "erase" / "cutout.yaml").read_text())
+    words = ["--config-dir=mine", *SMALL, "study=one_slot", "study.slot=augmentation/erase", "--plan", "--no-measure"]
+    assert run_command_line(["ablate", *words, "hydra.sweep.dir=here"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert all(f"augmentation/erase={name}" in said for name in ("cutout", "grey", "random_erasing"))
 
 
 @pytest.mark.parametrize(
