@@ -1,7 +1,9 @@
 """The Markdown note of a run in MLflow: configuration, scores, cost and command, from the files of the run."""
 
+import shlex
 from typing import Any
 
+from sota_exp.config.printable import make_decodable
 from sota_exp.report.numbers import format_sizes
 from sota_exp.report.run.facts import (
     SCORE_HEADINGS,
@@ -30,7 +32,8 @@ def format_run_note(content: RunContent) -> str:
         parts.append(f"**{result['status'].replace('_', ' ').capitalize()}**: {result['reason']}.")
     chosen = ", ".join(f"`{choice}`" for choice in list_techniques(content.start.get("choices") or {}))
     command = [f"```\n{format_command(content)}\n```"] if not is_evaluation(result) else []
-    page = [f"Its page: `sota-exp report {content.directory}`"] if result.get("metrics") else []
+    directory = make_decodable(shlex.quote(str(content.directory)))
+    page = [f"Its page: `sota-exp report {directory}`"] if result.get("metrics") else []
     return "\n\n".join([*parts, f"Chosen: {chosen}.", *command, *page])
 
 
