@@ -88,10 +88,11 @@ def format_given_value(value: object) -> str:
 
 def shorten_middle(text: str, most: int) -> str:
     """At most `most` characters (a Chinese one counts as two); of a long text the beginning and the end."""
-    if cell_len(text) <= most:
+    if max(len(text), cell_len(text)) <= most:
         return text
-    head = set_cell_size(text, most * 2 // 3).rstrip()
-    tail = set_cell_size(text[::-1], most - 1 - most * 2 // 3)[::-1].lstrip()
+    first, last = most * 2 // 3, most - 1 - most * 2 // 3
+    head = set_cell_size(text[:first], first).rstrip()
+    tail = set_cell_size(text[::-1][:last], last)[::-1].lstrip()
     return f"{head}…{tail}"
 
 

@@ -186,12 +186,17 @@ def compute_on_main(function: Callable[[], Value], world: World) -> Value:
         except Exception as error:  # else the others would wait for an answer
             known = error if isinstance(error, ConfigError) else error_to_failure(error)
             failure, said = error, (isinstance(error, ConfigError), str(known or in_a_line(error)))
-    if world.size > 1:
-        dist.all_reduce(torch.zeros(1), group=_make_patient_group(dist.group.WORLD))
+    wait_for_main(world)
     value, said = broadcast_from_main((value, said), world)
     if said is not None:
         raise failure or (ConfigError if said[0] else RunFailed)(said[1])
     return cast(Value, value)
+
+
+def wait_for_main(world: World) -> None:
+    """Wait until every process has called this, for up to `LONGEST_WORK_ALONE`."""
+    if world.size > 1:
+        dist.all_reduce(torch.zeros(1), group=_make_patient_group(dist.group.WORLD))
 
 
 @functools.lru_cache(maxsize=1)

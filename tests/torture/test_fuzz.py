@@ -61,9 +61,9 @@ FOUND_BY_THE_COMMAND_LINE = {
     "train -optimizer=64": "unrecognized arguments: -optimizer=64",
     "translate it's": "it's: no command of a shell: No closing quotation",
     "train --config-dir": "argument --config-dir",
-    "techniques augmentation loss": "unrecognized arguments: loss",
-    "sync --uri": "argument --uri: expected one argument",
-    "dashboard --port x": "argument --port: invalid int value: 'x'",
+    "techniques augmentation loss": "loss: techniques takes no further argument",
+    "sync --uri": "--uri: expected one argument; see sota-exp sync --help",
+    "dashboard --port x": "--port: x is not legal: a whole number from 1 to 65535",
     "train augmentation/mix=[1]": "augmentation/mix=[1]: the value of a group is the name of an option",
     f"train batch_size=[{'1,' * 3000}1]": "batch_size=[1",
 }

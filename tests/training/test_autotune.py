@@ -132,6 +132,7 @@ def test_of_processes_that_train_together_the_main_one_measures_its_part_of_a_ba
         world = World(rank=rank, size=2)
         monkeypatch.setattr(autotune, "set_up_process", lambda _, world=world: (world, torch.device("cpu")))
         monkeypatch.setattr(distributed, "broadcast_from_main", lambda answer, world: told.append(answer) or told[0])
+        monkeypatch.setattr(distributed, "wait_for_main", lambda world: None)
         found, why = autotune.choose_runtime(given, tmp_path)
         assert (found.values["runtime"]["channels_last"], why) == (False, "measured")
         assert found.values["runtime"]["measure"] == []
@@ -147,6 +148,7 @@ def test_where_the_main_process_can_not_measure_every_process_ends(
     monkeypatch.setattr(autotune, "measure_runtime", measure)
     told: list[object] = []
     monkeypatch.setattr(distributed, "broadcast_from_main", lambda answer, world: told.append(answer) or told[0])
+    monkeypatch.setattr(distributed, "wait_for_main", lambda world: None)
     for rank, said in ((0, "disk full"), (1, "disk full")):
         world = World(rank=rank, size=2)
         monkeypatch.setattr(autotune, "set_up_process", lambda _, world=world: (world, torch.device("cpu")))

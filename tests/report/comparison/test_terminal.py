@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from sota_exp.config.values import shorten_middle
@@ -186,3 +187,10 @@ def test_classes_without_images_are_named(tmp_path: Path) -> None:
     for text in (" ".join(shown(*made, width=200).split()), " ".join(page.text.split())):
         assert "A: no image of dog, so macro scores are means over the other classes." in text
     assert "no image of" not in shown(made[1])
+
+
+@pytest.mark.parametrize("sign", ["x", "\n", "日", "\u0301"])
+def test_a_long_text_is_cut_by_characters_and_by_cells(sign: str) -> None:
+    """Signs without a width count too: a server may answer with a million of them."""
+    found = shorten_middle(f"begin{sign * 1000}end", 50)
+    assert max(len(found), cell_len(found)) <= 50 and found.startswith("begin") and found.endswith("end")
