@@ -17,7 +17,6 @@ from sota_exp.report.run.predictions import bin_by_confidence, compute_confidenc
 from sota_exp.report.study.study import StudyArm, StudyResult
 from sota_exp.runs.arrays import open_arrays
 from sota_exp.runs.digests import check_digest, is_there, read_checked, read_json_lines, try_read_json
-from sota_exp.runs.find import SavedRun
 from sota_exp.runs.mlflow_store import format_dashboard_command, mask_passwords
 from sota_exp.runs.sent_position import SentPosition
 
@@ -173,6 +172,8 @@ def read_confidences(place: Path) -> tuple[NDArray[np.float64], NDArray[np.float
 
 def read_first_run(study: StudyResult) -> dict[str, Any]:
     """What all runs share, from the first that can be read: time, train (images), model, size, epochs, dashboard."""
+    from sota_exp.runs.find import SavedRun
+
     for place in (place for arm in study.arms for place in iterate_run_directories(study, arm)):
         try:
             run = SavedRun.read(place)
