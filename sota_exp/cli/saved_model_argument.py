@@ -1,6 +1,5 @@
 """The weights that a command names: those of a finished run, or of a file with its model.json beside it."""
 
-import glob
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,8 +53,10 @@ def find_weights(word: str) -> SavedWeights:
     if path.name.endswith(WEIGHT_ENDINGS) and not is_folder(path):
         return find_file_weights(path)
     places = [place for place in (path, *(Path(root) / path for root in RUN_ROOTS)) if is_folder(place)]
-    trained = [] if places or not word else sorted(Path(RUN_ROOTS[0]).glob(f"{glob.escape(word)}*"))
-    places += trained if len(trained) == 1 else []
+    root = Path(RUN_ROOTS[0])
+    if word and not places and is_folder(root):
+        trained = [place for place in root.iterdir() if place.name.startswith(word)]
+        places += trained if len(trained) == 1 else []
     directory = places[0] if places else find_run(word).directory
     folds = read_folds(directory)
     return find_run_weights(directory) if folds is None else find_fold_weights(directory, folds)
