@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -15,6 +16,7 @@ from sota_exp.config.rules.conditions import count_processes
 from sota_exp.config.split_of_seed import takes_every_fold
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.report.terminal import make_console, shorten_path
+from sota_exp.runs.environment import get_rank
 from sota_exp.runs.lock import wait_for_owner
 from sota_exp.runs.mlflow_store import resolve_uri
 
@@ -122,5 +124,8 @@ def remove_empty_run_directory(directory: Path) -> None:
         if isinstance(handler, logging.FileHandler) and Path(handler.baseFilename) == log_file.absolute():
             logging.root.removeHandler(handler)
             handler.close()
-    if directory.is_dir() and set(directory.iterdir()) <= {directory / ".lock", log_file}:
-        shutil.rmtree(directory)
+    # What the first of torchrun's processes holds is not another one's to remove, where they share the folder.
+    removable = {log_file} if get_rank() else {directory / ".lock", log_file}
+    with suppress(FileNotFoundError):
+        if directory.is_dir() and set(directory.iterdir()) <= removable:
+            shutil.rmtree(directory)
