@@ -5,7 +5,7 @@ from collections.abc import Callable
 from omegaconf import DictConfig
 
 from sota_exp import CONF
-from sota_exp.cli.command_line import Composition
+from sota_exp.cli.command_line import SHARED_GROUPS, Composition
 from sota_exp.cli.sweep import require_one_process
 from sota_exp.config import compose
 from sota_exp.config.hashing import compute_digest
@@ -31,7 +31,7 @@ COMMAND = Composition(
         "ablate study=ladder data=cifar10 study.only=[mixup,ema]": "two techniques in turn",
     },
     listed="study",
-    groups=("data", "recipe", "scale", "runtime", "tracking", "experiment"),
+    groups=SHARED_GROUPS,
     keys={
         "study.seeds=16": "more seeds; or a list: study.seeds=[0,1,2]",
         "study.only=[mixup,ema]": "these techniques, in this order",

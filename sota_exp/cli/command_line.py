@@ -32,6 +32,9 @@ ALL_GROUPS = (
     *("runtime", "tracking", "recipe", "scale", "experiment"),
 )
 
+#: The groups of what all runs of a study or a search share.
+SHARED_GROUPS = ("data", "recipe", "scale", "runtime", "tracking", "experiment")
+
 #: The keys of a run that are in no group, and that of its directory → what they are.
 RUN_KEYS = {
     "seed=0": "of all random numbers of a training",

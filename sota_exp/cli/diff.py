@@ -17,8 +17,7 @@ HEADINGS = ("first", "second")
 COMMAND = CommandLine(
     "diff",
     "Lists the differences of two runs: choices, values, versions, commit, device and data; and the overrides that "
-    "turn "
-    "the first into the second. sota-exp compare compares their metrics and costs.",
+    "turn the first into the second. sota-exp compare compares their metrics and costs.",
     {
         "diff small_images torchvision": "two names, or their beginnings",
         "diff multirun/train-1f2e3d4c/0 multirun/train-1f2e3d4c/1": "two runs of a multirun",

@@ -25,10 +25,9 @@ FORMATS = ("table", "csv", "json")
 COMMAND = CommandLine(
     "predict",
     "Classifies image files, or all images below a folder, with a finished run's model: prints the most probable "
-    "classes with their probabilities. Images are decoded, resized and cropped exactly as in evaluation; JPEGs "
-    "above 12 "
-    "megapixels are decoded at a reduced size, as from a streamed set. At most 24 megapixels are decoded at once, or "
-    "one image of more, which takes about 12 bytes of memory for each of its pixels."
+    "classes with their probabilities. Images are decoded, resized and cropped exactly as in evaluation; JPEGs above "
+    "12 megapixels are decoded at a reduced size, as from a streamed set. At most 24 megapixels are decoded at once, "
+    "or one image of more, which takes about 12 bytes of memory for each of its pixels."
     "\n\n"
     "Hidden files and folders inside a folder are skipped, as in training; other files that are not images by their "
     "endings are counted on standard error. A file that cannot be read is reported; the other files are classified, "

@@ -4,7 +4,7 @@ import os
 
 from omegaconf import DictConfig
 
-from sota_exp.cli.command_line import Composition
+from sota_exp.cli.command_line import SHARED_GROUPS, Composition
 from sota_exp.cli.train import train
 from sota_exp.config import compose
 from sota_exp.config.hashing import compute_digest
@@ -30,7 +30,7 @@ COMMAND = Composition(
         "sweep search=techniques data=image_folder data.root=photos": "which options, on your images",
     },
     listed="search",
-    groups=("data", "recipe", "scale", "runtime", "tracking", "experiment"),
+    groups=SHARED_GROUPS,
     keys={
         "KEY=interval(A,B)": "a range; also tag(log,…), range(…), choice(X,Y)",
         "hydra.sweeper.n_trials": "complete or pruned trials (30)",

@@ -97,8 +97,10 @@ class Confirmation:
 
     def _pair_images(self, winner: str) -> PairedImages | None:
         """The winner against the recipe's own values by image; None without runs, or if the metric is no accuracy."""
+        if self.objective != "val/accuracy":
+            return None
         before, after = self._read_group(DEFAULT_ARM), self._read_group(winner)
-        if self.objective != "val/accuracy" or not (before.runs and after.runs):
+        if not (before.runs and after.runs):
             return None
         pair = compare_pair(before, after, "test")
         if not pair.common_seeds or pair.images is None:

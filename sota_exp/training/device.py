@@ -73,16 +73,17 @@ def count_usable_cpus() -> int:
     if not sys.platform.startswith("linux"):
         return max(1, (os.cpu_count() or 1) // num_processes)
     own = os.sched_getaffinity(0)
+    is_bound = False
     with suppress(OSError):  # no parent that is seen here
-        num_processes = num_processes if own == os.sched_getaffinity(os.getppid()) else 1
-    num = max(1, len(own) // num_processes)
+        is_bound = own != os.sched_getaffinity(os.getppid())
+    num = len(own) if is_bound else max(1, len(own) // num_processes)
     for read in (
         lambda: CPU_MAX.read_text().split(),
         lambda: [Path(each).read_text() for each in CPU_MAX_OF_VERSION_1],
     ):
         with suppress(OSError, ValueError):  # no control group of this version, or "max"
             quota, period = map(int, read())
-            share = math.ceil(quota / period) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+            share = math.ceil(quota / period) // num_processes
             num = max(1, min(num, share)) if quota > 0 else num
     return num
 
