@@ -69,8 +69,8 @@ class Addresses(NamedTuple):
 
 
 def call_script(folder: Path, ports: Mapping[str, str], *words: str) -> str:
-    """What deploy/start_stores.sh prints; words: `stop`."""
-    here = os.environ | dict(ports) | {"PYTHON": sys.executable}
+    """What deploy/start_stores.sh prints. ports: those and other variables of it. words: `stop`."""
+    here = os.environ | {"PYTHON": sys.executable} | dict(ports)
     done = subprocess.run(
         [SCRIPT, folder, *words], env=here, check=True, stdout=subprocess.PIPE, text=True, timeout=600
     )

@@ -1,4 +1,7 @@
-"""One thread and a cache of its own for every test run, so that tests neither wait for nor find what another left."""
+"""One thread and a cache of its own for every test run, so that tests neither wait for nor find what another left.
+
+Heavy packages are imported where they are used: pytest-xdist reads this file before it starts the workers that run the tests.
+"""
 
 import contextlib
 import gc
@@ -12,14 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from PIL import Image
-from sqlalchemy import Engine, event
-
-from sota_exp.tracking import mlflow_process
-from tests.composing import compositions_share_their_work
-from tests.forked import UploadProcess
-from tests.study_tables import studies_share_their_tables
 
 
 @pytest.hookimpl(wrapper=True)
@@ -35,6 +30,8 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
+    import torch
+
     torch.set_num_threads(1)
 
 
@@ -61,6 +58,8 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session", autouse=True)
 def disk_not_waited_for() -> Iterator[None]:
     """No test loses power, so none waits until its files are on the disk: a run of tiny size would for a tenth of its time."""
+    from sqlalchemy import Engine, event
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.fsync", lambda descriptor: None)
         event.listen(Engine, "connect", do_not_wait_for_disk)
@@ -76,6 +75,9 @@ def do_not_wait_for_disk(connection: Any, record: object) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def forked_uploads() -> Iterator[None]:
     """What sends a run to MLflow is a fork with MLflow in it; only the commands that tests start begin it as users do."""
+    from sota_exp.tracking import mlflow_process
+    from tests.forked import UploadProcess
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mlflow_process, "start_process", UploadProcess)
         yield
@@ -95,6 +97,9 @@ def made_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def shared_work() -> Iterator[None]:
+    from tests.composing import compositions_share_their_work
+    from tests.study_tables import studies_share_their_tables
+
     with compositions_share_their_work(), studies_share_their_tables():
         yield
 
@@ -123,6 +128,7 @@ def charts_only_made(monkeypatch: pytest.MonkeyPatch) -> None:
 def only_make_charts(patch: pytest.MonkeyPatch) -> None:
     """Charts are made, but an empty picture stands for each: half of the time of a page, for tests that read its words."""
     import vl_convert
+    from PIL import Image
 
     empty = '<svg width="1" height="1" viewBox="0 0 1 1" xmlns="http://www.w3.org/2000/svg"></svg>'
     file = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Options on top of the whole recipe, and any six together: whatever no rule forbids trains, ships and is scored."""
+"""Options on top of the whole recipe, and any ten together: whatever no rule forbids trains, ships and is scored."""
 
 import math
 import random
@@ -28,8 +28,8 @@ from tests.experiments import TINY, composed, session_of
 from tests.options import Option, options
 from tests.training.test_run import Silent
 
-#: Trainings of six options each: fifteen pairs in one, more than five hundred in all.
-NUM_TRAININGS, NUM_TOGETHER = 40, 6
+#: Trainings of ten options each: 45 pairs in one, more than five hundred in all.
+NUM_TRAININGS, NUM_TOGETHER = 14, 10
 
 #: Groups whose options are techniques: what is compared, not what it is compared on.
 GROUPS = ("augmentation", "regularization", "schedule", "model", "optimizer", "loss", "supervision", "evaluation")
@@ -174,7 +174,7 @@ def shipped(made: Configuration, directory: Path) -> dict[str, float]:
 
 
 def in_groups(refused: list[str]) -> list[list[Option]]:
-    """Every option once: six of different slots together, but alone what needs something else too or is refused."""
+    """Every option once: ten of different slots together, but alone what needs something else too or is refused."""
     alone = {*NEEDS, *refused}
     found: list[list[Option]] = []
     for option in options():

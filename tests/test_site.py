@@ -1,13 +1,16 @@
 """The documentation as a site: it builds strictly and alone, techniques have pages, keys are told, notebooks run."""
 
+import functools
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import keys
+import nbformat
 import notebooks
 import pages
 import pytest
@@ -17,6 +20,7 @@ from sota_exp.config.catalog import load_catalog
 from sota_exp.config.hydra_compose import compose_with_hydra
 from sota_exp.stages.stage import Count, Legal
 from tests.composing import compositions_share_their_work
+from tests.forked import Program
 from tests.options import ROOT
 
 #: Groups whose options belong to techniques that a study can compare, but for those of choices that every training makes.
@@ -90,6 +94,12 @@ def test_a_page_has_formula_paper_options_and_what_was_measured() -> None:
         assert text in page, text
 
 
+@functools.cache
+def list_keys() -> frozenset[str]:
+    """The names in the reference of keys, which is made once for all pages."""
+    return frozenset(re.findall(r"`([\w.]+)`", pages.build_keys()))
+
+
 SETTINGS = {
     "train": [],
     "torchvision": ["recipe=torchvision", "runtime=auto"],
@@ -106,7 +116,7 @@ def test_every_key_is_in_the_reference(words: list[str]) -> None:
         config = compose_with_hydra(words)
     groups: dict[str, Any] = {key: node for key, node in read_plain(config).items() if key != "hydra"}
     groups |= {"hydra": {"sweeper": read_plain(config.hydra.sweeper)}} if "sweep" in str(words) else {}
-    named = set(re.findall(r"`([\w.]+)`", pages.build_keys()))
+    named = list_keys()
     free = ("study.techniques.", "experiment")  # a table of the user's own; a name of a file
     missing = [key for key, _ in keys.flatten(groups) if key not in named and not key.startswith(free)]
     assert [key for key in missing if not key.endswith("_target_")] == []
@@ -153,6 +163,26 @@ def test_overrides_of_a_cell() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", notebooks.NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_cells_of_a_notebook_run_as_a_program(path: Path, tmp_path: Path) -> None:
+    shutil.copytree(notebooks.STUDY, tmp_path / "multirun" / notebooks.STUDY.name)
+    cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    script, said = tmp_path / "cells.py", tmp_path / "said.txt"
+    script.write_text("\n".join(cells))
+    assert Program(path=script, cwd=tmp_path, output=said).wait() == 0, said.read_text()
+
+
+#: A kernel imports PyTorch for five seconds where something is trained.
+LIGHT_NOTEBOOK = "reading_a_study"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=[] if path.stem == LIGHT_NOTEBOOK else pytest.mark.torture, id=path.stem)
+        for path in notebooks.NOTEBOOKS
+    ],
+)
 def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -174,7 +204,7 @@ NOT_OURS = re.compile(
 )
 def test_keys_and_options_in_sentences_exist(page: Path) -> None:
     """`group/slot=option` and `group.slot.key=value` in running text and tables, where no command is composed."""
-    named = set(re.findall(r"`([\w.]+)`", pages.build_keys()))
+    named = list_keys()
     strange = []
     for code in re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)):
         for word in code.split():

@@ -97,12 +97,12 @@ NUM_CUTS = 20
 @needs_postgres
 def test_three_copies_share_a_postgresql_study_whose_connections_are_cut(tmp_path):
     with postgres.server() as server:
-        command = toy(18, "seconds=0.3", f"hydra.sweeper.storage={server.url}")
+        command = toy(9, "seconds=0.3", f"hydra.sweeper.storage={server.url}")
         copies = [start(command, tmp_path) for _ in range(3)]
         cut_at_random(server, copies)
         assert_all_end_well(copies, tmp_path)
         left = found(server.url, "sweep")
-        assert (len(left.complete), left.running) == (18, [])
+        assert (len(left.complete), left.running) == (9, [])
 
 
 @needs_postgres
@@ -128,10 +128,10 @@ def cut_at_random(server, copies):
     """Every connection but this one is ended a few times, while copies run; once the server itself goes down."""
     rng = random.Random(0)
     for number in range(NUM_CUTS):
-        time.sleep(rng.uniform(0.3, 1.0))
+        time.sleep(rng.uniform(0.2, 0.6))
         if all(copy.poll() is not None for copy in copies):
             return
-        if number == 4:
+        if number == 2:
             server.stop("immediate")
             server.start()
         else:

@@ -202,32 +202,38 @@ def test_evaluate_scores_again(run):
 
 
 @pytest.mark.slow
-def test_a_study_and_a_sweep_are_read_back():
-    study = sota_exp.ablate("study=one_slot", "study.slot=augmentation/flip", "study.seeds=2", *WORDS, quiet=True)
+def test_a_study_and_a_sweep_are_read_back(page):
+    study = page["study"]
     assert len(study.effects) == len(study.result.compared) and set(study.effects.verdict) == {"too few seeds"}
     assert len(study.runs) == 2 * len(study.arms)
     first = study.runs.iloc[0]
     assert study.run(first.arm, first.seed).metrics.accuracy["test"] == first.value
     assert "<table>" in study._repr_html_() and study.answer and study.page.is_file()
     assert sota_exp.load_study(study.directory.name).effects.equals(study.effects)
-    words = ("optimizer.lr=tag(log,interval(0.01,1))", "hydra.sweeper.n_trials=2", "hydra.sweeper.confirm.top=0")
-    search = sota_exp.sweep(*words, *WORDS, quiet=True)
+    search = page["search"]
     assert len(search.trials) == 2 and search.best["number"] in search.trials.index
     assert "<table>" in search._repr_html_() and len(search.confirmation) == 0
     assert sota_exp.load_sweep(search.directory).best == search.best
 
 
-@pytest.mark.slow
-def test_the_page_runs():
-    """docs/python.md from its first to its last block, with tiny runs."""
+@pytest.fixture(scope="module")
+def page(folder):
+    """The names that docs/python.md leaves, from its first to its last block, with tiny runs."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(), re.DOTALL)
-    names: dict[str, object] = {}
+    names = {"blocks": blocks}
     for block in blocks:
         tiny = block.replace('["scale=smoke"]', repr(list(WORDS))).replace(
             '"scale=smoke",', '"scale=smoke", "tracking=none",'
         )
-        exec(compile(tiny, "docs/python.md", "exec"), names)
-    assert isinstance(names["run"].metrics, pd.DataFrame)
-    named = set(re.findall(r"sota_exp\.(\w+)\(", "".join(blocks))) | {"load_study", "load_sweep"}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            exec(compile(tiny, "docs/python.md", "exec"), names)
+    return names
+
+
+@pytest.mark.slow
+def test_the_page_runs(page):
+    assert isinstance(page["run"].metrics, pd.DataFrame)
+    named = set(re.findall(r"sota_exp\.(\w+)\(", "".join(page["blocks"]))) | {"load_study", "load_sweep"}
     assert named >= {name for name in sota_exp.__all__ if name.islower()} - {"compose"}
     assert Path("photo.png").is_file()
