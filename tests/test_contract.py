@@ -33,6 +33,7 @@ from sota_exp.techniques.model.arch.timm import TimmNetwork
 from tests import archives, handed_in, hub
 from tests.experiments import OFF, ON, TINY, Trace, composed, recorded_draws, trace_of
 from tests.options import ROOT, Option, missing_touches, options, presets
+from tests.rows import each_row
 
 OPTIONS = options()
 SLOTS = sorted({option.slot for option in OPTIONS})
@@ -236,17 +237,14 @@ def differences(one: Trace, other: Trace) -> set[str]:
     return {name for name in names if one.prints.get(name) != other.prints.get(name)}
 
 
-every_option = pytest.mark.parametrize("option", OPTIONS, ids=str)
-
-
-@pytest.mark.parametrize(("group", "name"), presets())
+@each_row("group, name", presets())
 def test_every_preset_recipe_and_scale_composes_and_builds(group: str, name: str) -> None:
     made = composed("data=fake", f"{group}={name}")
     assert made.choices[group] == name
     assert made.experiment.seed == 0
 
 
-@every_option
+@each_row("option", OPTIONS)
 def test_the_yaml_is_the_classs_own_schema(option: Option) -> None:
     """Every field has its default in the YAML, in the field's order, and nowhere else; the first line says what it does."""
     text = (ROOT / "conf" / option.slot / f"{option.name}.yaml").read_text()
@@ -260,7 +258,7 @@ def test_the_yaml_is_the_classs_own_schema(option: Option) -> None:
     assert text.startswith("# ") and sys.modules[cls.__module__].__doc__
 
 
-@every_option
+@each_row("option", OPTIONS)
 def test_it_composes_and_builds_a_stage_of_its_slot(option: Option, made: Path) -> None:
     found = with_option(option, made)
     assert found.choices[option.slot] == option.name
@@ -271,7 +269,7 @@ def test_it_composes_and_builds_a_stage_of_its_slot(option: Option, made: Path) 
     assert type(node).__module__ == option.target.rpartition(".")[0]
 
 
-@every_option
+@pytest.mark.parametrize("option", OPTIONS, ids=str)
 def test_it_trains_repeats_resumes_and_changes_something(option: Option, made: Path) -> None:
     """Six steps; again, with a checkpoint in the middle of the second epoch; and beside the slot's neutral option."""
     configuration = with_option(option, made)
@@ -319,7 +317,7 @@ def test_the_fullest_recipe_draws_in_many_slots(draws_with_everything_on: dict[s
     assert "order" in drawing
 
 
-@pytest.mark.parametrize("slot", SLOTS)
+@each_row("slot", SLOTS)
 def test_a_slot_needs_a_stage_of_its_own_kind(slot: str) -> None:
     tree: typing.Any = composed(*TINY, *OFF).values
     wrong = "sota_exp.stages.schedule.NoWarmup" if slot != "schedule/warmup" else "sota_exp.stages.batch.KeepBatch"

@@ -14,6 +14,7 @@ from sota_exp.cli.main import COMMANDS, run_command_line
 from sota_exp.config.compose import get_overrides
 from tests.composing import compositions_share_their_work
 from tests.options import ROOT
+from tests.rows import each_row
 
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 
@@ -39,7 +40,7 @@ def test_readme_is_a_way_in() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 100
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@each_row("page", PAGES)
 def test_links_within_the_tree_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]*)(#[^)]*)?\)", page.read_text())
     gone = [link for link, _ in links if "://" not in link and not (page.parent / link).exists()]

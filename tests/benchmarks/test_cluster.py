@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.cluster import SCENARIOS, Cluster, describe, simulate
+from tests.rows import each_row
 
 SMALL = Cluster(num_runs=70, num_gpus=8)
 
@@ -18,8 +19,7 @@ ASSUMED = {
 }
 
 
-@pytest.mark.parametrize("name", ASSUMED)
-@pytest.mark.parametrize("seed", [0, 1])
+@each_row("name, seed", itertools.product(ASSUMED, [0, 1]))
 def test_each_run_ends_once_and_all_times_add_up(name: str, seed: int) -> None:
     cluster = ASSUMED[name]
     runs = simulate(cluster, seed)
@@ -36,7 +36,7 @@ def test_each_run_ends_once_and_all_times_add_up(name: str, seed: int) -> None:
     assert float(describe(cluster, runs)[-1].replace(",", "")) == pytest.approx(spent / 3600 * cluster.price, abs=0.51)
 
 
-@pytest.mark.parametrize("name", ASSUMED)
+@each_row("name", ASSUMED)
 def test_lock_and_store_serve_one_at_a_time(name: str) -> None:
     cluster = ASSUMED[name]
     runs = simulate(cluster)

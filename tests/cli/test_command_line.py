@@ -1,5 +1,6 @@
 """The command lines: help that fits a screen, examples that work, the first release's keys, and completion."""
 
+import itertools
 import json
 import shlex
 
@@ -9,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from sota_exp.cli.command_line import CommandLine, Composition
 from sota_exp.cli.main import COMMANDS, load_command, run_command_line
 from sota_exp.config.hydra_compose import list_config_groups
+from tests.rows import each_row
 
 LINES = {name: load_command(name).COMMAND for name in COMMANDS}
 
@@ -28,8 +30,7 @@ def help_of(capsys, *words):
     return capsys.readouterr().out.splitlines()
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-@pytest.mark.parametrize("flag", ["--help", "-h"])
+@each_row("name, flag", itertools.product(COMMANDS, ["--help", "-h"]))
 def test_the_help_of_a_command_fits_a_screen(name, flag, capsys):
     lines = help_of(capsys, name, flag)
     assert len(lines) <= 60 and max(map(len, lines)) <= 80
@@ -39,7 +40,7 @@ def test_the_help_of_a_command_fits_a_screen(name, flag, capsys):
         assert {f"  {group}=" in "\n".join(lines) for group in LINES[name].groups} == {True}
 
 
-@pytest.mark.parametrize("name, words", EXAMPLES)
+@each_row("name, words", EXAMPLES)
 def test_each_example_is_a_command_line(name, words, capsys):
     command, *given = shlex.split(words)
     line = LINES[name]
@@ -60,9 +61,7 @@ def test_each_example_is_a_command_line(name, words, capsys):
         assert "seed:" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "group", sorted({*list_config_groups(), *(each.split("/")[0] for each in list_config_groups())})
-)
+@each_row("group", sorted({*list_config_groups(), *(each.split("/")[0] for each in list_config_groups())}))
 def test_the_help_of_a_group_fits_a_screen(group, capsys):
     lines = help_of(capsys, "train", "--help", group)
     assert max(map(len, lines)) <= 80

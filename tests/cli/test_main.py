@@ -24,6 +24,7 @@ from sota_exp.runs.result_json import get_commit
 from sota_exp.tracking.mlflow_note import format_run_note
 from tests.experiments import TINY
 from tests.options import ROOT
+from tests.rows import each_row
 
 #: A complete training of about one second.
 TINY_RUN = (*(text for text in TINY if not text.startswith("schedule.length")), "schedule.length.epochs=1")
@@ -200,7 +201,7 @@ FOUND_BY_TYPES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("arguments", [*FOUND_BY_COMPOSITION, *FOUND_BY_TYPES])
+@each_row("arguments", [*FOUND_BY_COMPOSITION, *FOUND_BY_TYPES])
 def test_a_mistake_is_status_2_and_one_line_that_names_it(arguments, capfd, elsewhere):
     assert run_command_line(["train", *arguments.split()]) == 2
     output = capfd.readouterr()

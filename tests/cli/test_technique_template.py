@@ -21,6 +21,7 @@ from sota_exp.errors import ConfigError
 from sota_exp.stages.stage import Stage
 from tests.forked import Program
 from tests.options import ROOT, missing_touches
+from tests.rows import each_row
 
 SLOTS = sorted({option.group for option in load_catalog(ROOT / "conf", ROOT / "sota_exp")} - set(UNSUPPORTED_GROUPS))
 
@@ -47,7 +48,7 @@ def brand_new(tree: Path) -> tuple[dict[str, tuple[NewTechnique, list[Path]]], s
     return found, {line.partition(":")[0] for line in missing_touches(tree)}
 
 
-@pytest.mark.parametrize("slot", SLOTS)
+@each_row("slot", SLOTS)
 def test_every_slot_takes_a_new_option(
     tree: Path, brand_new: tuple[dict[str, tuple[NewTechnique, list[Path]]], set[str]], slot: str
 ) -> None:

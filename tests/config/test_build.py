@@ -12,6 +12,7 @@ from sota_exp.config.values import format_suggestion
 from sota_exp.errors import ConfigError
 from sota_exp.stages.stage import InvalidValue, Stage, require
 from tests.experiments import OFF, TINY, composed
+from tests.rows import each_row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +62,8 @@ def test_values_arrive_typed():
     assert isinstance(made.number, float) and isinstance(made.pair[0], float)
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
+@each_row(
+    "changes, message",
     [
         ({"number": "fast"}, r"group.slot.number=fast: expected a number"),
         ({"number": None}, r"group.slot.number=null: expected a number"),

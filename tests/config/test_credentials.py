@@ -14,6 +14,7 @@ from sota_exp.config.credentials import find_credentials, hide_credentials, hide
 from sota_exp.config.overrides import compose_configuration
 from sota_exp.errors import ConfigError
 from sota_exp.runs.mlflow_store import build_login, mlflow_environment
+from tests.rows import each_row
 
 
 @pytest.fixture(autouse=True)
@@ -21,8 +22,8 @@ def own_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(credentials.CREDENTIALS_VARIABLE, "{}")
 
 
-@pytest.mark.parametrize(
-    ("given", "written", "login"),
+@each_row(
+    "given, written, login",
     [
         ("http://me:pw@host:5000", "http://host:5000", ("me", "pw")),
         ("https://me:pw@host/path?x=1", "https://host/path?x=1", ("me", "pw")),

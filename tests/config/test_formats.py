@@ -30,12 +30,13 @@ from sota_exp.stages.stage import Stage, added_field
 from sota_exp.study.files import StudyFiles
 from tests.experiments import OFF, ON, TINY, composed
 from tests.options import ROOT, Option, options
+from tests.rows import each_row
 from tests.run_directories import epoch, write_run
 
 OLD = ROOT / "tests" / "run_of_format_1"
 
 
-@pytest.mark.parametrize("option", options(), ids=str)
+@each_row("option", options())
 def test_an_option_is_named_and_found_again(option: Option) -> None:
     written = yaml.safe_load((ROOT / "conf" / option.slot / f"{option.name}.yaml").read_text())
     named = targets_to_option_names(written, {option.slot: option.name}, option.slot)

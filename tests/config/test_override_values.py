@@ -1,11 +1,11 @@
 """A value that is written for Hydra's command line is read back as it was, whatever signs it has."""
 
-import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from sota_exp.config.data_paths import quote_paths
 from sota_exp.config.values import format_override_value
+from tests.rows import each_row
 
 VALUES = ["a b", "$x", "${x}", "a\\b", "a\\", "a\\\\", "a\\'b", "'", '"', "\\${x}", "\\\\${x}", "x\\${x", "%41 ?#&+"]
 VALUES += ["a=b,c[d]{e}(f)", "line\nbreak", "日本", "~x", "", "{", "${", "$$", "${oc.env:HOME}", "null", "1", " x "]
@@ -18,7 +18,7 @@ def read(override):
     return config.key
 
 
-@pytest.mark.parametrize("value", [*VALUES, [1, "a,b"], None, True, 0.5])
+@each_row("value", [*VALUES, [1, "a,b"], None, True, 0.5])
 def test_round_trip(value):
     assert read(f"key={format_override_value(value)}") == value
 

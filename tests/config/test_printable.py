@@ -3,10 +3,9 @@
 import logging
 import os
 
-import pytest
-
 from sota_exp.config.printable import PrintableFormatter, is_utf8, make_printable
 from sota_exp.report.terminal import escape
+from tests.rows import each_row
 
 NAMES = {
     "line\nbreak\ttab": r"line\nbreak\ttab",
@@ -19,7 +18,7 @@ NAMES = {
 KEPT = ["עברית", "日本 語", "ü%$x{}#", "नमस्ते", "👩‍👩‍👧", "a b", "می‌خواهم", "back\\slash"]
 
 
-@pytest.mark.parametrize(("name", "shown"), [*NAMES.items(), *((name, name) for name in KEPT)])
+@each_row("name, shown", [*NAMES.items(), *((name, name) for name in KEPT)])
 def test_names(name, shown):
     assert make_printable(name) == shown
     shown.encode()

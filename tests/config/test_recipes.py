@@ -19,6 +19,7 @@ from sota_exp.techniques.augmentation.policy.trivialaugment import TrivialAugmen
 from sota_exp.techniques.regularization.average.ema import EMA
 from tests import archives
 from tests.experiments import composed
+from tests.rows import each_row
 
 RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("*.yaml"))
 LADDER = [name for name in RECIPES if name.startswith("ladder_")]
@@ -50,7 +51,7 @@ def test_the_ladder_has_thirteen_steps() -> None:
     assert ["ladder_00_baseline", *STEPS] == LADDER
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@each_row("recipe", RECIPES)
 def test_it_builds_and_its_header_has_paper_cost_and_command(recipe: str) -> None:
     experiment = composed("data=fake", f"recipe={recipe}").experiment
     assert experiment.recipe.name == recipe
@@ -79,7 +80,7 @@ def test_both_kinds_of_momentum_take_the_recipes_rate(optimizer: str) -> None:
     assert composed(f"optimizer={optimizer}", "optimizer.lr=3.0").values["optimizer"]["lr"] == 3
 
 
-@pytest.mark.parametrize(("before", "after"), list(pairwise(LADDER)))
+@each_row("before, after", list(pairwise(LADDER)))
 def test_each_step_is_the_one_before_and_one_change(before: str, after: str) -> None:
     """On any data and model: here not those of the recipe."""
     own = ("data=fake", "model=torchvision", "batch_size=64")

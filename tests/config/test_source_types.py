@@ -15,6 +15,7 @@ from sota_exp.errors import ConfigError
 from sota_exp.stages.stage import get_legal_values
 from tests.experiments import composed
 from tests.options import options
+from tests.rows import each_row
 
 CLASSES = sorted({option.target for option in options()} | {".".join(ROOT)})
 
@@ -22,7 +23,7 @@ CLASSES = sorted({option.target for option in options()} | {".".join(ROOT)})
 PROBES = ["resnet19", "runs:/x", -1, 0, 1, 2, 90, -0.5, 0.5, 0.9, 1.5, 1e9, True, None, [], [0], [-1.0], [2, 1], ["a"]]
 
 
-@pytest.mark.parametrize("path", CLASSES)
+@each_row("path", CLASSES)
 def test_the_source_states_what_the_class_does(path):
     cls = import_class(path, "")
     module, _, name = path.rpartition(".")
@@ -53,7 +54,7 @@ def test_what_build_refuses_is_told_without_pytorch(option):
     assert (slot, node, source) in list(find_options(values, "", SourceClass(*ROOT)))
 
 
-@pytest.mark.parametrize("option", options(), ids=str)
+@each_row("option", options())
 def test_a_value_that_is_missing_is_told_without_pytorch(option):
     """As where a user's own option or recipe does not set it."""
     slot, cls = option.slot.replace("/", "."), import_class(option.target, "")
@@ -75,7 +76,7 @@ def find_problem(check, *arguments):
     return None
 
 
-@pytest.mark.parametrize("slot", sorted({option.slot for option in options()}))
+@each_row("slot", sorted({option.slot for option in options()}))
 def test_a_class_of_a_users_package_is_neither_imported_nor_checked_as_the_slots_base(slot):
     """Such as evaluation/metrics=cost of README."""
     values = copy.deepcopy(composed().values)
@@ -123,7 +124,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("override", "message"), WRONG.items(), ids=WRONG)
+@each_row("override, message", WRONG.items())
 def test_wrong_values_are_told(override, message):
     with pytest.raises(ConfigError) as caught:
         check_values(composed(*override.split()).values)

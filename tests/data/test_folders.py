@@ -6,6 +6,7 @@ from PIL import Image, features
 
 from sota_exp.data.folders import find_split, find_splits, get_image_endings, is_image
 from sota_exp.data.store_writer import TEST, TRAIN, VAL
+from tests.rows import each_row
 
 SPLITS = {
     TRAIN: "train Train TRAINING training_set trainset train-images seg_train train2017 train_data img_train trn trainings",
@@ -15,9 +16,7 @@ SPLITS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "split"), [(name, split) for split, names in SPLITS.items() for name in names.split()]
-)
+@each_row("name, split", [(name, split) for split, names in SPLITS.items() for name in names.split()])
 def test_names_of_splits(name, split):
     assert find_split(name) == split
 
@@ -46,7 +45,7 @@ BESIDE = {
 }
 
 
-@pytest.mark.parametrize(("names", "splits"), BESIDE.items())
+@each_row("names, splits", BESIDE.items())
 def test_names_that_are_those_of_splits_beside_each_other(names, splits):
     assert list(find_splits(names.split())) == splits.split()
 

@@ -1,3 +1,4 @@
+import itertools
 import logging
 import os
 import shutil
@@ -22,6 +23,7 @@ from sota_exp.data.stream_index import load_or_build_index, read_file_facts
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.stages.data import DataSource
 from sota_exp.stages.stage import InvalidValue
+from tests.rows import each_row
 
 OPTION = Path(__file__).parents[2] / "conf" / "data" / "image_folder.yaml"
 
@@ -541,10 +543,12 @@ def write_deep_png(path, values, bits=None):
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
 
 
-@pytest.mark.parametrize("white", [4095, 8191, 16383, 32767, 65535])
-@pytest.mark.parametrize(
-    "kind",
-    ["grey.png", "grey-alpha.png", "colour.png", "alpha.png", "grey.tif", "grey.jp2", "grey.pgm", "tag.tif"],
+@each_row(
+    "white, kind",
+    itertools.product(
+        [4095, 8191, 16383, 32767, 65535],
+        ["grey.png", "grey-alpha.png", "colour.png", "alpha.png", "grey.tif", "grey.jp2", "grey.pgm", "tag.tif"],
+    ),
 )
 def test_values_of_fewer_and_of_sixteen_bits(tmp_path, kind, white):
     values = np.linspace(0, white, 240).astype(np.uint16).reshape(12, 20)
@@ -568,9 +572,12 @@ def test_values_of_fewer_and_of_sixteen_bits(tmp_path, kind, white):
     assert peak is None or peak // 256 == white // 256
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
-@pytest.mark.parametrize("bits", [8, 9, 10, 12, 14, 15, 16])
-@pytest.mark.parametrize("form", ["unscaled", "dark", "zero fill", "replication", "linear"])
+@each_row(
+    "channels, bits, form",
+    itertools.product(
+        [1, 2, 3, 4], [8, 9, 10, 12, 14, 15, 16], ["unscaled", "dark", "zero fill", "replication", "linear"]
+    ),
+)
 def test_a_png_that_tells_its_bits(tmp_path, form, bits, channels):
     """Values are scaled to 16 bits, as the specification wants, or left as they are, as many programs do."""
     shift, white = 16 - bits, 2**bits - 1

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from sota_exp.data.store import open_or_build_store
 from sota_exp.data.store_writer import TRAIN, Sample, StoreContents
 from sota_exp.stages.data import Images
 from sota_exp.stages.random import RandomStreams
+from tests.rows import each_row
 
 SIDES = (1, 7, 28, 32, 48)
 SIZES = (12, 16, 28, 32, 33, 64, 224)
@@ -37,8 +40,7 @@ def one_by_one(images, boxes, size):
     return torch.cat([interpolate(part, size, size) for part in parts])
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("height", SIDES)
+@each_row("size, height", itertools.product(SIZES, SIDES))
 def test_crops_are_bitwise_those_of_the_kernel(height, size):
     for width in (height, 31, 48):
         if resize_small.can_resize((height, width), size):

@@ -1,7 +1,10 @@
+import itertools
+
 import numpy as np
 import pytest
 
 from sota_exp.data.splits import compute_class_quotas, draw_stratified, limit_indices, round_share, split_off
+from tests.rows import each_row
 
 
 @pytest.mark.parametrize(
@@ -36,8 +39,7 @@ def test_class_quotas_of_a_subset(counts, num, quotas):
     assert compute_class_quotas(np.array(counts), num, kept=0).tolist() == quotas
 
 
-@pytest.mark.parametrize("num_classes", [2, 199, 200, 201, 1000])
-@pytest.mark.parametrize("per_class", [1, 2, 3])
+@each_row("num_classes, per_class", itertools.product([2, 199, 200, 201, 1000], [1, 2, 3]))
 def test_a_subset_is_as_large_as_asked_for_any_number_of_classes(num_classes, per_class):
     labels = np.repeat(np.arange(num_classes), per_class)
     chosen = limit_indices(np.arange(len(labels)), labels, 200, seed=0)
@@ -45,7 +47,7 @@ def test_a_subset_is_as_large_as_asked_for_any_number_of_classes(num_classes, pe
     assert len(set(labels[chosen])) == min(num_classes, 200)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@each_row("seed", range(20))
 def test_quotas_are_exact_and_near_proportion(seed):
     rng = np.random.default_rng(seed)
     counts = rng.integers(2, 400, size=rng.integers(1, 60))

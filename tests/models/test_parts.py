@@ -17,6 +17,7 @@ from sota_exp.models.parts import (
     zero_init_last_gamma,
 )
 from sota_exp.techniques.model.arch.small import SmallNetwork
+from tests.rows import each_row
 
 NUM_CLASSES = 37
 
@@ -29,8 +30,8 @@ def on_meta(library, name):
         return torchvision.models.get_model(name, num_classes=NUM_CLASSES, **extra)
 
 
-@pytest.mark.parametrize(
-    ("library", "name", "expected"),
+@each_row(
+    "library, name, expected",
     [
         ("torchvision", "resnet18", "fc"),
         ("torchvision", "vgg11", "classifier.6"),

@@ -1,14 +1,13 @@
 """Numbers as text."""
 
-import pytest
-
 from sota_exp.report import numbers
 from sota_exp.report.study.study import ConfidenceInterval
 from sota_exp.statistics import units
+from tests.rows import each_row
 
 
-@pytest.mark.parametrize(
-    ("shown", "expected"),
+@each_row(
+    "shown, expected",
     [
         (units.SHARE_FORMAT.value(0.83871), "83.87"),
         (units.SHARE_FORMAT.format_with_unit(0.5), "50.00 %"),

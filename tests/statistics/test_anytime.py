@@ -12,6 +12,7 @@ from sota_exp.statistics.anytime import (
     compute_log_evidence,
     run_anytime_test,
 )
+from tests.rows import each_row
 
 
 def sizes(num: int, seed: int = 0) -> np.ndarray:
@@ -28,8 +29,7 @@ def looked(table: np.ndarray, there: int | None = None):  # type: ignore[no-unty
     return run_anytime_test(found, {name: frozenset(range(there)) for name in found}, range(num))
 
 
-@pytest.mark.parametrize("num", range(1, 9))
-@pytest.mark.parametrize("missing", [None, 0, 2])
+@each_row("num, missing", itertools.product(range(1, 9), [None, 0, 2]))
 def test_the_bet_is_fair_whatever_the_sizes(num: int, missing: int | None) -> None:
     """The mean over all signs is 1, after every seed, to rounding: so it is a martingale, and no noise need be normal."""
     signs = np.array(list(itertools.product((1.0, -1.0), repeat=num)))

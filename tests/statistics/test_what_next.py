@@ -8,12 +8,13 @@ import pytest
 from sota_exp.statistics.power import find_num_seeds
 from sota_exp.statistics.units import SHARE_FORMAT
 from sota_exp.statistics.what_next import LEAST_SEEDS, Advice, advise, describe_advice, make_seeds_finder
+from tests.rows import each_row
 
 NOISY = [0.01, -0.02, 0.03, 0.0, 0.01, 0.02]
 
 
-@pytest.mark.parametrize(
-    ("differences", "changes", "reason"),
+@each_row(
+    "differences, changes, reason",
     [
         ([0.0, 0.0, 0.0], {"is_same": True}, "same"),
         ([], {}, "noise"),

@@ -22,6 +22,7 @@ from sota_exp.study.cost_estimate import RunCost
 from sota_exp.study.results import PlannedStudy
 from sota_exp.study.settings import Allowance, parse_time
 from sota_exp.study.study_json_power import StudyNoise
+from tests.rows import each_row
 from tests.study.studies import arm, study
 
 COUNTS = {"train": 192, "val": 24, "test": 24}
@@ -74,9 +75,7 @@ def test_an_allowance_is_a_number_and_a_unit(value: object, amount: float, unit:
     assert parse_time(value) == Allowance(amount=amount, unit=unit)
 
 
-@pytest.mark.parametrize(
-    "value", ["", "h", "2 weeks", "-2h", "0h", 0, -1, True, "nan", "inf", "1e999", "2h30m", "1.2.3h"]
-)
+@each_row("value", ["", "h", "2 weeks", "-2h", "0h", 0, -1, True, "nan", "inf", "1e999", "2h30m", "1.2.3h"])
 def test_anything_else_is_none(value: object) -> None:
     assert parse_time(value) is None
 

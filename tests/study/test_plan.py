@@ -15,6 +15,7 @@ from sota_exp.study.screening import plan_screening
 from sota_exp.study.settings import parse_study_technique
 from sota_exp.study.technique import Technique, build_overrides, build_slot_techniques, merge_overrides
 from tests.experiments import composed
+from tests.rows import each_row
 
 RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("ladder_*.yaml"))
 
@@ -30,7 +31,7 @@ def on_top_of(*given: str, techniques: str = "published") -> tuple[Configuration
     return base, [each.at(base.choices, flatten(base.values)) for each in table(techniques)]
 
 
-@pytest.mark.parametrize(("index", "recipe"), list(enumerate(RECIPES)))
+@each_row("index, recipe", list(enumerate(RECIPES)))
 def test_each_step_of_the_ladder_is_the_published_recipe(index: int, recipe: str) -> None:
     _, techniques = on_top_of("data=fake", "recipe=torchvision")
     arm = plan.plan_ladder(techniques).arms[index]

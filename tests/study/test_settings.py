@@ -7,6 +7,7 @@ import pytest
 from sota_exp.config.build import build
 from sota_exp.errors import ConfigError
 from sota_exp.study.settings import StudySettings, parse_study_technique
+from tests.rows import each_row
 from tests.study.studies import STANDARD
 
 
@@ -28,8 +29,8 @@ def test_seeds_are_a_count_a_list_or_those_of_the_last_look(seeds: Any, looks: A
     assert settings(seeds=seeds, looks=looks).list_seeds(5) == expected
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
+@each_row(
+    "changes, words",
     [
         ({"kind": "ladders"}, "study.kind=ladders is not legal: ladder, leave_one_out"),
         ({"seeds": 0}, "study.seeds=0 is not legal: a count"),

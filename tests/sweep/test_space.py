@@ -1,5 +1,7 @@
 """The space: what is declared, drawn, turned into overrides, and reached by given values."""
 
+import itertools
+
 import optuna
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -9,6 +11,7 @@ from sota_exp.config.hydra_compose import normalize_override
 from sota_exp.errors import ConfigError
 from sota_exp.sweep.knobs import _to_plain, read_text
 from sota_exp.sweep.space import read_space
+from tests.rows import each_row
 
 LOG_LR = "tag(log, interval(0.01, 1))"
 
@@ -94,8 +97,13 @@ def test_values_out_of_reach_are_left_out_of_a_point():
     assert space.point({"lr": 0.5, "size": 40}, {"mix": "cutmix"}) == {"lr": 0.5}
 
 
-@pytest.mark.parametrize("value", [0.05, 0, -1, 2.5, 9, "auto", None, float("inf")])
-@pytest.mark.parametrize("text", ["range(1, 5)", "tag(log, range(1, 5))", "tag(log, interval(3, 4))"])
+@each_row(
+    "value, text",
+    itertools.product(
+        [0.05, 0, -1, 2.5, 9, "auto", None, float("inf")],
+        ["range(1, 5)", "tag(log, range(1, 5))", "tag(log, interval(3, 4))"],
+    ),
+)
 def test_a_start_value_that_the_range_has_not_is_left_out_and_never_another(text, value):
     space = read_space({"size": text}, {}, {}, [])
     assert space.point({"size": value}, {}) == {}

@@ -12,6 +12,7 @@ from sota_exp.config.experiment import Experiment
 from sota_exp.config.rules import check_rules
 from sota_exp.errors import ConfigError
 from tests.experiments import TINY, composed
+from tests.rows import each_row
 from tests.torture import fuzz
 
 
@@ -46,7 +47,7 @@ FOUND = [
 ]
 
 
-@pytest.mark.parametrize("key, value, words", FOUND, ids=lambda given: str(given)[:30])
+@each_row("key, value, words", FOUND)
 def test_what_was_found_is_one_line(key, value, words):
     configuration = changed(key, value)
     for check in (check_rules, lambda found: build(Experiment, found.values)):

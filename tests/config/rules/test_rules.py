@@ -1,11 +1,14 @@
 """The rule table: every rule fires where it should and nowhere else, and has a reason, a fix and a source."""
 
+import itertools
+
 import pytest
 
 from sota_exp import CONF
 from sota_exp.config.rules import RULES, check_rules, find_fired_rules
 from sota_exp.errors import ConfigError
 from tests.experiments import composed
+from tests.rows import each_row
 
 #: A configuration that breaks each rule, and the nearest ones that do not.
 LOGITS = ("data=fake", "regularization/distillation=logits", "model/arch=timm", "model.arch.name=resnet18")
@@ -313,7 +316,7 @@ def test_every_rule_has_its_examples():
     assert {rule.name for rule in RULES} == set(EXAMPLES)
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@each_row("name", EXAMPLES)
 def test_a_rule_fires_on_what_it_means_and_not_on_its_neighbour(name):
     broken, kept = EXAMPLES[name]
     assert name in names(broken)
@@ -321,14 +324,16 @@ def test_a_rule_fires_on_what_it_means_and_not_on_its_neighbour(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("fires", "name", "overrides"), MORE)
+@each_row("fires, name, overrides", MORE)
 def test_every_part_of_a_condition_counts(fires, name, overrides):
     assert (name in names(overrides)) == fires
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scale", ["quick", "full"])
-@pytest.mark.parametrize("recipe", sorted(path.stem for path in (CONF / "recipe").glob("*.yaml")))
+@each_row(
+    "scale, recipe",
+    itertools.product(["quick", "full"], sorted(path.stem for path in (CONF / "recipe").glob("*.yaml"))),
+)
 def test_recipes_fire_no_rule_but_those_that_their_headers_answer(recipe, scale):
     assert names([f"recipe={recipe}", f"scale={scale}"]) == OF_RECIPES.get((recipe, scale), set())
 
@@ -349,7 +354,7 @@ def test_the_first_of_a_billion_cycles_is_short_at_once():
     )
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+@each_row("rule", RULES)
 def test_a_message_contains_the_reason_and_the_fix(rule):
     assert len(rule.reason) > 20 and len(rule.fix) > 5 and len(rule.source) > 5
     found = composed(*EXAMPLES[rule.name][0])

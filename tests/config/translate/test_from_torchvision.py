@@ -12,6 +12,7 @@ from sota_exp.config.translate.torchvision_flags import DEFAULTS
 from sota_exp.errors import ConfigError
 from sota_exp.stages.data import INTERPOLATIONS
 from tests.experiments import composed
+from tests.rows import each_row
 
 PUBLISHED = shlex.split(
     "torchrun --nproc_per_node=8 train.py --model resnet50 --batch-size 128 --lr 0.5 --lr-scheduler cosineannealinglr "
@@ -103,7 +104,7 @@ def test_a_command_far_from_the_published_one_keeps_its_words() -> None:
     assert shorten_overrides(words) == words
 
 
-@pytest.mark.parametrize("line", FLAGS)
+@each_row("line", FLAGS)
 def test_flags_set_what_they_mean(line: str) -> None:
     found = composed("data=fake", *translate_command(line.split()).words)
     assert found.experiment.batch_size == (64 if line == "-b 64" else 32)
@@ -124,21 +125,18 @@ def test_sync_bn_chooses_its_slot() -> None:
     assert composed("data=fake", *translate_command(["--sync-bn"]).words).choices["regularization/norm"] == "sync_batch"
 
 
-@pytest.mark.parametrize("flag", NO_COUNTERPART)
+@each_row("flag", NO_COUNTERPART)
 def test_what_has_no_counterpart_is_listed_with_its_reason(flag: str) -> None:
     words = [f"--{flag}"] if isinstance(DEFAULTS[flag], bool) else [f"--{flag}", "7"]
     assert translate_command(words).lost == [f"--{flag}: {NO_COUNTERPART[flag]}"]
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
+@each_row("line", [
         "--modle resnet50", "--epochs many", "--opt sdg", "--auto-augment x", "--norm-weight-decay 0.1",
         "torchrun --nproc_per_node=gpu train.py", "torchrun --nproc_per_node train.py", "torchrun --nnodes=0 train.py",
         "--lr-step-size 0", "--epochs 10 --lr-warmup-epochs 10", "--train-crop-size 0", "--epochs 0",
         "--lr-warmup-epochs -5", "--lr-warmup-epochs 2 --lr-warmup-method foo",
-    ],
-)  # fmt: skip
+    ])  # fmt: skip
 def test_what_the_reference_rejects_is_refused(line: str) -> None:
     with pytest.raises(ConfigError):
         translate_command(line.split())

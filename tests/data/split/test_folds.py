@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from sota_exp.data.split.folds import assign_folds, assign_groups, unite_groups
+from tests.rows import each_row
 
 
 def alone(labels):
@@ -15,7 +16,7 @@ def table(folds, labels, num_folds):
     return np.stack([np.bincount(labels[folds == fold], minlength=labels.max() + 1) for fold in range(num_folds)])
 
 
-@pytest.mark.parametrize("seed", range(30))
+@each_row("seed", range(30))
 def test_folds_differ_by_at_most_one_image_of_each_class_and_in_all(seed):
     rng = np.random.default_rng(seed)
     labels = rng.choice(int(rng.integers(2, 12)), size=int(rng.integers(20, 400)))
@@ -26,7 +27,7 @@ def test_folds_differ_by_at_most_one_image_of_each_class_and_in_all(seed):
     assert (np.ptp(counts, axis=0) <= 1).all() and np.ptp(counts.sum(axis=1)) <= 1
 
 
-@pytest.mark.parametrize("seed", range(30))
+@each_row("seed", range(30))
 def test_groups_are_never_cut_and_folds_are_nearly_equal(seed):
     rng = np.random.default_rng(seed)
     groups = rng.integers(int(rng.integers(40, 120)), size=int(rng.integers(150, 400)))

@@ -46,6 +46,7 @@ from sota_exp.report.study.study import ConfidenceInterval
 from sota_exp.statistics.units import PLAIN_FORMAT, SHARE_FORMAT
 from tests.conftest import compare_with_schema
 from tests.report.pictures import Picture
+from tests.rows import each_row
 
 NAMES = [
     "EMA",
@@ -315,8 +316,7 @@ def luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-@pytest.mark.parametrize("name", sorted(set(INKS) - {"paper", "faint"}))
-@pytest.mark.parametrize("side", [0, 1], ids=["light", "dark"])
+@each_row("name, side", itertools.product(sorted(set(INKS) - {"paper", "faint"}), [0, 1]))
 def test_inks_can_be_read_on_their_paper(name: str, side: int) -> None:
     """WCAG 2.1: a contrast of 4.5 for text."""
     darker, lighter = sorted(luminance(INKS[ink][side]) for ink in (name, "paper"))

@@ -1,12 +1,14 @@
 """The defaults of every optimizer do what the implementation that they are quoted from does with its own constants."""
 
-import pytest
+import itertools
+
 import torch
 from timm.optim import Lamb, Lion, RMSpropTF
 from torch import Tensor, nn
 
 from tests.experiments import composed
 from tests.options import options
+from tests.rows import each_row
 
 #: Option → the implementation of its source, with the constants that the source states.
 SOURCES = {
@@ -31,8 +33,7 @@ def trained(build, weight_decay: float, size: float) -> Tensor:
     return weight.detach()
 
 
-@pytest.mark.parametrize("size", [1e-6, 1e-4, 1e-2, 1.0])
-@pytest.mark.parametrize("name", SOURCES)
+@each_row("size, name", itertools.product([1e-6, 1e-4, 1e-2, 1.0], SOURCES))
 def test_the_defaults_step_as_their_source_does(name: str, size: float) -> None:
     experiment = composed("data=fake", "recipe=baseline", f"optimizer={name}", "~gradient_descent").experiment
     ours = experiment.optimizer

@@ -1,3 +1,4 @@
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ from sota_exp.stages.batch import Batch
 from sota_exp.stages.random import RandomStreams
 from sota_exp.stages.stage import InvalidValue
 from sota_exp.techniques.augmentation.mix.cutmix import CutMix, compute_cutmix_box, cutmix
+from tests.rows import each_row
 
 
 def make_batch(num, size=16, num_repeats=1):
@@ -37,8 +39,7 @@ def test_the_box_is_clipped_at_the_border(lam, centre, expected):
     assert compute_cutmix_box(32, lam, centre) == expected
 
 
-@pytest.mark.parametrize("step", range(12))
-@pytest.mark.parametrize("size", [8, 25])
+@each_row("step, size", itertools.product(range(12), [8, 25]))
 def test_targets_are_the_area_actually_pasted(step, size):
     # All pixels of image i are i, so the fraction of each source can be counted.
     batch = make_batch(6, size)

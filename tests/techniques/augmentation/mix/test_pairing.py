@@ -1,3 +1,4 @@
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from sota_exp.techniques.loss.binary_cross_entropy import BinaryCrossEntropy
 from sota_exp.techniques.loss.cross_entropy import CrossEntropy
 from sota_exp.techniques.regularization.distillation.logits import DistilledLoss
 from sota_exp.techniques.regularization.smoothing.label_smoothing import LabelSmoothing
+from tests.rows import each_row
 
 
 def noise(num, seed=0):
@@ -30,7 +32,7 @@ def own_pairs(sources, partner):
     return (sources[partner] == sources).sum().item()
 
 
-@pytest.mark.parametrize("seed", range(200))
+@each_row("seed", range(200))
 def test_any_batch_has_as_few_pairs_of_equal_source_as_possible(seed):
     generator = torch.Generator().manual_seed(seed)
     num, distinct = torch.randint(1, 40, (2,), generator=generator).tolist()
@@ -41,8 +43,7 @@ def test_any_batch_has_as_few_pairs_of_equal_source_as_possible(seed):
     assert own_pairs(sources, partner) == fewest_own_pairs(sources)
 
 
-@pytest.mark.parametrize("num_repeats", [1, 2, 3, 4, 8])
-@pytest.mark.parametrize("num", [16, 17, 63, 256])
+@each_row("num_repeats, num", itertools.product([1, 2, 3, 4, 8], [16, 17, 63, 256]))
 def test_repeated_augmentation_never_pairs_an_image_with_itself(num, num_repeats):
     sources = torch.randperm(1000)[:num].repeat_interleave(num_repeats)[:num]
     for seed in range(20):
@@ -119,9 +120,7 @@ def smooth(batch: Batch) -> Batch:
     return LabelSmoothing(label_smoothing=0.1)(batch, 0.0, rng)
 
 
-@pytest.mark.parametrize("mix", MIXES.values(), ids=MIXES)
-@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
-@pytest.mark.parametrize("then", [smooth, lambda batch: batch], ids=["smoothed", "as mixed"])
+@each_row("mix, loss, then", itertools.product(MIXES.values(), LOSSES.values(), [smooth, lambda batch: batch]))
 def test_the_weighted_loss_of_a_pair_is_the_mixture_of_both_weighted_losses(
     mix: Callable[[Batch], Batch], loss: Loss, then: Callable[[Batch], Batch]
 ) -> None:

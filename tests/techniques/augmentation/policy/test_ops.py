@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -6,6 +7,7 @@ from torchvision.transforms.v2 import TrivialAugmentWide
 from torchvision.transforms.v2 import functional as F
 
 from sota_exp.techniques.augmentation.policy import ops
+from tests.rows import each_row
 
 REFERENCE_NAMES = {
     "shear_x": "ShearX",
@@ -74,26 +76,22 @@ def differences(name, size, interpolation="bilinear"):
     return apply_one(images, name, magnitudes, interpolation).int() - torch.stack(expected).int()
 
 
-@pytest.mark.parametrize("size", [8, 33, 64])
-@pytest.mark.parametrize("name", EXACT)
+@each_row("size, name", itertools.product([8, 33, 64], EXACT))
 def test_integer_operations_equal_torchvisions(name, size):
     assert differences(name, size).abs().max() == 0
 
 
-@pytest.mark.parametrize("size", [8, 33, 64])
-@pytest.mark.parametrize("name", BLENDED)
+@each_row("size, name", itertools.product([8, 33, 64], BLENDED))
 def test_blended_operations_agree_with_torchvision_within_a_level(name, size):
     assert differences(name, size).abs().max() <= 1
 
 
-@pytest.mark.parametrize("size", [8, 33, 64])
-@pytest.mark.parametrize("name", list(ops.GEOMETRIC))
+@each_row("size, name", itertools.product([8, 33, 64], list(ops.GEOMETRIC)))
 def test_bilinear_geometry_agrees_with_torchvision_within_a_level(name, size):
     assert differences(name, size).abs().max() <= 1
 
 
-@pytest.mark.parametrize("size", [8, 33, 64])
-@pytest.mark.parametrize("name", list(ops.GEOMETRIC))
+@each_row("size, name", itertools.product([8, 33, 64], list(ops.GEOMETRIC)))
 def test_nearest_geometry_differs_from_torchvision_only_at_ties(name, size):
     # A source position half-way between two pixels may be rounded either way.
     assert (differences(name, size, "nearest") != 0).float().mean() < 0.01

@@ -1,3 +1,4 @@
+import itertools
 import math
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ from sota_exp.stages.augmentation import Shuffle
 from sota_exp.stages.random import RandomStreams
 from sota_exp.stages.stage import InvalidValue
 from sota_exp.techniques.augmentation.repeat.repeated import RepeatedAugmentation, repeat_indices
+from tests.rows import each_row
 
 
 def of_the_reference(order: list[int], num_repeats: int, rank: int, world_size: int) -> list[int]:
@@ -82,8 +84,7 @@ def test_fewer_than_256_images_are_shown_where_the_reference_has_none():
     assert [len(step) for step in of_ours(255, 64, 0, 4, 1, 2)] == [32] * 3
 
 
-@pytest.mark.parametrize("num_samples", [1, 2, 3, 4, 5, 100, 255, 256, 1001])
-@pytest.mark.parametrize("num_repeats", [1, 2, 3, 4])
+@each_row("num_samples, num_repeats", itertools.product([1, 2, 3, 4, 5, 100, 255, 256, 1001], [1, 2, 3, 4]))
 def test_an_epoch_has_all_its_samples_from_a_fraction_of_the_images(num_samples, num_repeats):
     order = RepeatedAugmentation(num_repeats=num_repeats)(num_samples, 0, RandomStreams(seed=0))
     distinct, counts = order.unique(return_counts=True)

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 
@@ -5,10 +7,10 @@ from sota_exp.models.parts import find_classifier_name, find_norm_layers, find_r
 from sota_exp.models.small_nets import SMALL_NETWORKS
 from sota_exp.stages.stage import InvalidValue
 from sota_exp.techniques.model.arch.small import SmallNetwork
+from tests.rows import each_row
 
 
-@pytest.mark.parametrize("size", [16, 33, 48, 64, 96])
-@pytest.mark.parametrize("name", SMALL_NETWORKS)
+@each_row("size, name", itertools.product([16, 33, 48, 64, 96], SMALL_NETWORKS))
 def test_any_size_gives_logits(name, size):
     model = SmallNetwork(name=name, width_multiplier=0.25)(7).eval()
     assert model(torch.randn(2, 3, size, size)).shape == (2, 7)

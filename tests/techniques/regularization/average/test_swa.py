@@ -1,4 +1,5 @@
 import copy
+import itertools
 from itertools import pairwise
 
 import pytest
@@ -10,6 +11,7 @@ from sota_exp.stages.stage import InvalidValue
 from sota_exp.techniques.model.tuning.head_only import HeadOnlyTuning
 from sota_exp.techniques.regularization.average.swa import SWA, recompute_norm_statistics
 from sota_exp.techniques.regularization.norm.ghost_batch import GhostBatchNorm2d
+from tests.rows import each_row
 
 
 def network():
@@ -39,9 +41,9 @@ def test_is_the_plain_mean_of_equally_spaced_weights_to_the_last():
         torch.testing.assert_close(mine.detach(), torch.stack(values).mean(0))
 
 
-@pytest.mark.parametrize("start", [0.0, 0.5, 0.75])
-@pytest.mark.parametrize("num_steps", [1, 7, 100, 236, 240, 479, 560])
-@pytest.mark.parametrize("num_snapshots", [1, 5, 30])
+@each_row(
+    "start, num_steps, num_snapshots", itertools.product([0.0, 0.5, 0.75], [1, 7, 100, 236, 240, 479, 560], [1, 5, 30])
+)
 def test_takes_num_snapshots_snapshots_the_last_after_the_last_step(start, num_steps, num_snapshots):
     model = nn.Linear(1, 1)
     average = SWA(start=start, num_snapshots=num_snapshots)(model, num_steps, 0.0)

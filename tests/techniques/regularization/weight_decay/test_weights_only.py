@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import timm
 import torch
@@ -7,6 +9,7 @@ from timm.optim import param_groups_weight_decay
 from sota_exp.stages.stage import InvalidValue
 from sota_exp.techniques.model.arch.small import SmallNetwork
 from sota_exp.techniques.regularization.weight_decay.weights_only import EXEMPT_RULES, WeightDecayOnWeights
+from tests.rows import each_row
 
 
 def build(name):
@@ -21,8 +24,10 @@ def spared_names(model, groups):
     return {names[id(p)] for group in groups if group["weight_decay"] == 0 for p in group["params"]}
 
 
-@pytest.mark.parametrize("exempt", EXEMPT_RULES)
-@pytest.mark.parametrize("name", ["resnet50", "vit_tiny_patch16_224", "swin_t", "convnext_tiny", "small"])
+@each_row(
+    "exempt, name",
+    itertools.product(EXEMPT_RULES, ["resnet50", "vit_tiny_patch16_224", "swin_t", "convnext_tiny", "small"]),
+)
 def test_every_parameter_is_in_exactly_one_group(name, exempt):
     model = build(name)
     groups = WeightDecayOnWeights(exempt=exempt)(model, 2e-5)
