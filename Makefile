@@ -25,8 +25,9 @@ test check torture: export PYTHONDONTWRITEBYTECODE :=
 # Material's note on a second edition of MkDocs, which is no concern of these pages.
 docs check: export NO_MKDOCS_2_WARNING := 1
 
+# Three at a time on two cores: a third of their time they wait for servers, clocks and other processes.
 test: $(STAMP)  ## the whole test suite, with a share of the torture
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not torture"
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not torture"
 
 check: $(STAMP)  ## format, lint, types, pages, fast tests: what to run before a commit
 	$(BIN)/ruff format --check .

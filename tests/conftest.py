@@ -19,13 +19,23 @@ import pytest
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """The tests and what they import stay to the end: nothing looks for garbage among their millions of objects."""
+    """The tests and what they import stay to the end: nothing looks for garbage among their millions of objects.
+
+    Among later ones it is looked for as rarely as commands do, which saves a tenth of a tiny training.
+    """
     gc.disable()
     try:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(10_000, 10, 10)
         gc.enable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first: they wait while other workers compute, and short tests are left to share at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session", autouse=True)
