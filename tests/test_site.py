@@ -22,6 +22,7 @@ from sota_exp.stages.stage import Count, Legal
 from tests.composing import compositions_share_their_work
 from tests.forked import Program
 from tests.options import ROOT
+from tests.rows import each_row
 
 #: Groups whose options belong to techniques that a study can compare, but for those of choices that every training makes.
 TECHNIQUE_GROUPS = ("augmentation", "regularization", "schedule", "supervision")
@@ -197,11 +198,7 @@ NOT_OURS = re.compile(
 )
 
 
-@pytest.mark.parametrize(
-    "page",
-    [*sorted((ROOT / "docs").glob("*/*.md")), ROOT / "README.md", ROOT / "docs/faq.md"],
-    ids=lambda page: page.stem,
-)
+@each_row("page", [*sorted((ROOT / "docs").glob("*/*.md")), ROOT / "README.md", ROOT / "docs/faq.md"])
 def test_keys_and_options_in_sentences_exist(page: Path) -> None:
     """`group/slot=option` and `group.slot.key=value` in running text and tables, where no command is composed."""
     named = list_keys()
