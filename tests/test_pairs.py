@@ -31,6 +31,9 @@ from tests.training.test_run import Silent
 #: Trainings of ten options each: 45 pairs in one, more than five hundred in all.
 NUM_TRAININGS, NUM_TOGETHER = 14, 10
 
+#: Options of a whole run, whose folder has their names.
+NUM_IN_FOLDER = 6
+
 #: Groups whose options are techniques: what is compared, not what it is compared on.
 GROUPS = ("augmentation", "regularization", "schedule", "model", "optimizer", "loss", "supervision", "evaluation")
 
@@ -174,7 +177,7 @@ def shipped(made: Configuration, directory: Path) -> dict[str, float]:
 
 
 def in_groups(refused: list[str]) -> list[list[Option]]:
-    """Every option once: ten of different slots together, but alone what needs something else too or is refused."""
+    """Every option once: six of different slots together, but alone what needs something else too or is refused."""
     alone = {*NEEDS, *refused}
     found: list[list[Option]] = []
     for option in options():
@@ -183,7 +186,7 @@ def in_groups(refused: list[str]) -> list[list[Option]]:
         free = (
             group
             for group in found
-            if len(group) < NUM_TOGETHER
+            if len(group) < NUM_IN_FOLDER
             and not any(other.slot == option.slot or str(other) in alone for other in group)
         )
         group = None if str(option) in alone else next(free, None)
