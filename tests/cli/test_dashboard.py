@@ -36,8 +36,11 @@ def test_a_server_that_does_not_answer() -> None:
 
 
 @pytest.mark.slow
-def test_it_creates_the_store_and_ends_at_ctrl_c(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_there", [True, pytest.param(False, marks=pytest.mark.torture)])
+def test_it_opens_or_creates_the_store_and_ends_at_ctrl_c(is_there: bool, tmp_path: Path, made_store: Path) -> None:
     said = tmp_path / "said.txt"
+    if is_there:
+        shutil.copy(made_store, tmp_path / "mlflow.db")
     process = Program("dashboard", "--no-browser", "--port", "5200", cwd=tmp_path, output=said)
     try:
         while not said.exists() or "Ctrl-C" not in said.read_text():

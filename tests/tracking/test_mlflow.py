@@ -298,8 +298,9 @@ def test_two_runs_at_once_on_a_store_that_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["killed", pytest.param("hung", marks=pytest.mark.torture)])
 def test_a_server_lost_in_the_middle_is_caught_up_with(
-    tmp_path: Path, made_store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str, tmp_path: Path, made_store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A stopped server accepts connections, because the kernel does, and never answers; a killed one refuses them."""
     from sota_exp.cli import sync
@@ -311,26 +312,25 @@ def test_a_server_lost_in_the_middle_is_caught_up_with(
     uri = f"http://127.0.0.1:{port}"
     serving = serve(tmp_path, port)
     try:
-        for name, outage in (("hung", signal.SIGSTOP), ("killed", signal.SIGKILL)):
-            running = train(tmp_path, f"tracking.uri={uri}", "schedule.length.epochs=60", f"hydra.run.dir={name}")
-            deadline = time.monotonic() + 120
-            while SentPosition.read(tmp_path / name).run_id is None and time.monotonic() < deadline:
-                time.sleep(0.1)
-            os.killpg(serving.pid, outage)
-            status, said = running.wait(300), (tmp_path / "said.txt").read_text()
-            assert status == 0, said
-            assert f"sota-exp sync {name}" in said
-            if name == "hung":
-                os.killpg(serving.pid, signal.SIGCONT)
-            else:
-                serving.wait()
-                serving = serve(tmp_path, port)
-            # A server that goes on may have got everything from the process of the training meanwhile.
-            for words in ("things were missing" if name == "killed" else "missing", "nothing was missing"):
-                capsys.readouterr()
-                sync.main([name])
-                assert words in capsys.readouterr().out
-            assert history(uri, tmp_path / name) == expected(tmp_path / name)
+        running = train(tmp_path, f"tracking.uri={uri}", "schedule.length.epochs=60", f"hydra.run.dir={name}")
+        deadline = time.monotonic() + 120
+        while SentPosition.read(tmp_path / name).run_id is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        os.killpg(serving.pid, signal.SIGKILL if name == "killed" else signal.SIGSTOP)
+        status, said = running.wait(300), (tmp_path / "said.txt").read_text()
+        assert status == 0, said
+        assert f"sota-exp sync {name}" in said
+        if name == "hung":
+            os.killpg(serving.pid, signal.SIGCONT)
+        else:
+            serving.wait()
+            serving = serve(tmp_path, port)
+        # A server that goes on may have got everything from the process of the training meanwhile.
+        for words in ("things were missing" if name == "killed" else "missing", "nothing was missing"):
+            capsys.readouterr()
+            sync.main([name])
+            assert words in capsys.readouterr().out
+        assert history(uri, tmp_path / name) == expected(tmp_path / name)
     finally:
         stop(serving)
 

@@ -293,8 +293,13 @@ def test_compiled_blocks_compute_their_activations_again(one_block: None, monkey
 
 
 @pytest.mark.slow
-def test_compiled_networks_drop_the_same_though_others_were_compiled_before(one_block: None) -> None:
+@pytest.mark.parametrize(
+    "after", [(HALF,), pytest.param((HALF, TENTH, (*HALF, *DEPTH)), marks=pytest.mark.torture)], ids=len
+)
+def test_compiled_networks_drop_the_same_though_others_were_compiled_before(
+    after: tuple[tuple[str, ...], ...], one_block: None
+) -> None:
     """The last one differs from the first in the other kind of hook alone, and draws twice in a step."""
     losses("runtime.compile=true")
-    for dropped in (HALF, TENTH, (*HALF, *DEPTH)):
+    for dropped in after:
         assert losses("runtime.compile=true", *dropped) == pytest.approx(losses(*dropped), rel=1e-3), dropped

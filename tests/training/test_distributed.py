@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -143,9 +144,9 @@ def worker(rank: int, port: int, directory: str, arguments: tuple[str, ...]) -> 
 
 
 def work(world: World, directory: str, arguments: tuple[str, ...]) -> None:
-    if arguments == ("signals",):
+    if arguments and arguments[0] == "signals":
         found = {
-            "interrupted": interrupted(world, Path(directory)),
+            "interrupted": interrupted(world, Path(directory), SETS[arguments[1]]),
             "in validation": interrupted_in_validation(world, Path(directory)),
             "clock": by_the_clock(world, Path(directory)),
         }
@@ -252,12 +253,17 @@ MOMENTS = (
     (0, 4, signal.SIGINT, 5),
 )
 
+#: `few`: in an epoch, at the end of one, and in the second by the other process.
+SETS = {"few": MOMENTS[::2], "all": MOMENTS}
 
-def interrupted(world: World, directory: Path) -> list[tuple[int, int, int]]:
+
+def interrupted(
+    world: World, directory: Path, moments: Sequence[tuple[int, int, signal.Signals, int]]
+) -> list[tuple[int, int, int]]:
     """Of one process of runs that get a signal each: (signal, step of the end, first step of the resumed run)."""
     found = []
     run(request(directory / "whole", *STATEFUL), Silent())
-    for index, (rank, moment, number, _) in enumerate(MOMENTS):
+    for index, (rank, moment, number, _) in enumerate(moments):
         place = directory / str(index)
         listener, again = Silent(signalled_at(moment, number) if rank == world.rank else lambda step: None), Silent()
         try:
@@ -312,23 +318,23 @@ def by_the_clock(world: World, directory: Path) -> list[int]:
     return saved
 
 
-@pytest.fixture(scope="module")
-def signalled(tmp_path_factory):
+@pytest.fixture(scope="module", params=["few", pytest.param("all", marks=pytest.mark.torture)])
+def signalled(request, tmp_path_factory):
     directory = tmp_path_factory.mktemp("signalled")
-    two_processes(directory, "signals")
-    return directory, [torch.load(directory / f"rank{rank}.pt") for rank in range(2)]
+    two_processes(directory, "signals", request.param)
+    return directory, [torch.load(directory / f"rank{rank}.pt") for rank in range(2)], SETS[request.param]
 
 
 def test_a_signal_to_any_process_ends_all_after_the_same_step_and_the_resumed_run_is_equal_to_the_bit(signalled):
-    directory, ranks = signalled
-    expected = [(int(number), stop, stop) for _, _, number, stop in MOMENTS]
+    directory, ranks, moments = signalled
+    expected = [(int(number), stop, stop) for _, _, number, stop in moments]
     assert [rank["interrupted"] for rank in ranks] == [expected, expected]
-    for index in range(len(MOMENTS)):
+    for index in range(len(moments)):
         assert_same_run(directory / str(index), directory / "whole")
 
 
 def test_a_signal_to_any_process_within_validation_ends_all_at_the_same_batch(signalled):
-    directory, ranks = signalled
+    directory, ranks, _ = signalled
     expected = [
         (int(signal.SIGTERM), steps, unclosed) for steps, unclosed in ((3, True), (6, True), (6, True), (6, False))
     ]
@@ -338,7 +344,7 @@ def test_a_signal_to_any_process_within_validation_ends_all_at_the_same_batch(si
 
 
 def test_processes_agree_when_the_clock_asks_for_a_checkpoint(signalled):
-    directory, (first, second) = signalled
+    directory, (first, second), _ = signalled
     assert first["clock"] == second["clock"]
     assert {step % 3 for step in first["clock"]} > {0}
     assert_same_run(directory / "clock", directory / "whole")

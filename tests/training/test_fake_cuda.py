@@ -33,7 +33,7 @@ from sota_exp.training.session import open_session
 from tests.experiments import OFF, ON, TINY, composed
 from tests.fake_cuda import CUDA, FakeCuda, Mixed, Waits, fake_cuda, pretend_backward
 from tests.options import Option, options
-from tests.test_contract import context_of, make_files, overrides_of
+from tests.test_contract import CONTEXT, context_of, make_files, overrides_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")  # by copies of networks
 
@@ -69,11 +69,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("made")
     make_files(place)
     return place
-
-
-def overrides(option: Option, made: Path) -> tuple[str, ...]:
-    own = (text for text in overrides_of(option, made) if not text.startswith("~"))
-    return (*context_of(option), f"{option.slot}={option.name}", *own)
 
 
 def start(mode: FakeCuda, *overrides: str) -> tuple[TrainingSession, TrainingState]:
@@ -141,12 +136,29 @@ def fine_tune(mode: FakeCuda, session: TrainingSession, state: TrainingState) ->
         assert session.experiment.evaluation.fine_tune(network, training, session.streams)
 
 
-@pytest.mark.parametrize("option", TABLE, ids=str)
-def test_no_option_mixes_or_waits(option: Option, made: Path) -> None:
+def is_special(option: Option) -> bool:
+    """Whether it is scored too, or something else has to be chosen for it."""
+    return option.slot.startswith(("evaluation", "model", "schedule/length")) or str(option) in CONTEXT
+
+
+def in_groups() -> list[list[Option]]:
+    """Every option once: special ones alone, the others with those of up to five other slots."""
+    groups: list[list[Option]] = []
+    for option in (option for option in TABLE if not is_special(option)):
+        free = (group for group in groups if len(group) < 6 and option.slot not in {other.slot for other in group})
+        if (group := next(free, None)) is None:
+            groups.append(group := [])
+        group.append(option)
+    return groups + [[option] for option in TABLE if is_special(option)]
+
+
+@pytest.mark.parametrize("group", in_groups(), ids=lambda group: " ".join(map(str, group)))
+def test_no_option_mixes_or_waits(group: list[Option], made: Path) -> None:
+    own = (text for option in group for text in (f"{option.slot}={option.name}", *overrides_of(option, made)))
     with fake_cuda() as mode:
-        session, state = start(mode, *overrides(option, made))
+        session, state = start(mode, *context_of(group[0]), *(text for text in own if not text.startswith("~")))
         train(mode, session, state)
-        if option.slot.startswith(("evaluation", "model")):
+        if group[0].slot.startswith(("evaluation", "model")):
             score(mode, session, state)
 
 

@@ -1,5 +1,6 @@
 """A run's directory: complete, resumed bitwise after any interruption, never trained twice, never mixed with others."""
 
+import itertools
 import json
 import os
 import re
@@ -162,9 +163,20 @@ def no_nohup():
     signal.signal(signal.SIGHUP, former)
 
 
+MOMENTS = (1, 3, 4, 6, 8)
+
+#: Each moment with another signal; each with each in `make torture`.
+FEW = set(zip(MOMENTS, STOP_SIGNALS, strict=True))
+
+
 @pytest.mark.usefixtures("no_nohup")
-@pytest.mark.parametrize("moment", [1, 3, 4, 6, 8])
-@pytest.mark.parametrize("number", STOP_SIGNALS)
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        pytest.param(*each, marks=[] if each in FEW else pytest.mark.torture)
+        for each in itertools.product(MOMENTS, STOP_SIGNALS)
+    ],
+)
 def test_a_signal_at_any_step_leaves_a_checkpoint_and_the_repeated_run_ends_alike(tmp_path, reference, moment, number):
     """Even at the last step of an epoch, before its validation."""
     handlers = [signal.getsignal(each) for each in STOP_SIGNALS]

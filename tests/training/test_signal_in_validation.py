@@ -66,7 +66,7 @@ def training(name: str, directory: Path) -> object:
     return request(directory, *TRAININGS[name], "evaluation.batch_size=2")
 
 
-@pytest.mark.parametrize("share", [0.0, 0.4, 0.7, 1.0])
+@pytest.mark.parametrize("share", [*(pytest.param(each, marks=pytest.mark.torture) for each in (0.0, 0.7)), 0.4, 1.0])
 def test_a_signal_at_a_batch_ends_the_run_before_the_next_and_the_repeated_one_ends_alike(
     reference: tuple[str, Path, int], share: float, tmp_path: Path
 ) -> None:
@@ -83,13 +83,15 @@ def test_a_signal_at_a_batch_ends_the_run_before_the_next_and_the_repeated_one_e
     assert_same_run(tmp_path, expected)
 
 
-def test_a_kill_in_a_validation_is_followed_by_the_same_bits(reference: tuple[str, Path, int], tmp_path: Path) -> None:
+@pytest.mark.parametrize("share", [0.5, pytest.param(1.0, marks=pytest.mark.torture)])
+def test_a_kill_in_a_validation_is_followed_by_the_same_bits(
+    reference: tuple[str, Path, int], share: float, tmp_path: Path
+) -> None:
     name, expected, num_batches = reference
-    for moment in (num_batches // 2, num_batches):
-        with at_batch(moment, 0), pytest.raises(Killed):
-            run(training(name, tmp_path / str(moment)), Silent())
-        run(training(name, tmp_path / str(moment)), Silent())
-        assert_same_run(tmp_path / str(moment), expected)
+    with at_batch(int(share * num_batches), 0), pytest.raises(Killed):
+        run(training(name, tmp_path), Silent())
+    run(training(name, tmp_path), Silent())
+    assert_same_run(tmp_path, expected)
 
 
 def test_a_signal_while_images_are_read_for_the_first_time_ends_it_before_the_next_batch(
