@@ -12,9 +12,11 @@ The first is estimated from the means of the runs, the second from the means of 
 the third are Satterthwaite's, at least the smaller of the first two.
 Source: Searle, Casella and McCulloch 1992, "Variance Components", chapter 4; Satterthwaite 1946, Biometrics Bull. 2.
 
-Runs that tested different images, each trained on the others (cross-validation, a split per seed), share training
-images, so their differences are correlated: the variance of their mean is S² (1 / J + test / train) for J runs, with S²
-their variance and the numbers of test and training images of a run. It covers the choice of training images too.
+Runs that tested different images, each trained on the others (cross-validation, a split per seed), vary by the images
+that were tested, each with its mean over the runs that tested it, and by what runs differ in beyond the images that
+they tested: other training images, and chance. `python -m benchmarks.folds` shows how often that interval holds.
+Where a metric has no value per image, only the runs tell. They share training images, so the variance of their mean is
+S² (1 / J + test / train) for J runs, with S² their variance; in most cases that is too large.
 Source: Nadeau and Bengio 2003, Machine Learning 52; for repeated folds Bouckaert and Frank 2004, PAKDD.
 """
 
@@ -92,6 +94,35 @@ def combine_crossed(differences: ArrayLike, of_runs: float | None = None, df_run
     noise = of_runs**2 / df_runs + of_images**2 / df_images + of_rest**2 / df_rest
     df = max(min(df_runs, df_images), variance**2 / noise if noise else 0.0)
     return MeanOfTwoSources(mean=mean, middle=middle, variance=variance, df=df, lasting=of_images, num=num_seeds)
+
+
+def combine_folds(differences: Sequence[ArrayLike], images: Sequence[ArrayLike]) -> MeanOfTwoSources:
+    """The mean of differences of runs that tested different images, each trained on the others.
+
+    differences, images: of each of at least two runs, those of its images, float [n], and their numbers, int [n].
+
+    Raises:
+        ValueError: there is one run, a run without images, or one with another number of images than of differences.
+    """
+    rows, numbers = ([np.asarray(each) for each in found] for found in (differences, images))
+    sizes = [len(row) for row in rows]
+    if len(rows) < 2 or not all(sizes) or sizes != [len(each) for each in numbers]:
+        raise ValueError(f"runs of {sizes} differences on {[len(each) for each in numbers]} images: two are needed")
+    runs = np.array([row.mean() for row in rows], np.float64)
+    mean = float(runs.mean())
+    # Image i has the weight w in the mean of the runs: w is 1 / N where folds test all N images equally often.
+    _, places = np.unique(np.concatenate(numbers), return_inverse=True)
+    weights = np.repeat([1 / (len(runs) * size) for size in sizes], sizes)
+    beside = np.bincount(places, weights=weights * (np.concatenate(rows) - mean))
+    df_images = max(1, len(beside) - 1)
+    of_images = float((beside**2).sum()) * len(beside) / df_images
+    within = float(np.mean([row.var(ddof=1) / len(row) if len(row) > 1 else 0.0 for row in rows])) / len(runs)
+    between = float(runs.var(ddof=1)) / len(runs)
+    variance = of_images + max(0.0, between - within)
+    df_within = max(1, sum(sizes) - len(sizes))
+    noise = of_images**2 / df_images + between**2 / (len(runs) - 1) + within**2 / df_within
+    df = max(len(runs) - 1, variance**2 / noise if noise else 0.0)
+    return MeanOfTwoSources(mean=mean, middle=mean, variance=variance, df=df, lasting=of_images, num=len(runs))
 
 
 def combine_splits(differences: ArrayLike, test_to_train: float) -> MeanOfTwoSources:

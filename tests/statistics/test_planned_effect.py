@@ -14,6 +14,7 @@ from sota_exp.statistics.planned_effect import (
     add_noise_of_splits,
     compute_images_quantile,
     estimate_noise,
+    estimate_noise_of_folds,
 )
 from sota_exp.statistics.power import assume_difference_sd, find_detectable_difference, find_num_seeds
 from sota_exp.statistics.two_sources import combine_crossed
@@ -82,8 +83,25 @@ def test_one_seed_or_one_image_has_no_estimate(shape: tuple[int, ...]) -> None:
         estimate_noise(np.zeros(shape))
 
 
+def test_the_variances_of_folds_are_those_they_were_drawn_with() -> None:
+    rng, found = np.random.default_rng(4), []
+    for _ in range(200):
+        of_image, rows, images = rng.normal(0, 0.3, 200), [], []
+        for _ in range(3):
+            for tested in np.array_split(rng.permutation(200), 5):
+                rows.append(of_image[tested] + rng.normal(0, 0.1) + rng.normal(0, 0.4, len(tested)))
+                images.append(tested)
+        noise = estimate_noise_of_folds(rows, images)
+        assert noise is not None
+        found.append((noise.seeds, noise.images, noise.both))
+    assert np.mean(found, axis=0) == pytest.approx([0.01, 0.09, 0.16], rel=0.06)
+    assert estimate_noise_of_folds(rows[:5], images[:5]) is None  # no image is tested twice
+
+
 @pytest.mark.parametrize(("num_runs", "test_to_train"), [(5, 0.25), (10, 0.25), (1000, 0.28)])
-def test_folds_share_training_images_so_more_repeats_leave_a_part(num_runs: int, test_to_train: float) -> None:
+def test_splits_of_a_metric_without_images_leave_a_part_however_many_they_are(
+    num_runs: int, test_to_train: float
+) -> None:
     """Over seeds alone the effect is that of σ / √J; with Nadeau and Bengio's variance that of σ √(1 / J + ratio)."""
     found = add_noise_of_splits(0.1 / math.sqrt(num_runs), num_runs, test_to_train)
     assert found == pytest.approx(0.1 * math.sqrt(1 / num_runs + test_to_train))
