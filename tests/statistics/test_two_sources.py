@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sota_exp.statistics.paired import bonett_price_interval
+from sota_exp.statistics.paired import bonett_price_interval, paired_t_interval
 from sota_exp.statistics.two_sources import adjust_p_values, combine_crossed, combine_folds, combine_splits
 
 RNG = np.random.default_rng(0)
@@ -44,6 +44,17 @@ def test_equal_images_leave_the_noise_of_the_runs():
     expected = stats.t.interval(0.95, 5, column.mean(), stats.sem(column[:, 0]))
     interval = found.find_interval()
     assert (interval.low, interval.high) == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95, 0.99])
+@pytest.mark.parametrize("shape", [(2, 24), (3, 1000)])
+def test_the_interval_for_both_is_never_narrower_than_that_for_these_images(shape, level):
+    for _ in range(50):
+        table = draw(RNG, *shape, 0.1, 0.3, 0.2)
+        runs, both = paired_t_interval(np.zeros(shape[0]), table.mean(1), level), combine_crossed(table)
+        found = both.find_interval(level)
+        assert found.high - found.low >= (runs.high - runs.low) * (1 - 1e-12)
+        assert (both.p_value <= 1 - level) == (not found.low <= 0 <= found.high)
 
 
 @pytest.mark.parametrize("shape", [(3, 24), (5, 240), (12, 1000)])
