@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtri, stdtrit
+from scipy.special import ndtr, ndtri, stdtrit
 
 from sota_exp.statistics.power import DEFAULT_POWER, assume_difference_sd
 
@@ -117,6 +117,21 @@ def add_noise_of_images(
     df = max(over_seeds.df, total**2 / spread) if spread else over_seeds.df
     quantiles = float(stdtrit(df, (1 + level ** (1 / num_tests)) / 2) + stdtrit(df, DEFAULT_POWER))
     return max(over_seeds.smallest, quantiles * math.sqrt(total) * (num_images + 2) / num_images)
+
+
+def compute_noise_of_folds(
+    noise: DifferenceNoise, over_seeds: EffectOverSeeds, num_runs: int, num_images: int, runs_per_repeat: int
+) -> float:
+    """Variance times `num_images` that folds, or random splits, add to that over seeds: for `add_noise_of_images`.
+
+    The noise of the images of one repeat is in that of the runs, each of which tests others. `combine_folds` takes
+    what runs differ in beyond their images as at least zero, so that it is too large on average.
+    num_images: of all runs. runs_per_repeat: that together test each image once; 1 where it is tested by chance.
+    """
+    mean, sd = noise.seeds / num_runs, over_seeds.error**2 * math.sqrt(2 / over_seeds.df)
+    z = mean / sd
+    excess = sd * math.exp(-z * z / 2) / math.sqrt(2 * math.pi) - mean * float(ndtr(-z))
+    return noise.images * max(0.0, 1 - runs_per_repeat / num_runs) + excess * num_images
 
 
 def add_noise_of_splits(over_seeds: float | None, num_runs: int, test_to_train: float) -> float | None:

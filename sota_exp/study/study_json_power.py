@@ -13,6 +13,7 @@ from sota_exp.statistics.planned_effect import (
     DifferenceNoise,
     add_noise_of_images,
     add_noise_of_splits,
+    compute_noise_of_folds,
     estimate_noise,
     estimate_noise_of_folds,
 )
@@ -64,9 +65,8 @@ class StudyNoise:
             return add_noise_of_splits(over_seeds.smallest, num_seeds, tested.to_train) if tested else None
         images, num_images = self.noise.images, self.num_test
         if tested is not None:
-            # The noise of the images of one repeat is in that of the seeds, each of which tests others.
-            images *= max(0.0, 1 - tested.runs_per_repeat / num_seeds)
             num_images = round(num_images / tested.of_all)
+            images = compute_noise_of_folds(self.noise, over_seeds, num_seeds, num_images, tested.runs_per_repeat)
         num_tests = study.num_tests if study.blueprint.design is None else study.num_effects
         return add_noise_of_images(over_seeds, images, num_images, num_tests, study.settings.level)
 
