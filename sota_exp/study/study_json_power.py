@@ -21,6 +21,7 @@ from sota_exp.statistics.power import assume_difference_sd, find_num_seeds
 from sota_exp.statistics.stopping import MAX_SIMULATED_SEEDS, find_num_anytime_seeds
 from sota_exp.statistics.units import is_share_of_images
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
+from sota_exp.study.study_json_effects import estimate_screening_effects
 from sota_exp.study.tested_images import read_correctness, read_differences
 
 #: Numbers of seeds and effects (fractions) in the table of statistical power.
@@ -115,6 +116,8 @@ def estimate_sd(study: PlannedStudy, runs: StudyRuns) -> tuple[float, str] | Non
         return sd, f"this study's {sum(map(len, samples))} differences"
     cells = [runs.values(arm.name) for arm in study.arms.ready if arm.arm.is_cell]
     common = [seed for seed in study.seeds if cells and all(seed in values for values in cells)]
+    if len(common) == 1:
+        return _estimate_sd_of_one_seed(study, runs)
     if len(common) < 2 or len(cells) < LEAST_DIFFERENCES:
         return None
     table = np.array([[values[seed] for seed in common] for values in cells])
@@ -123,6 +126,16 @@ def estimate_sd(study: PlannedStudy, runs: StudyRuns) -> tuple[float, str] | Non
         return None
     variance = float((rest**2).sum()) / ((len(cells) - 1) * (len(common) - 1))
     return math.sqrt(2 * variance), f"this study's {table.size} runs"
+
+
+def _estimate_sd_of_one_seed(study: PlannedStudy, runs: StudyRuns) -> tuple[float, str] | None:
+    """By what the main effects of a design leave, which has their interactions in it; None: they leave nothing."""
+    effects, _ = estimate_screening_effects(study, runs)
+    if not effects or not effects[0].standard_error:
+        return None
+    num_cells = sum(arm.is_cell for arm in study.blueprint.arms)
+    sd = effects[0].standard_error * math.sqrt(num_cells / 2)
+    return sd, f"this study's {num_cells} runs; interactions are in it, a second seed parts them"
 
 
 def _estimate_components(study: PlannedStudy, runs: StudyRuns) -> DifferenceNoise | None:
