@@ -69,9 +69,10 @@ def build_next(study: PlannedStudy, runs: StudyRuns, found: JsonObject, noise: S
     questions = [*_ask_arms(study, runs, found, noise), *_ask_interactions(study, runs, found)]
     questions += _ask_effects(study, found, noise)
     unit, wanted = get_metric_format(study.settings.metric), study.settings.smallest_effect is not None
+    num_images = noise.count_images(find_tested_share(study)) if study.arms.ready else None
     entries, by_words = [], dict[str, list[str]]()
     for question in sorted(questions, key=_rank):
-        words = describe_advice(question.advice, found["num_test"], unit, wanted, _make_cost(question))
+        words = describe_advice(question.advice, num_images, unit, wanted, _make_cost(question))
         entries.append(question.to_json(words))
         by_words.setdefault(words, []).append(question.label)
     told = [f"{join_first(labels, 4)}: {words}" for words, labels in by_words.items()]
@@ -105,7 +106,7 @@ def _measure_seconds(runs: StudyRuns, names: Iterable[str]) -> float | None:
 def _ask_arms(study: PlannedStudy, runs: StudyRuns, found: JsonObject, noise: StudyNoise) -> list[OpenQuestion]:
     arms = {arm.name: arm for arm in study.arms.ready}
     entries = [entry for entry in found["arms"] if entry["reference"] is not None and entry["verdict"] not in CLOSED]
-    asked = []
+    asked, num_images = [], noise.count_images(find_tested_share(study))
     for entry in entries:
         arm, reference = arms[entry["name"]], arms[entry["reference"]]
         differences = runs.differences(arm, study.seeds)
@@ -117,8 +118,8 @@ def _ask_arms(study: PlannedStudy, runs: StudyRuns, found: JsonObject, noise: St
             study.get_test_level(len(study.seeds)),
             study.settings.smallest_effect,
             interval,
-            _compute_image_variance(study, runs, found, noise, arm if entry["verdict"] in SHOWN_HERE else None),
-            found["num_test"],
+            _compute_image_variance(study, runs, noise, num_images, arm if entry["verdict"] in SHOWN_HERE else None),
+            num_images or None,
             _is_same(study, runs, arm, reference, list(differences)),
             _make_anytime_finder(len(differences), further) if study.settings.has_anytime_looks else None,
         )
@@ -134,7 +135,7 @@ def _make_anytime_finder(num_seeds: int, further: int | None) -> SeedsFinder:
 
 
 def _compute_image_variance(
-    study: PlannedStudy, runs: StudyRuns, found: JsonObject, noise: StudyNoise, shown_here: ComposedArm | None
+    study: PlannedStudy, runs: StudyRuns, noise: StudyNoise, num_images: int, shown_here: ComposedArm | None
 ) -> float:
     """The variance of a mean difference that more seeds do not remove; 0 where it is unknown or only assumed.
 
@@ -144,7 +145,7 @@ def _compute_image_variance(
         contrast = {shown_here.name: 1.0, str(shown_here.arm.reference): -1.0}
         mean = combine_runs(study, runs, contrast, study.seeds)
         return 0.0 if mean is None else mean.lasting
-    return 0.0 if noise.noise is None or noise.is_assumed else noise.noise.images / found["num_test"]
+    return 0.0 if noise.noise is None or noise.is_assumed else noise.noise.images / num_images
 
 
 def _is_same(study: PlannedStudy, runs: StudyRuns, arm: ComposedArm, reference: ComposedArm, seeds: list[int]) -> bool:

@@ -54,6 +54,10 @@ class StudyNoise:
             sd = math.sqrt(self.noise.seeds + (self.noise.both + self.noise.images) / num_test)
         return replace(self, sd=sd, num_test=num_test)
 
+    def count_images(self, tested: TestedShare | None) -> int:
+        """Images on which all runs of an arm measure the metric, with folds those of all folds."""
+        return self.num_test if tested is None else round(self.num_test / tested.of_all)
+
     def find_effect(self, study: PlannedStudy, num_seeds: int, tested: TestedShare | None) -> float | None:
         """The smallest effect shown for other images like these in four of five studies; None: none, or unknown.
 
@@ -64,9 +68,8 @@ class StudyNoise:
         over_seeds = study.plan_effect(self.sd, num_seeds)
         if self.noise is None:
             return add_noise_of_splits(over_seeds.smallest, num_seeds, tested.to_train) if tested else None
-        images, num_images = self.noise.images, self.num_test
+        images, num_images = self.noise.images, self.count_images(tested)
         if tested is not None:
-            num_images = round(num_images / tested.of_all)
             images = compute_noise_of_folds(self.noise, over_seeds, num_seeds, num_images, tested.runs_per_repeat)
         num_tests = study.num_tests if study.blueprint.design is None else study.num_effects
         return add_noise_of_images(over_seeds, images, num_images, num_tests, study.settings.level)
