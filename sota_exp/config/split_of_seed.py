@@ -33,7 +33,7 @@ def get_split_of_seed(values: Mapping[str, Any], seed: int) -> dict[str, int]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TestedShare:
+class ScoredShare:
     """What each run scores of a data set where every seed has a split of its own.
 
     of_all: the images of its part, test or val, of all images; to_train: divided by those of train. runs_per_repeat:
@@ -45,7 +45,7 @@ class TestedShare:
     runs_per_repeat: int
 
 
-def get_tested_share(values: Mapping[str, Any], part: str) -> TestedShare | None:
+def get_scored_share(values: Mapping[str, Any], part: str) -> ScoredShare | None:
     """Of `part`, test or val; None where all seeds have one split."""
     split = get_split(values)
     if "folds" not in split and "repeat" not in split:
@@ -55,7 +55,7 @@ def get_tested_share(values: Mapping[str, Any], part: str) -> TestedShare | None
     chosen = (1 - tested) * float(data["val_fraction"])
     of_all = {"test": tested, "val": chosen}[part]
     runs = int(split["folds"]) if "folds" in split and part == "test" else 1
-    return TestedShare(of_all=of_all, to_train=of_all / (1 - tested - chosen), runs_per_repeat=runs)
+    return ScoredShare(of_all=of_all, to_train=of_all / (1 - tested - chosen), runs_per_repeat=runs)
 
 
 def list_split_overrides(values: Mapping[str, Any], seed: int) -> list[str]:

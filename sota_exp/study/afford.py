@@ -11,13 +11,13 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sota_exp.config.split_of_seed import TestedShare
+from sota_exp.config.split_of_seed import ScoredShare
 from sota_exp.report.numbers import format_count, format_duration
 from sota_exp.statistics.units import MetricFormat, get_metric_format
 from sota_exp.study.cost_estimate import RunCost
 from sota_exp.study.results import PlannedStudy
 from sota_exp.study.settings import Allowance
-from sota_exp.study.study_json_power import StudyNoise, find_tested_share
+from sota_exp.study.study_json_power import StudyNoise, find_scored_share
 
 #: Most seeds of an option: the arms of a null study are 1,000 seeds apart.
 MOST_SEEDS = 999
@@ -107,10 +107,10 @@ def build_option(
     """As many seeds as fit, or as few as show `study.smallest_effect`; None where none fits."""
     num_arms = len(study.arms.ready)
     per_seed = costs.compute(variant, num_arms, allowance.unit)
-    tested, own = find_tested_share(study), noise
+    tested, own = find_scored_share(study), noise
     if tested is None and variant.folds > 1:
         to_train = variant.counts["test"] / variant.counts["train"]
-        tested = TestedShare(of_all=1 / variant.folds, to_train=to_train, runs_per_repeat=variant.folds)
+        tested = ScoredShare(of_all=1 / variant.folds, to_train=to_train, runs_per_repeat=variant.folds)
         own = noise.of_splits(variant.counts["test"])
     steps = min(int(allowance.amount / (per_seed * variant.folds)), MOST_SEEDS // variant.folds)
     if steps < 1 or own.sd is None:

@@ -11,7 +11,7 @@ from dataclasses import asdict
 import numpy as np
 from scipy.special import ndtri
 
-from sota_exp.config.split_of_seed import get_tested_share
+from sota_exp.config.split_of_seed import get_scored_share
 from sota_exp.statistics.anytime import compute_confidence_sequence
 from sota_exp.statistics.effects import Effect, compute_contrasts
 from sota_exp.statistics.interim import InterimResult
@@ -111,7 +111,7 @@ def combine_runs(
             return combine_crossed(np.array(rows), of_runs, df_runs) if of_runs is not None or len(seeds) > 1 else None
         if len(seeds) > 1 and (read := read_differences(runs, arms, contrast, seeds)) is not None:
             return combine_folds(*read)
-    tested = get_tested_share(first.configuration.values, study.settings.metric.split("/")[0])
+    tested = get_scored_share(first.configuration.values, study.settings.metric.split("/")[0])
     are_pairs = all(runs.have_same_images(first, arms[name], [seed]) for name in contrast for seed in seeds)
     if tested is None or not are_pairs or len(seeds) < 2:
         return None

@@ -15,7 +15,7 @@ from sota_exp.study.arms import ComposedArm
 from sota_exp.study.chance import find_arms_at_chance
 from sota_exp.study.new_images import combine_runs
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
-from sota_exp.study.study_json_power import StudyNoise, find_tested_share
+from sota_exp.study.study_json_power import StudyNoise, find_scored_share
 from sota_exp.study.tested_images import read_correctness
 from sota_exp.study.verdicts import compute_pair_interactions
 
@@ -69,7 +69,7 @@ def build_next(study: PlannedStudy, runs: StudyRuns, found: JsonObject, noise: S
     questions = [*_ask_arms(study, runs, found, noise), *_ask_interactions(study, runs, found)]
     questions += _ask_effects(study, found, noise)
     unit, wanted = get_metric_format(study.settings.metric), study.settings.smallest_effect is not None
-    num_images = noise.count_images(find_tested_share(study)) if study.arms.ready else None
+    num_images = noise.count_images(find_scored_share(study)) if study.arms.ready else None
     entries, by_words = [], dict[str, list[str]]()
     for question in sorted(questions, key=_rank):
         words = describe_advice(question.advice, num_images, unit, wanted, _make_cost(question))
@@ -106,7 +106,7 @@ def _measure_seconds(runs: StudyRuns, names: Iterable[str]) -> float | None:
 def _ask_arms(study: PlannedStudy, runs: StudyRuns, found: JsonObject, noise: StudyNoise) -> list[OpenQuestion]:
     arms = {arm.name: arm for arm in study.arms.ready}
     entries = [entry for entry in found["arms"] if entry["reference"] is not None and entry["verdict"] not in CLOSED]
-    asked, num_images = [], noise.count_images(find_tested_share(study))
+    asked, num_images = [], noise.count_images(find_scored_share(study))
     for entry in entries:
         arm, reference = arms[entry["name"]], arms[entry["reference"]]
         differences = runs.differences(arm, study.seeds)
@@ -197,7 +197,7 @@ def _describe_how(study: PlannedStudy, questions: list[OpenQuestion]) -> list[st
     settings, folds = study.settings, int(get_split(study.arms.ready[0].configuration.values).get("folds", 1))
     seeds = [each.advice.num_seeds for each in questions if each.advice.num_seeds is not None]
     lines = []
-    if any(each.advice.reason == "images" for each in questions) and find_tested_share(study) is None:
+    if any(each.advice.reason == "images" for each in questions) and find_scored_share(study) is None:
         lines.append("Where test images lack, data/split=cross_validation tests all images of the data set.")
     if not seeds:
         return lines

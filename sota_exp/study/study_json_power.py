@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sota_exp.config.split_of_seed import TestedShare, get_tested_share
+from sota_exp.config.split_of_seed import ScoredShare, get_scored_share
 from sota_exp.statistics.paired import has_spread
 from sota_exp.statistics.planned_effect import (
     ASSUMED_NOISE,
@@ -54,14 +54,14 @@ class StudyNoise:
             sd = math.sqrt(self.noise.seeds + (self.noise.both + self.noise.images) / num_test)
         return replace(self, sd=sd, num_test=num_test)
 
-    def count_images(self, tested: TestedShare | None) -> int:
+    def count_images(self, tested: ScoredShare | None) -> int:
         """Images on which all runs of an arm measure the metric, with folds those of all folds."""
         return self.num_test if tested is None else round(self.num_test / tested.of_all)
 
-    def find_effect(self, study: PlannedStudy, num_seeds: int, tested: TestedShare | None) -> float | None:
+    def find_effect(self, study: PlannedStudy, num_seeds: int, tested: ScoredShare | None) -> float | None:
         """The smallest effect shown for other images like these in four of five studies; None: none, or unknown.
 
-        tested: `get_tested_share`, where each seed tests other images.
+        tested: `get_scored_share`, where each seed tests other images.
         """
         if self.sd is None or not self.num_test:
             return None
@@ -75,9 +75,9 @@ class StudyNoise:
         return add_noise_of_images(over_seeds, images, num_images, num_tests, study.settings.level)
 
 
-def find_tested_share(study: PlannedStudy) -> TestedShare | None:
-    """`get_tested_share` of the study; None where all seeds test the same images."""
-    return get_tested_share(study.arms.ready[0].configuration.values, study.settings.metric.split("/")[0])
+def find_scored_share(study: PlannedStudy) -> ScoredShare | None:
+    """`get_scored_share` of the study; None where all seeds test the same images."""
+    return get_scored_share(study.arms.ready[0].configuration.values, study.settings.metric.split("/")[0])
 
 
 def estimate_study_noise(study: PlannedStudy, runs: StudyRuns, counts: Mapping[str, int] | None = None) -> StudyNoise:
@@ -103,7 +103,7 @@ def estimate_study_noise(study: PlannedStudy, runs: StudyRuns, counts: Mapping[s
     is_assumed = components is None and is_share_of_images(runs.metric)
     noise = ASSUMED_NOISE if is_assumed else components
     result = StudyNoise(sd=sd, source=source, num_test=num_test, noise=noise, is_assumed=is_assumed)
-    return result.of_splits(num_test) if measured is None and num_test and find_tested_share(study) else result
+    return result.of_splits(num_test) if measured is None and num_test and find_scored_share(study) else result
 
 
 def estimate_sd(study: PlannedStudy, runs: StudyRuns) -> tuple[float, str] | None:
@@ -176,7 +176,7 @@ def build_power_table(study: PlannedStudy, runs: StudyRuns, found: StudyNoise | 
     power["num_tests"] = study.num_effects if is_design else study.num_tests
     if sd is None:
         return power
-    tested, num = find_tested_share(study), len(study.seeds)
+    tested, num = find_scored_share(study), len(study.seeds)
     power["new_images"] = {
         "detectable": found.find_effect(study, num, tested),
         "variance": None if found.noise is None else found.noise.images,

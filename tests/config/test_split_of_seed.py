@@ -4,8 +4,8 @@ from sota_exp.config.fingerprint import compute_training_fingerprint
 from sota_exp.config.split_of_seed import (
     check_split_is_open,
     describe_folds,
+    get_scored_share,
     get_split_of_seed,
-    get_tested_share,
     list_split_overrides,
     with_split_of_seed,
 )
@@ -92,5 +92,5 @@ def test_holdout_leaves_fingerprints_and_repeats_change_none():
 )
 def test_the_images_of_a_part_that_a_run_scores(split, part, expected) -> None:
     values = {"data": {"split": split, "val_fraction": 0.1, "test_fraction": 0.2}}
-    found = get_tested_share(values, part)
+    found = get_scored_share(values, part)
     assert (found and (found.of_all, found.to_train, found.runs_per_repeat)) == (expected and pytest.approx(expected))

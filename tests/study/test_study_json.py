@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sota_exp.config.split_of_seed import TestedShare
+from sota_exp.config.split_of_seed import ScoredShare
 from sota_exp.report.study.page import write_study_report
 from sota_exp.statistics.anytime import compute_confidence_sequence
 from sota_exp.statistics.paired import bonett_price_interval
@@ -351,7 +351,7 @@ def test_the_noise_of_images_is_that_of_shares_of_images(files: StudyFiles, metr
     found = estimate_study_noise(made, StudyRuns.read(made, files, {}), {"train": 192, "val": 48, "test": 24})
     power = build_power_table(made, StudyRuns.read(made, files, {}), found)
     assert found.num_test == found.count_images(None) == (48 if metric.startswith("val") else 24)
-    folds = TestedShare(of_all=0.2, to_train=0.25, runs_per_repeat=5)
+    folds = ScoredShare(of_all=0.2, to_train=0.25, runs_per_repeat=5)
     assert found.count_images(folds) == 5 * found.num_test
     assert (found.noise is None) == (not metric.endswith("accuracy")) == (power["new_images"]["detectable"] is None)
 
