@@ -88,8 +88,7 @@ def draw() -> alt.FacetChart:
         base.mark_circle(size=70, opacity=1).encode(across, alt.Y("effect:Q", axis=upright), ink),
         data=build_data(rows),
     ).properties(width=WIDTH, height=HEIGHT)
-    panels = chart.facet(alt.Facet("technique:N", sort=list(effects), title=None), columns=COLUMNS)
-    return panels
+    return chart.facet(alt.Facet("technique:N", sort=list(effects), title=None), columns=COLUMNS)
 
 
 def main() -> None:
