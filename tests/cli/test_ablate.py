@@ -259,13 +259,17 @@ def test_a_study_of_two_stages_from_the_command_line(
     assert finished(elsewhere / "study") == before and "nothing is trained" in capsys.readouterr().out
 
 
+ENDS = ((1, signal.SIGTERM), (2, signal.SIGUSR1), (3, signal.SIGKILL))
+
+
 @pytest.mark.slow
-def test_a_study_terminated_twice_and_killed_once_ends_as_an_uninterrupted_one(
-    extended: tuple[Path, dict[str, int], str], elsewhere: Path
+@pytest.mark.parametrize("ends", [ENDS[::2], pytest.param(ENDS, marks=pytest.mark.torture)], ids=len)
+def test_a_study_terminated_and_killed_ends_as_an_uninterrupted_one(
+    ends: tuple[tuple[int, signal.Signals], ...], extended: tuple[Path, dict[str, int], str], elsewhere: Path
 ) -> None:
     whole, cut, rng = extended[0], elsewhere / "cut", random.Random(15)
     seen: dict[str, int] = {}
-    for goal, number in ((1, signal.SIGTERM), (2, signal.SIGUSR1), (3, signal.SIGKILL)):
+    for goal, number in ends:
         process = started(cut)
         while process.poll() is None and len(finished(cut / "study")) < goal:
             time.sleep(0.02)
