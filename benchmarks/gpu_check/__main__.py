@@ -29,17 +29,17 @@ from benchmarks.gpu_check import commands, trainings
 from benchmarks.gpu_check.lines import NOT_AS_EXPECTED, OUT_OF_TIME, Line, Setting, skip, write_report
 from sota_exp.training.device import get_device_name
 
-#: Each section, and the most seconds that it takes with its start; together less than ten minutes.
+#: Each section, and the most seconds that it takes with its start; with the start of the check less than ten minutes.
 SECTIONS: dict[str, tuple[Callable[[Setting], Iterator[Line]], float]] = {
     "training": (commands.run_whole_training, 60),
     "losses": (trainings.compare_losses, 80),
     "waits": (trainings.look_for_waits, 80),
     "memory": (trainings.compare_memory, 25),
     "repeat": (trainings.repeat_to_the_bit, 80),
-    "resnet50": (partial(commands.race, model="resnet50"), 90),
+    "resnet50": (partial(commands.race, model="resnet50"), 80),
     "resnet18": (partial(commands.race, model="resnet18"), 60),
     "processes": (commands.compare_processes, 50),
-    "tests": (commands.run_tests, 75),
+    "tests": (commands.run_tests, 70),
 }
 
 #: The part of its time in which a section starts further trainings.

@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from sota_exp.data.store_writer import UnreadableImage
@@ -50,6 +50,18 @@ def map_in_threads(function: Callable[[In], Out], items: Sequence[In]) -> Iterat
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(items), MAX_DECODED):
             yield from pool.map(function, items[start : start + MAX_DECODED])
+
+
+def compute_ahead(function: Callable[[In], Out], items: Iterable[In]) -> Iterator[Out]:
+    """`function` of every item in order; that of the next one is computed in a thread while one is used."""
+    with ThreadPoolExecutor(1) as pool:
+        ready: Future[Out] | None = None
+        for item in items:
+            before, ready = ready, pool.submit(function, item)
+            if before is not None:
+                yield before.result()
+        if ready is not None:
+            yield ready.result()
 
 
 def read_all(read: Callable[[In], Out], items: Sequence[In]) -> Iterator[Out]:

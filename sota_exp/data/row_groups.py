@@ -29,14 +29,19 @@ log = logging.getLogger(__name__)
 #: Stands in the name of a row group between the file and the column and number: `train.parquet#image:7`.
 MARK = ".parquet#"
 
-#: Bytes of the row groups of a window, decompressed, and their least number: it tells how well images are shuffled.
-WINDOW_BYTES, MIN_GROUPS = 2**28, 8
+#: Bytes of the row groups of a window, decompressed, and their least number: it tells how well images are shuffled. All
+#: processes of a run together keep a window: 64 of Hugging Face's row groups of 100 photographs are 700 MB.
+WINDOW_BYTES, MIN_GROUPS = 3 * 2**28, 8
 
-#: Numbers of lanes: the largest is taken that a window has row groups for. 24 serve 2, 3, 4, 6, 8, 12 or 24 processes.
-LANES = (24, 8, 4, 2, 1)
+#: Numbers of lanes: the largest is taken that a window has row groups for, and a batch places. 192 serve 3 and 6 ranks,
+#: too, 64 only powers of two.
+LANES = (192, 64, 32, 16, 8, 4, 2, 1)
+
+#: Windows that are kept, of which a part is stale; and the least number of row groups that a process keeps.
+KEPT_WINDOWS, MIN_KEPT = 1.5, 6
 
 #: Names the order of `order_in_windows` in fingerprints; changed with it.
-ORDER_OF_BLOCKS = "lanes"
+ORDER_OF_BLOCKS = "lanes of up to 192"
 
 #: Number of files whose footers a process keeps.
 MAX_FOOTERS = 1024
@@ -48,6 +53,17 @@ SORTED = 0.5
 def count_per_window(blocks: Blocks) -> int:
     """The number of row groups in a window."""
     return max(MIN_GROUPS, int(WINDOW_BYTES / max(1, blocks.num_bytes.mean())))
+
+
+def count_lanes(blocks: Blocks, batch_size: int) -> int:
+    """The number of lanes of `order_in_windows` where no image is repeated."""
+    most = min(count_per_window(blocks), batch_size)
+    return next(num for num in LANES if num <= most)
+
+
+def has_repeats(order: Tensor) -> bool:
+    """Whether a position comes more than once in an order, int64 [N]."""
+    return len(order.unique()) < len(order)
 
 
 def import_parquet() -> Any:
@@ -98,9 +114,13 @@ def load_row_group(name: str) -> Any:
 
 
 class RowGroupCache:
-    """The row groups that were read last, of at most two windows; threads may share it."""
+    """The row groups that were read last; threads may share it.
+
+    num_sharing: processes of the run that share the row groups out, so that each keeps its part of a window.
+    """
 
     def __init__(self) -> None:
+        self.num_sharing = 1
         self.clear()
 
     def clear(self) -> None:
@@ -126,7 +146,8 @@ class RowGroupCache:
             self._kept[name] = group
             self._num_bytes += group.nbytes
             self._loading.pop(name, None)
-            while self._num_bytes > 2 * WINDOW_BYTES and len(self._kept) > 2 * MIN_GROUPS:
+            kept = KEPT_WINDOWS / self.num_sharing
+            while self._num_bytes > kept * WINDOW_BYTES and len(self._kept) > max(kept * MIN_GROUPS, MIN_KEPT):
                 self._num_bytes -= self._kept.popitem(last=False)[1].nbytes
 
 
@@ -153,17 +174,17 @@ def order_in_windows(
 ) -> Tensor:
     """The same positions, int64 [N], in lanes: place p of a batch has images of lane p modulo their number.
 
-    A lane has a random part of the row groups, and goes through them in windows. The lanes depend on the row groups
-    alone, so that an order is the same for any number of processes. Copies of a position, as repeated augmentation
-    makes them, belong in one batch and on different ranks: then there is one lane, which all processes read.
+    A lane has a random part of the row groups, and goes through them in windows. The lanes depend on the row groups and
+    the batch alone, so that an order is the same for any number of processes. Copies of a position, as repeated
+    augmentation makes them, belong in one batch and on different ranks: then there is one lane, which all processes
+    read.
 
     order: positions in `train`, int64 [M], the images of the training set.
     """
     used, group = torch.from_numpy(blocks.of)[train].unique(return_inverse=True)
     group = torch.randperm(len(used), generator=generator)[group[order]]
     per_window = count_per_window(blocks)
-    repeats = len(order.unique()) < len(order)
-    num_lanes = 1 if repeats else next(num for num in LANES if num <= per_window)
+    num_lanes = 1 if has_repeats(order) else count_lanes(blocks, batch_size)
     lane_of_place = torch.arange(len(order)) % batch_size % num_lanes
     lane = lane_of_place.sort().values
     taken = group.argsort(stable=True)  # row group after row group

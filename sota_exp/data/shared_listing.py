@@ -3,7 +3,7 @@
 The folder `listings/<digest>` has the listing that its digest names, so nothing in it ever changes; a small file beside
 it says which one a request gave last. A request that tells all that the listing depends on, such as the sizes and times
 of archives, is answered from there. Other listings are made anew by each command, as nothing else tells whether files
-came or went; the further processes of the command wait for the first one and map what it wrote.
+came or went; the further processes of the command wait for the first one, or come later, and map what it wrote.
 """
 
 import hashlib
@@ -11,8 +11,9 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +32,30 @@ DAMAGES = (OSError, ValueError, KeyError, TypeError)
 log = logging.getLogger(__name__)
 
 
+_since: ContextVar[float | None] = ContextVar("_since", default=None)
+
+
+@contextmanager
+def listed_since(moment: float) -> Iterator[None]:
+    """While entered, listings that were made since a moment, in seconds since 1970, are not made again."""
+    token = _since.set(moment)
+    try:
+        yield
+    finally:
+        _since.reset(token)
+
+
 def share_listing(cache: str, request: list[Any], make: Callable[[], Listing], is_complete: bool = False) -> Listing:
     """The listing that `make` returns, mapped from files where it is large.
 
-    It is not made where another process made it for this request while this one waited for it. request: what is listed,
+    It is not made where another process made it for this request while this one waited for it, or since the moment of
+    `listed_since`. request: what is listed,
     in JSON. is_complete: the request tells all that the listing depends on, so that it need not be made again. A cache
     that cannot be written is not used.
     """
     folder = expand_home(cache).absolute() / "listings"
     latest = folder / f"{hashlib.blake2b(json.dumps(request).encode(), digest_size=12).hexdigest()}.json"
-    since = 0.0 if is_complete else time.time()
+    since = 0.0 if is_complete else _since.get() or time.time()
     with ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)

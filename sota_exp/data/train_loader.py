@@ -7,17 +7,18 @@ import signal
 import threading
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from sota_exp.data.row_groups import order_in_windows
+from sota_exp.data.row_groups import CACHE, count_lanes, has_repeats, order_in_windows
 from sota_exp.data.store_writer import UnreadableImage
 from sota_exp.errors import STOP_SIGNALS
 from sota_exp.stages.augmentation import Crop, Sampler
 from sota_exp.stages.data import Images
-from sota_exp.stages.random import RandomStreams
+from sota_exp.stages.random import Part, RandomStreams
 
 #: Seconds that a process that loads images stays after SIGTERM: the training takes a step or two before it saves.
 SECONDS_AFTER_SIGTERM = 10
@@ -25,7 +26,10 @@ SECONDS_AFTER_SIGTERM = 10
 
 @dataclass(kw_only=True)
 class TrainCrops(Dataset[tuple[Tensor, Tensor]]):
-    """Item `step`: the crops of this rank, uint8 [b, 3, S, S], and their positions in the training set, int64 [b]."""
+    """Item `step`: the crops of this rank, uint8 [b, 3, S, S], and their positions in the training set, int64 [b].
+
+    part: of the places in this rank's batch; None: all of them.
+    """
 
     images: Images
     train: Tensor
@@ -35,11 +39,19 @@ class TrainCrops(Dataset[tuple[Tensor, Tensor]]):
     interpolation: str
     batch_size: int
     streams: RandomStreams
+    part: Part | None = None
     _order: tuple[int, Tensor] | None = None
 
     @property
     def steps_per_epoch(self) -> int:
         return len(self.train) // self.batch_size
+
+    @property
+    def num_lanes(self) -> int:
+        """The lanes of blocks of images, see `order_in_windows`; 1 where there are none."""
+        if self.images.blocks is None or self.sampler.composes_batches or has_repeats(self.order(0)):
+            return 1
+        return count_lanes(self.images.blocks, self.batch_size)
 
     def order(self, epoch: int) -> Tensor:
         """The positions in the training set in the order of this epoch: int64 [N]."""
@@ -56,7 +68,8 @@ class TrainCrops(Dataset[tuple[Tensor, Tensor]]):
         batch = self.order(epoch)[position * self.batch_size : (position + 1) * self.batch_size]
         # Every world_size-th, as in PyTorch's DistributedSampler: adjacent repeats of an image go to different ranks.
         positions = batch[self.streams.rank :: self.streams.world_size]
-        rng = self.streams.random_numbers("augmentation/crop", step)
+        rng = replace(self.streams.random_numbers("augmentation/crop", step), part=self.part)
+        positions = positions if self.part is None else positions[self.part.places]
         return self.crop(self.images, self.train[positions], self.size, rng, self.interpolation), positions
 
 
@@ -83,7 +96,7 @@ def load_crops(
     """The crops of `steps` in order, each uint8 [b, 3, S, S] with positions int64 [b].
 
     num_workers: number of background processes; 0: crops are made in this process. Each makes whole batches, or of
-        images that are read in blocks its places of every batch, so that it reads only some blocks.
+        images that are read in blocks a part of every batch, so that it reads only some blocks.
 
     Raises:
         UnreadableImage: a file cannot be decoded.
@@ -95,7 +108,7 @@ def load_crops(
         sampler=range(steps.start * num_parts, steps.stop * num_parts),
         num_workers=num_workers,
         pin_memory=pin_memory and num_parts == 1,
-        worker_init_fn=_start_worker,
+        worker_init_fn=partial(_start_worker, count_sharing(crops, num_parts)),
         # Random numbers are keyed by step; this generator only keeps PyTorch from using the global one.
         generator=torch.Generator().manual_seed(0),
     )
@@ -105,39 +118,48 @@ def load_crops(
             raise item
         made.append(item)
         if len(made) == num_parts:
-            yield made[0] if num_parts == 1 else _interleave(made, pin_memory)
+            yield made[0] if num_parts == 1 else _put_together(parts, made, pin_memory)
             made = []
 
 
 def share_out(crops: TrainCrops, num_workers: int) -> list[TrainCrops]:
-    """The parts of a batch that workers make, part k with every `len(parts)`-th place from place k on.
+    """The parts of this rank's batch that workers make: of images that are read in blocks each has places of its own.
 
-    Of images that are read in blocks each worker has a part, so that it reads the blocks of its places alone.
+    The places are sorted by their lanes, see `order_in_windows`, so that few lanes are read by two workers.
     """
-    if crops.images.blocks is None or crops.sampler.composes_batches or num_workers < 2:
+    if num_workers < 2 or (num_lanes := crops.num_lanes) == 1:
         return [crops]
-    rank, size = crops.streams.rank, crops.streams.world_size
-    num_parts = math.gcd(num_workers, crops.batch_size // size)
-    shares = [replace(crops.streams, rank=rank + size * part, world_size=size * num_parts) for part in range(num_parts)]
-    return [replace(crops, streams=streams) for streams in shares]
+    places = torch.arange(crops.streams.rank, crops.batch_size, crops.streams.world_size)
+    by_lane = (places % num_lanes).argsort(stable=True)
+    shares = by_lane.tensor_split(min(num_workers, len(places)))
+    return [replace(crops, part=Part(share, len(places))) for share in shares]
 
 
-def _interleave(parts: list[tuple[Tensor, Tensor]], pin_memory: bool) -> tuple[Tensor, Tensor]:
-    """The batch of which part k has every `len(parts)`-th image, from image k on: uint8 [b, 3, S, S], int64 [b]."""
-    num = sum(len(positions) for _, positions in parts)
-    crops = torch.empty(num, *parts[0][0].shape[2:], 3, dtype=torch.uint8, pin_memory=pin_memory)
+def count_sharing(crops: TrainCrops, num_parts: int) -> int:
+    """The number of processes that the lanes are shared out to, where each rank's are by `num_parts` workers."""
+    return min(crops.num_lanes, num_parts * math.gcd(crops.num_lanes, crops.streams.world_size))
+
+
+def _put_together(
+    parts: Sequence[TrainCrops], made: Sequence[tuple[Tensor, Tensor]], pin_memory: bool
+) -> tuple[Tensor, Tensor]:
+    """The batch whose parts were made: uint8 [b, 3, S, S], int64 [b]."""
+    num = sum(len(positions) for _, positions in made)
+    crops = torch.empty(num, *made[0][0].shape[2:], 3, dtype=torch.uint8, pin_memory=pin_memory)
     positions = torch.empty(num, dtype=torch.int64, pin_memory=pin_memory)
-    for place, (cut, where) in enumerate(parts):
-        crops[place :: len(parts)], positions[place :: len(parts)] = cut.permute(0, 2, 3, 1), where
+    for part, (cut, where) in zip(parts, made, strict=True):
+        assert part.part is not None
+        crops[part.part.places], positions[part.part.places] = cut.permute(0, 2, 3, 1), where
     return crops.permute(0, 3, 1, 2), positions
 
 
-def _start_worker(worker: int) -> None:
-    """Outlive signals, but not the training.
+def _start_worker(num_sharing: int, worker: int) -> None:
+    """Outlive signals, but not the training. num_sharing: processes that share blocks of images out.
 
     PyTorch's own check compares parent processes: where the start method is forkserver, the default of Python 3.14, the
     parent is the server, which lives as long as its workers, so all would stay for ever after a SIGKILL.
     """
+    CACHE.num_sharing = num_sharing
     _outlive_signals()
     threading.Thread(target=_end_with_training, daemon=True).start()
 

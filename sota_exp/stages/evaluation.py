@@ -1,7 +1,7 @@
 """Evaluation: sizes, the choice between them, predictions, and fine-tuning after training."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -80,12 +80,13 @@ class Resolution(Stage):
 class TrainingImages:
     """The training images, preprocessed as in evaluation.
 
-    read: positions int64 [B] → normalized images float [B, 3, S, S] in the default view, on the network's device.
+    read: positions of each batch, int64 [B] → its normalized images, float [B, 3, S, S], in the default view, on the
+    network's device; those of the next batch are read while one is used.
     labels: int64 [N], on the CPU. precision: returns the autocast context of a forward pass. shuffle: generator and
     batch size → the positions in a random order in which they are read without detours, int64 [N].
     """
 
-    read: Callable[[Tensor], Tensor]
+    read: Callable[[Iterable[Tensor]], Iterator[Tensor]]
     shuffle: Callable[[torch.Generator, int], Tensor]
     labels: Tensor
     precision: Callable[[], AbstractContextManager[None]]

@@ -11,7 +11,9 @@ as long, or an algorithm of our own.
 
 import functools
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,28 +34,37 @@ def has_accelerator() -> bool:
     return torch.accelerator.is_available()
 
 
+class Part(NamedTuple):
+    """Some samples of a rank's batch of `of`: those at `places`, int64 [n]."""
+
+    places: Tensor
+    of: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class RandomNumbers:
     """Random numbers of one slot at one step, on the CPU.
 
-    In all methods `num` is the number of samples on this rank.
+    In all methods `num` is the number of samples on this rank, or of its `part` where only one is made.
     """
 
     generator: torch.Generator
     rank: int = 0
     world_size: int = 1
+    part: Part | None = None
 
-    def _mine(self, draws: Tensor) -> Tensor:
-        return draws[self.rank :: self.world_size]
+    def _mine(self, num: int, draw: Callable[[int], Tensor]) -> Tensor:
+        if self.part is None:
+            return draw(num * self.world_size)[self.rank :: self.world_size]
+        return draw(self.part.of * self.world_size)[self.rank :: self.world_size][self.part.places]
 
     def uniform(self, num: int, *shape: int) -> Tensor:
         """Uniform in [0, 1): float32 [num, *shape], one row per sample."""
-        return self._mine(torch.rand(num * self.world_size, *shape, generator=self.generator))
+        return self._mine(num, lambda total: torch.rand(total, *shape, generator=self.generator))
 
     def integers(self, high: int, num: int, *shape: int) -> Tensor:
         """Uniform integers in [0, high): int64 [num, *shape], one row per sample."""
-        size = (num * self.world_size, *shape)
-        return self._mine(torch.randint(high, size, generator=self.generator))
+        return self._mine(num, lambda total: torch.randint(high, (total, *shape), generator=self.generator))
 
     def shared_uniform(self, *shape: int) -> Tensor:
         """Uniform in [0, 1): float32 [*shape], equal on every rank, for a decision about the whole batch."""

@@ -39,7 +39,7 @@ from sota_exp.training.evaluator import Evaluator
 from sota_exp.training.final_scores import choose_view, score_splits
 from sota_exp.training.foreign_model import build_foreign_model
 from sota_exp.training.input_sizes import require_input_sizes
-from sota_exp.training.members import naming_lost_processes, require_same_inputs
+from sota_exp.training.members import naming_lost_processes, open_together, require_same_inputs
 from sota_exp.training.memory import get_peak_memory, reset_peak_memory
 from sota_exp.training.prediction_files import write_predictions
 from sota_exp.training.scored_data import choose_parts, open_outside_data, open_with_white, reorder_labels
@@ -159,7 +159,7 @@ def evaluate_saved(evaluation: SavedEvaluation, directory: Path) -> dict[str, An
 def _evaluate(evaluation: SavedEvaluation, directory: Path, world: World, device: torch.device) -> dict[str, Any]:
     experiment = evaluation.experiment
     reset_peak_memory(device)
-    data = evaluation.open_data()
+    data = open_together(evaluation.open_data)
     parts = choose_parts(data, evaluation.part)
     model = evaluation.load_model(data)
     data = reorder_labels(data, model.classes)

@@ -3,14 +3,14 @@
 All images of the split are counted exactly once, on any number of processes.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from sota_exp.data.read_files import map_in_threads
+from sota_exp.data.read_files import compute_ahead, map_in_threads
 from sota_exp.data.resize import center_crop
 from sota_exp.data.row_groups import shuffle
 from sota_exp.data.streaming import StreamedImages
@@ -60,21 +60,33 @@ class Evaluator:
             self._cache[split, view] = torch.cat(parts or [empty])
         return self._cache[split, view]
 
-    def read(self, split: str, positions: Tensor, view: EvaluationView) -> Tensor:
-        """Normalized images at `positions`, int64 [B], of this rank's part of `split`: float32 [B, 3, S, S]."""
-        crops = self.load_crops(split, view)
-        if crops is None:
-            return self.normalize_on_device(self.cut(self.data.images, self.own(split)[positions], view))
-        return self.normalize_on_device(crops[positions])
+    def read(self, split: str, batches: Iterable[Tensor], view: EvaluationView) -> Iterator[Tensor]:
+        """Normalized images at the positions of each batch, int64 [b], of this rank's part: float32 [b, 3, S, S] each.
+
+        Crops that are not kept are made a batch ahead, while the network computes.
+        """
+        crops, own = self.load_crops(split, view), self.own(split)
+        if crops is not None:
+            return (self.normalize_on_device(crops[positions]) for positions in batches)
+        return self.read_ahead((own[positions] for positions in batches), view)
+
+    def read_ahead(self, batches: Iterable[Tensor], view: EvaluationView) -> Iterator[Tensor]:
+        """Normalized images at the indices of each batch, int64 [b], cut a batch ahead: float32 [b, 3, S, S] each."""
+        made = compute_ahead(lambda indices: self.cut(self.data.images, indices, view), batches)
+        return map(self.normalize_on_device, made)
 
     def images(self, split: str, view: EvaluationView) -> Iterator[Tensor]:
         """Batches of this rank's normalized images of `split`, in order, float32 [B, 3, S, S] on the device.
 
         None where there are fewer images than processes.
         """
-        self.load_crops(split, view)  # on every rank, though it has no images
-        for positions in self.batches(split, self.batch_size):
-            yield self.read(split, positions, view)
+        return self.read(split, self.batches(split, self.batch_size), view)
+
+    def announce(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
+        """The batches [b], with `between_batches` before each."""
+        for batch in batches:
+            self.between_batches()
+            yield batch
 
     def batches(self, split: str, batch_size: int) -> Iterator[Tensor]:
         """Positions in this rank's part of `split`, int64 [b] each, with `between_batches` before those of each."""
@@ -104,8 +116,9 @@ class Evaluator:
         """The most probable class in each view, int64 [V, N] on the CPU; each image is decoded once."""
         model.eval()
         parts = [[torch.empty(0, dtype=torch.int64, device=self.device)] for _ in views]
-        for positions in self.batches(split, min(self.batch_size, SEARCH_BATCH_SIZE)):
-            for crops, found in zip(self.crop_views(self.own(split)[positions], views), parts, strict=True):
+        own, batches = self.own(split), self.batches(split, min(self.batch_size, SEARCH_BATCH_SIZE))
+        for crops_by_view in compute_ahead(lambda positions: self.crop_views(own[positions], views), batches):
+            for crops, found in zip(crops_by_view, parts, strict=True):
                 with self.autocast():
                     found.append(self.predictor(model, self.normalize_on_device(crops)).argmax(1))
         return torch.stack([gather_interleaved(torch.cat(found).cpu(), self.world) for found in parts])
@@ -173,9 +186,8 @@ class Evaluator:
     def get_training_images(self, view: EvaluationView) -> TrainingImages:
         """The training images in an evaluation view, for fine-tuning."""
 
-        def read(positions: Tensor) -> Tensor:
-            self.between_batches()
-            return self.normalize_on_device(self.cut(self.data.images, self.data.train[positions], view))
+        def read(batches: Iterable[Tensor]) -> Iterator[Tensor]:
+            return self.read_ahead((self.data.train[positions] for positions in self.announce(batches)), view)
 
         def shuffle_all(generator: torch.Generator, batch_size: int) -> Tensor:
             return shuffle(self.data.train, self.data.images.blocks, generator, batch_size)

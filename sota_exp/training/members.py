@@ -1,27 +1,34 @@
 """The processes of a run with torchrun, as they introduce themselves: no two on one GPU, and who of them has ended.
 
-gloo names an address at best, and NCCL waits for minutes; a process of this machine that is gone is named by its rank.
+gloo names an address at best, and NCCL waits for minutes; a process of this machine that is gone is named by its rank,
+and one of any machine that failed with its reason, which it leaves in the store of the group.
 """
 
 import logging
 import os
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch.distributed as dist
 
-from sota_exp.errors import OTHER_PROCESS, ConfigError, RunFailed, error_to_failure
+from sota_exp.data.shared_listing import listed_since
+from sota_exp.errors import OTHER_PROCESS, ConfigError, RunFailed, error_to_failure, in_a_line
 from sota_exp.runs.lock import is_process_alive
+from sota_exp.stages.data import DataSet
 
 log = logging.getLogger(__name__)
 
 #: Seconds to wait until a process is gone whose connections are.
 SECONDS_TO_END = 2.0
+
+#: Seconds that the store is waited for after an error: it may have ended with its process.
+SECONDS_OF_STORE = 5.0
 
 #: Of each rank: host, pid and birth of its process, see `is_process_alive`.
 _members: list[dict[str, Any]] = []
@@ -67,20 +74,60 @@ def require_same_inputs(digest: object) -> None:
         )
 
 
+def open_together(open_data: Callable[[], DataSet]) -> DataSet:
+    """The data that `open_data` opens; a process that comes late uses the listing that one of its machine just made."""
+    arrived = [(get_machine(), time.time())]
+    if dist.is_initialized():
+        arrived *= dist.get_world_size()
+        dist.all_gather_object(arrived, arrived[0])
+    with listed_since(min(moment for machine, moment in arrived if machine == get_machine())):
+        return open_data()
+
+
+class OtherFailed(RunFailed):
+    """Another process of the run failed or ended."""
+
+
 @contextmanager
 def naming_lost_processes() -> Iterator[None]:
-    """While entered, an error of a connection names the process of the run that ended.
+    """While entered, an error of a connection names the process of the run that ended, with its reason if it told one.
 
     Raises:
-        RunFailed: such an error.
+        OtherFailed: such an error.
     """
+    leave_reason("")
     try:
         yield
+    except OtherFailed:
+        raise
     except Exception as error:
-        said = str(error_to_failure(error))
+        said = str(error if isinstance(error, ConfigError) else error_to_failure(error) or in_a_line(error))
         if not _members or not said.startswith(OTHER_PROCESS):
+            leave_reason(said)
             raise
-        raise RunFailed(said.replace(OTHER_PROCESS, describe_lost(), 1)) from error
+        raise OtherFailed(find_reason() or said.replace(OTHER_PROCESS, describe_lost(), 1)) from error
+
+
+def leave_reason(reason: str) -> None:
+    """Tell the others why this process fails; "" as it begins."""
+    with suppress(RuntimeError, ValueError):  # no store any more, or no group
+        dist.distributed_c10d._get_default_store().set(f"sota_exp/{dist.get_rank()}", reason)
+
+
+def find_reason() -> str | None:
+    """Which process failed, and the reason that it left; None if none did."""
+    with suppress(RuntimeError, ValueError):
+        store = dist.distributed_c10d._get_default_store()
+        store.set_timeout(timedelta(seconds=SECONDS_OF_STORE))
+        for rank, member in enumerate(_members):
+            key = f"sota_exp/{rank}"
+            if store.check([key]) and (reason := store.get(key).decode()):
+                return f"{describe_member(rank, member)} of this run failed: {reason}"
+    return None
+
+
+def describe_member(rank: int, member: dict[str, Any]) -> str:
+    return f"process {rank} (pid {member['pid']} on {member['host']})"
 
 
 def get_machine() -> str:
@@ -95,7 +142,7 @@ def describe_lost() -> str:
     others = sorted({member["host"] for member in _members if member["machine"] != here})
     while True:
         ended = [
-            f"process {rank} (pid {member['pid']} on {member['host']})"
+            describe_member(rank, member)
             for rank, member in enumerate(_members)
             if member["machine"] == here and not is_process_alive(member)
         ]

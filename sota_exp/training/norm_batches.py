@@ -24,9 +24,9 @@ def iterate_norm_batches(session: TrainingSession) -> Iterator[Tensor]:
     order = shuffle(own, session.data.images.blocks, generator, session.experiment.batch_size)
     # Parts of equal size, up to one image: a small remainder would count as much as a whole batch.
     num_batches = max(1, len(order) * world.size // session.experiment.batch_size)
-    for positions in order.tensor_split(num_batches):
-        session.evaluator.between_batches()
-        images = session.evaluator.read("train", positions, session.default_view)
+    batches = order.tensor_split(num_batches)
+    read = session.evaluator.read("train", session.evaluator.announce(batches), session.default_view)
+    for images, positions in zip(read, batches, strict=True):
         batch = Batch(
             images=images,
             targets=images.new_zeros(len(images), len(session.data.classes)),

@@ -41,7 +41,7 @@ from sota_exp.training.gpu_lease import lease_gpu
 from sota_exp.training.input_sizes import start_checked_training
 from sota_exp.training.listener import Listener, Pruner, RunRequest
 from sota_exp.training.loop import TrainingSession
-from sota_exp.training.members import naming_lost_processes, require_same_inputs
+from sota_exp.training.members import naming_lost_processes, open_together, require_same_inputs
 from sota_exp.training.memory import get_peak_memory, reset_peak_memory
 from sota_exp.training.resume import resume
 from sota_exp.training.session import fit_batch_size, open_session
@@ -75,7 +75,7 @@ def _run(request: RunRequest, listener: Listener, pruner: Pruner, world: World, 
     began = time.monotonic()
     with convert_errors():
         content = hash_input_files(experiment)
-        data = open_data(experiment)
+        data = open_together(lambda: open_data(experiment))
     data_seconds = time.monotonic() - began
     request = fit_request(request, data, world)
     experiment = request.experiment

@@ -88,7 +88,7 @@ def test_tf32_needs_cuda_and_time_is_bounded(cpu, monkeypatch):
     assert line.verdict == NEEDS_CUDA
     (line,) = trainings.repeat_to_the_bit(replace(cpu, only="optimizer=", until=0.0))
     assert line.verdict == OUT_OF_TIME and line.what.endswith(" more")
-    assert sum(limit for _, limit in gpu_check.SECTIONS.values()) <= 600
+    assert sum(limit for _, limit in gpu_check.SECTIONS.values()) <= 585, "of 600 s, with the start of the check itself"
 
 
 def event(name, start, end, device=DeviceType.CPU):

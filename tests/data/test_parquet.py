@@ -4,7 +4,9 @@ import json
 import logging
 import multiprocessing
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import fsspec
@@ -16,9 +18,9 @@ import torch
 
 from sota_exp.data import row_groups, stream_index
 from sota_exp.data.open import open_data
-from sota_exp.data.row_groups import CACHE, load_row_group
+from sota_exp.data.row_groups import CACHE, RowGroupCache, load_row_group
 from sota_exp.data.streaming import StreamedImages
-from sota_exp.data.train_loader import load_crops
+from sota_exp.data.train_loader import count_sharing, load_crops, share_out
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.stages.random import RandomStreams
 from sota_exp.training import evaluator, run
@@ -29,7 +31,7 @@ from sota_exp.training.session import build_train_crops
 from tests.data.shards import compose_shards
 from tests.data.test_streaming import losses
 from tests.data.test_webdataset import encode
-from tests.experiments import session_of
+from tests.experiments import OFF, TINY, composed, session_of
 
 CLASSES = ["wolf", "ant", "bee"]
 STREAMED = "data.store_gigabytes=0"
@@ -327,6 +329,39 @@ def test_files_of_two_configurations_and_rows_without_labels(root: Path, tmp_pat
         opened(tmp_path / "no", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("ranks", "workers", "reads"),
+    [(1, 0, 1.2), (1, 8, 1.2), (8, 1, 1.2), (8, 3, 1.6), (4, 6, 1.6), (8, 8, 1.2), (64, 1, 1.2)],
+)
+def test_up_to_64_processes_read_a_row_group_about_once(
+    monkeypatch: pytest.MonkeyPatch, ranks: int, workers: int, reads: float
+) -> None:
+    """Of photographs, 100 in a row group of 11 MB, where each process keeps its part of a window."""
+    monkeypatch.undo()
+    num_groups, batch_size, loads = 400, 512, list[str]()
+    blocks = row_groups.Blocks(np.arange(100 * num_groups) // 100, np.full(num_groups, 11_000_000))
+    train, generator = torch.arange(100 * num_groups), torch.Generator().manual_seed(0)
+    shuffled = torch.randperm(len(train), generator=generator)
+    order = row_groups.order_in_windows(shuffled, train, blocks, generator, batch_size)
+    loaded = SimpleNamespace(nbytes=11_000_000)
+    monkeypatch.setattr(row_groups, "load_row_group", lambda name: loads.append(name) or loaded)
+    experiment = composed(*TINY, *OFF).experiment
+    for rank in range(ranks):
+        streams = RandomStreams(seed=0, rank=rank, world_size=ranks)
+        crops = build_train_crops(experiment, open_data(experiment), "bilinear", streams)
+        images = SimpleNamespace(blocks=blocks)
+        crops = replace(crops, images=images, train=train, batch_size=batch_size, _order=(0, order))
+        mine = order[: len(order) // batch_size * batch_size].view(-1, batch_size)[:, rank::ranks]
+        parts = share_out(crops, workers)
+        for part in parts:
+            cache = RowGroupCache()
+            cache.num_sharing = count_sharing(crops, len(parts)) if workers else 1
+            places = slice(None) if part.part is None else part.part.places
+            for group in blocks.of[mine[:, places].flatten()].tolist():
+                cache.get(str(group))
+    assert len(loads) <= reads * num_groups
+
+
 def test_order_in_windows_keeps_what_it_orders() -> None:
     blocks = row_groups.Blocks(np.arange(40) // 4, np.full(10, 4))
     train, order = torch.arange(1, 40, 2), torch.arange(20).repeat_interleave(2)
@@ -347,7 +382,7 @@ def test_each_of_several_processes_reads_a_row_group_once_or_twice(
     shuffled = torch.randperm(len(train), generator=generator)
     order = row_groups.order_in_windows(shuffled, train, blocks, generator, batch_size)
     assert torch.equal(order.sort().values, torch.arange(len(train)))
-    lanes = next(num for num in row_groups.LANES if num <= min_groups)
+    lanes = row_groups.count_lanes(blocks, batch_size)
     batches = order[: len(order) // batch_size * batch_size].view(-1, batch_size)
     for num in (1, 2, 4, 8):
         if num > lanes:

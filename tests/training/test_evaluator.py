@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from threading import Semaphore
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch import nn
 from sota_exp.stages.evaluation import EvaluationView
 from sota_exp.training import evaluator as evaluator_module
 from sota_exp.training.distributed import World
+from sota_exp.training.evaluator import Evaluator
 from sota_exp.training.metrics import (
     compute_class_means,
     compute_confusion_matrix,
@@ -20,6 +22,7 @@ from sota_exp.training.metrics import (
     compute_scores,
     find_confused_pairs,
 )
+from sota_exp.training.norm_batches import iterate_norm_batches
 from tests.experiments import OFF, TINY, composed, session_of
 
 
@@ -174,3 +177,42 @@ def test_a_process_without_images_has_no_rows(monkeypatch, rank):
     num = int(rank == 0)
     assert evaluator.logits(network, "val", views[0]).shape == (num, 4)
     assert evaluator.predict_views(network, "val", views).shape == (2, num)
+
+
+#: What goes through images that are not kept, batch by batch.
+USES = {
+    "scores": lambda session, network: session.evaluator.logits(network, "train", session.default_view),
+    "search": lambda session, network: session.evaluator.predict_views(network, "train", [session.default_view]),
+    "features": lambda session, network: session.evaluator.features(network, "train", session.default_view),
+    "statistics": lambda session, network: [*iterate_norm_batches(session)],
+    "fine-tuning": lambda session, network: session.experiment.evaluation.fine_tune(
+        network, session.evaluator.get_training_images(session.default_view), session.streams
+    ),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_the_next_batch_is_cut_while_the_network_computes(monkeypatch, use):
+    words = ("evaluation/fine_tune=classifier_and_norm", "evaluation.fine_tune.epochs=1", "batch_size=16")
+    words += ("evaluation.batch_size=16", "evaluation.fine_tune.batch_size=16")
+    session, _ = session_of(composed(*TINY, *OFF, *words).experiment)
+    network = session.network()
+    kept = USES["scores"](session, network)
+    monkeypatch.setattr(evaluator_module, "CACHE_BYTES", 0)
+    assert torch.equal(USES["scores"](session, network), kept)
+    begun, is_next_begun = Semaphore(0), list[bool]()
+    cut, normalize = Evaluator.cut, Evaluator.normalize_on_device
+
+    def cut_and_say(*arguments):
+        begun.release()
+        return cut(*arguments)
+
+    def wait_and_normalize(*arguments):
+        to_wait_for = (2, 1, 0)[len(is_next_begun)]
+        is_next_begun.append(all(begun.acquire(timeout=1) for _ in range(to_wait_for)))
+        return normalize(*arguments)
+
+    monkeypatch.setattr(Evaluator, "cut", cut_and_say)
+    monkeypatch.setattr(Evaluator, "normalize_on_device", wait_and_normalize)
+    USES[use](session, network)
+    assert is_next_begun == [True, True, True]

@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,12 +16,16 @@ import pytest
 import torch
 import torch.distributed as dist
 
+from sota_exp.data import shared_listing
+from sota_exp.data.listing import ListingWriter
+from sota_exp.data.listing_state import FileState
+from sota_exp.data.shared_listing import share_listing
 from sota_exp.errors import LOST_PROCESS, ConfigError, RunFailed
 from sota_exp.training import autotune, distributed, evaluate_saved, members
 from sota_exp.training import device as device_module
 from sota_exp.training import run as run_module
 from sota_exp.training.distributed import World, average_norm_statistics, average_totals, join_process_group
-from sota_exp.training.members import introduce, naming_lost_processes, require_same_inputs
+from sota_exp.training.members import introduce, naming_lost_processes, open_together, require_same_inputs
 from sota_exp.training.run import run
 from tests.composing import compositions_share_their_work
 from tests.experiments import OFF, TINY, composed
@@ -169,8 +174,24 @@ def test_no_process_waits_for_its_device_before_it_knows_that_the_others_are_the
             wait()
 
 
-def train_until_one_dies(rank: int, port: int, directory: str) -> None:
-    """Of one process: a training in which process 1 is killed after two steps, and memory is never free again."""
+def end_process() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run_out_of_memory() -> None:
+    raise MemoryError("no more")
+
+
+#: How a process ends, and what another one says of it, with its number and host before.
+ENDS = {
+    end_process: LOST_PROCESS.removeprefix("another process"),
+    run_out_of_memory: " of this run failed: out of memory: no more; try a smaller batch_size, "
+    "schedule/accumulation=micro_batches or runtime.checkpoint_activations=true",
+}
+
+
+def train_until_one_dies(rank: int, port: int, directory: str, end: Callable[[], None]) -> None:
+    """Of one process: a training in which process 1 ends after two steps, and memory is never free again."""
     os.environ |= {"WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1",
                    "MASTER_PORT": str(port)}  # fmt: skip
     torch.set_num_threads(1)
@@ -179,27 +200,57 @@ def train_until_one_dies(rank: int, port: int, directory: str) -> None:
         device_module.free_device_memory = lambda: time.sleep(600)  # type: ignore[attr-defined]
         if (rank, step) == (1, 2):
             Path(directory, "died").write_text(json.dumps([os.getpid(), time.time()]))
-            os.kill(os.getpid(), signal.SIGKILL)
+            end()
 
     try:
         with compositions_share_their_work():
             run(request(Path(directory, "run")), Silent(at_step))
     except RunFailed as error:
-        Path(directory, "said").write_text(json.dumps([str(error), time.time()]))
+        Path(directory, f"said-{rank}").write_text(json.dumps([str(error), time.time()]))
 
 
-def test_who_is_killed_is_named_by_another_process_within_seconds(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", ENDS)
+def test_who_ends_is_named_by_another_process_within_seconds(tmp_path: Path, end: Callable[[], None]) -> None:
     """Freeing the memory of its GPU it would wait for the one that is gone."""
     port = free_port()
-    first, second = (Forked(train_until_one_dies, rank, port, str(tmp_path)) for rank in range(2))
+    first, second = (Forked(train_until_one_dies, rank, port, str(tmp_path), end) for rank in range(2))
     try:
-        assert second.wait(120) == -signal.SIGKILL
+        assert second.wait(120) == (-signal.SIGKILL if end is end_process else 0)
         assert first.wait(SOON) == 0
     finally:
         first.kill()
         second.kill()
     pid, died = json.loads((tmp_path / "died").read_text())
-    words, said = json.loads((tmp_path / "said").read_text())
-    assert words == LOST_PROCESS.replace("another process", f"process 1 (pid {pid} on {socket.gethostname()})")
+    words, said = json.loads((tmp_path / "said-0").read_text())
+    assert words == f"process 1 (pid {pid} on {socket.gethostname()}){ENDS[end]}"
     assert said - died < SOON
     assert json.loads((tmp_path / "run" / "result.json").read_text())["reason"] == words
+
+
+def test_a_process_that_comes_late_uses_the_listing_of_its_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process made it, after it arrived; clocks of other machines tell nothing."""
+    monkeypatch.setattr(shared_listing, "LARGE", 1)
+    (tmp_path / "a.jpg").touch()
+    made: list[int] = []
+
+    def share() -> Any:
+        writer = ListingWriter(tmp_path)
+        made.append(1)
+        writer.add(["a.jpg"], [FileState(1, 1)], ["a"], 0)
+        return writer.finish()
+
+    def gather(found: list[Any], mine: tuple[str, float]) -> None:
+        found[:] = [(mine[0], arrived), mine, ("another machine", 0.0)]
+
+    arrived = time.time()
+    open_together(lambda: share_listing(str(tmp_path), ["x"], share))
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 3)
+    monkeypatch.setattr(dist, "all_gather_object", gather)
+    open_together(lambda: share_listing(str(tmp_path), ["x"], share))
+    assert len(made) == 1
+    arrived = time.time()
+    open_together(lambda: share_listing(str(tmp_path), ["x"], share))
+    assert len(made) == 2, "a later run looks again"

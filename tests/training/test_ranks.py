@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -268,6 +269,38 @@ def test_whatever_the_first_process_raises_ends_the_others_too(ranks, name):
     for size in NUM_PROCESSES:
         main, *others = (rank["raised"][name] for rank in ranks[size])
         assert main == f"{name}: {error}" and set(others) <= {said}
+
+
+def compile_and_measure(rank: int, port: int, directory: str, backend: str) -> None:
+    """Of one of two processes: the losses of steps that are compiled, and of others."""
+    os.environ |= {"WORLD_SIZE": "2", "RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    world, real = join_process_group(torch.device("cpu")), torch.compile
+    words = (*TINY, *OFF, *SLICED, *TRAININGS["micro-batches, clipped"])
+    with ExitStack() as stack:
+        if backend != "inductor":
+            stack.enter_context(mock.patch("torch.compile", lambda model, options: real(model, backend=backend)))
+        found = [
+            measure_training(session_of(composed(*words, f"runtime.compile={compiles}").experiment, world)[0])
+            for compiles in ("false", "true")
+        ]
+    torch.save([each["metrics"] for each in found], Path(directory) / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    ("backend", "tolerance"),
+    [
+        pytest.param("aot_eager", 1e-12, marks=pytest.mark.slow),
+        pytest.param("inductor", 1e-3, marks=pytest.mark.torture),
+    ],
+)
+def test_compiled_steps_of_two_processes_have_the_losses_of_others(tmp_path, backend, tolerance):
+    """PyTorch cuts the graph where DDP's buckets end, and `no_sync` changes between micro-batches."""
+    start_processes(compile_and_measure, (free_port(), str(tmp_path), backend), nprocs=2, start_method=START_METHOD)
+    for rank in range(2):
+        plain, compiled = torch.load(tmp_path / f"{rank}.pt")
+        assert compiled == [pytest.approx(epoch, rel=tolerance) for epoch in plain]
 
 
 class PartlyUsed(nn.Module):

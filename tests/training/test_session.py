@@ -43,7 +43,7 @@ def test_every_image_is_resized_as_the_weights_were_published(
     assert torch.equal(crops, made[meant])
     shown = evaluator.load_crops("val", view)
     assert torch.equal(shown, center_crop(data.images, data.val, 12, 12, meant))
-    tuned_on = evaluator.get_training_images(view).read(positions)
+    (tuned_on,) = evaluator.get_training_images(view).read([positions])
     mean, std = evaluator.preprocessing.mean, evaluator.preprocessing.std
     expected = (made[meant] / 255 - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
     torch.testing.assert_close(tuned_on, expected, rtol=1e-5, atol=1e-5)

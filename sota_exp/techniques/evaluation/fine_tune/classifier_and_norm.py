@@ -42,17 +42,16 @@ class ClassifierAndNormTuning(FineTuning):
     def __call__(self, network: nn.Module, training: TrainingImages, streams: RandomStreams) -> bool:
         parameters = train_classifier_and_norm(network)
         optimizer = torch.optim.SGD(parameters, lr=self.lr, momentum=MOMENTUM)
-        num = len(training.labels)
-        per_epoch = max(1, num // self.batch_size)
-        for step in range(total := per_epoch * self.epochs):
-            epoch, index = divmod(step, per_epoch)
-            if index == 0:
-                order = training.shuffle(streams.generator("evaluation/fine_tune", epoch), self.batch_size)
-            chosen = order[index * self.batch_size : (index + 1) * self.batch_size]
-            optimizer.param_groups[0]["lr"] = self.lr * (1 + math.cos(math.pi * step / total)) / 2
+        per_epoch = max(1, len(training.labels) // self.batch_size)
+        batches: list[torch.Tensor] = []
+        for epoch in range(self.epochs):
+            order = training.shuffle(streams.generator("evaluation/fine_tune", epoch), self.batch_size)
+            batches += order.split(self.batch_size)[:per_epoch]
+        for step, (images, chosen) in enumerate(zip(training.read(batches), batches, strict=True)):
+            optimizer.param_groups[0]["lr"] = self.lr * (1 + math.cos(math.pi * step / len(batches))) / 2
             streams.seed_layers(f"fine_tune/{step}")
             with training.precision():
-                logits = network(training.read(chosen))
+                logits = network(images)
             if step == 0:
                 scaler = torch.amp.GradScaler(logits.device.type, enabled=logits.dtype == torch.float16)
             optimizer.zero_grad()

@@ -35,7 +35,7 @@ def images(num: int = 22) -> TrainingImages:
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randn(num, 3, 24, 24, generator=generator)
     return TrainingImages(
-        read=lambda positions: pixels[positions],
+        read=lambda batches: (pixels[positions] for positions in batches),
         shuffle=lambda generator, batch_size: torch.randperm(num, generator=generator),
         labels=torch.randint(4, (num,), generator=generator),
         precision=contextlib.nullcontext,
@@ -69,7 +69,7 @@ def test_agrees_with_a_plain_pytorch_loop() -> None:
         order = torch.randperm(22, generator=STREAMS.generator("evaluation/fine_tune", epoch))
         for batch in order[:16].split(8):
             optimizer.zero_grad()
-            nn.functional.cross_entropy(theirs(data.read(batch)), data.labels[batch]).backward()
+            nn.functional.cross_entropy(theirs(*data.read([batch])), data.labels[batch]).backward()
             optimizer.step()
             schedule.step()
     for name, value in theirs.state_dict().items():
@@ -90,7 +90,7 @@ def test_reduces_the_loss() -> None:
 
     @torch.no_grad()
     def loss() -> float:
-        return nn.functional.cross_entropy(tuned(data.read(everything)), data.labels).item()
+        return nn.functional.cross_entropy(tuned(*data.read([everything])), data.labels).item()
 
     before = loss()
     ClassifierAndNormTuning(epochs=20, lr=0.05, batch_size=8)(tuned, data, STREAMS)
