@@ -48,7 +48,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'sota_exp' has no attribute '{name}'")
     if name == "sweep":  # also a room of the package: see `_Package`
         return importlib.import_module("sota_exp.sweep")
-    return vars(importlib.import_module(f"sota_exp.{_PLACES[name]}"))[name]
+    from sota_exp.config.signals import postponed_interrupt
+
+    with postponed_interrupt():
+        return vars(importlib.import_module(f"sota_exp.{_PLACES[name]}"))[name]
 
 
 def __dir__() -> list[str]:
