@@ -47,7 +47,7 @@ class ChangingLine:
 
         data, self._shown_at = {"text/plain": text}, time.monotonic()
         if self._output is None:
-            self._output = display(data, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+            self._output = display(data, raw=True, display_id=True)
         else:
             self._output.update(data, raw=True)
 

@@ -13,9 +13,14 @@ from sota_exp.config.signals import postponed_interrupt
 
 def test_an_interrupt_comes_when_all_is_done() -> None:
     done = []
-    with pytest.raises(KeyboardInterrupt), postponed_interrupt():
-        signal.raise_signal(signal.SIGINT)
-        done.append("all")
+
+    def work() -> None:
+        with postponed_interrupt():
+            signal.raise_signal(signal.SIGINT)
+            done.append("all")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
     assert done == ["all"]
 
 

@@ -21,6 +21,7 @@ from sota_exp.config.recipe_values import extract_run
 from sota_exp.config.rules import check_rules
 from sota_exp.config.search_path import build_search_path_override
 from sota_exp.errors import ConfigError
+from sota_exp.report.changing_line import loading_pytorch
 
 if TYPE_CHECKING:
     from torch import nn
@@ -50,9 +51,10 @@ def train(*overrides: str, model: "nn.Module | None" = None, data: Any = None, q
     """Train one configuration, in the directory that `sota-exp train` would take; a finished one is only read.
 
     model: a network of yours, float [B, 3, H, W] → logits [B, C], of which a copy is trained, with the weights that it
-    has. data: a Dataset of PyTorch, or a sequence, of (image, label), or a mapping of train, and perhaps val and test,
-    to such; images as for `predict`, labels from 0. No file has their code, so such a run is not reproducible from its
-    files: it records the names of their classes, and digests of the initial weights and of the images.
+    has. data: a Dataset of PyTorch, or a sequence, of (image, label); or a tuple of two sequences, (images, labels); or
+    a mapping of train, and perhaps val and test, to such. Images as for `predict`; labels are names of classes, or
+    numbers from 0. No file has their code, so such a run is not reproducible from its files: it records the names of
+    their classes, and digests of the initial weights and of the images.
     quiet: no progress is printed. A cross-validation trains all folds and returns a `CrossValidation`.
 
     Raises:
@@ -61,19 +63,21 @@ def train(*overrides: str, model: "nn.Module | None" = None, data: Any = None, q
         KeyboardInterrupt: of Ctrl-C, after a checkpoint was written; called again, it goes on there.
     """
     with as_command(quiet):
-        words = [*_hand_in(model, data), *take_overrides("train", overrides)]
+        words = take_overrides("train", overrides)
+        words = [*_hand_in(model, data, words), *words]
         directory = run_job(train_command.train, words, "train")
         train_command.leave_processes()
         return read_any_run(directory)
 
 
-def _hand_in(model: "nn.Module | None", data: Any) -> list[str]:
+def _hand_in(model: "nn.Module | None", data: Any, words: list[str]) -> list[str]:
     """The overrides of a network and a data set of this process."""
     if model is None and data is None:
         return []
-    from sota_exp.cli.python.objects import hand_in_objects  # imports PyTorch
+    with loading_pytorch():
+        from sota_exp.cli.python.objects import hand_in_objects
 
-    return hand_in_objects(model, data)
+    return hand_in_objects(model, data, words)
 
 
 def ablate(*overrides: str, quiet: bool = False) -> Study:

@@ -160,7 +160,7 @@ def test_a_notebook_shows_progress_as_it_comes(notebook, monkeypatch):
 
 
 def test_a_notebook_says_what_it_waits_for(notebook, monkeypatch):
-    lines, changing = notebook
+    _, changing = notebook
     with loading_pytorch():
         pass
     assert changing == []
