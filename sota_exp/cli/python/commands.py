@@ -8,8 +8,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sota_exp.cli import ablate as ablate_command
 from sota_exp.cli import evaluate as evaluate_command
+from sota_exp.cli import look as look_command
 from sota_exp.cli import sweep as sweep_command
 from sota_exp.cli import train as train_command
+from sota_exp.cli.ablate_run import ReportingStudySweeper
+from sota_exp.cli.python.previews import Look, Plan
 from sota_exp.cli.python.process import as_command, run_job, run_jobs, take_overrides
 from sota_exp.cli.python.results import Run, load_run, read_any_run
 from sota_exp.cli.python.studies import Study, SweepResult
@@ -78,6 +81,37 @@ def _hand_in(model: "nn.Module | None", data: Any, words: list[str]) -> list[str
         from sota_exp.cli.python.objects import hand_in_objects
 
     return hand_in_objects(model, data, words)
+
+
+def look(*overrides: str, model: "nn.Module | None" = None, data: Any = None, quiet: bool = False) -> Look:
+    """Draw the data and the augmented batch of a configuration, without training, as `sota-exp look` does.
+
+    overrides: also `step=500`, a later training step. model, data: as for `train`.
+
+    Raises:
+        ConfigError: a key, a value or a combination is not legal, or does not fit the data.
+        RunFailed: images can't be read, or memory was full.
+    """
+    with as_command(quiet):
+        words = take_overrides("look", overrides)
+        task, planned = look_command.plan_look([*_hand_in(model, data, words), *words])
+        return Look(run_job(task, planned, "look"))
+
+
+def plan(*overrides: str, measure: bool = True, quiet: bool = False) -> Plan:
+    """What `ablate` would train with the same words, as `sota-exp ablate --plan` prints it; nothing is trained.
+
+    measure: a few real steps of each arm tell the time of its runs.
+
+    Raises:
+        ConfigError: no study is named, or a key, a value or a combination is not legal.
+        RunFailed: images can't be read, or memory was full.
+    """
+    with as_command(quiet):
+        flags = ["--plan", *([] if measure else ["--no-measure"])]
+        words = ablate_command.build_words([*take_overrides("ablate", overrides), *flags])
+        run_jobs(ablate_command.load_job(), words, "ablate")
+        return Plan(ReportingStudySweeper.last_plan)
 
 
 def ablate(*overrides: str, quiet: bool = False) -> Study:
