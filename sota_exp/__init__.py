@@ -12,8 +12,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sota_exp.cli.python.commands import ablate, compose, evaluate, look, plan, sweep, train
-    from sota_exp.cli.python.predict import Predictions, predict
+    from sota_exp.cli.python.commands import ablate, compose, evaluate, look, plan, predict, sweep, train
+    from sota_exp.cli.python.predict import Predictions
     from sota_exp.cli.python.previews import Look, Plan
     from sota_exp.cli.python.results import CrossValidation, Run, load_model, load_run
     from sota_exp.cli.python.studies import Study, SweepResult, load_study, load_sweep
@@ -31,9 +31,10 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 #: Name → the module that has it.
 _PLACES = {
-    **dict.fromkeys(("ablate", "compose", "evaluate", "look", "plan", "sweep", "train"), "cli.python.commands"),
+    **dict.fromkeys(("ablate", "compose", "evaluate", "look"), "cli.python.commands"),
+    **dict.fromkeys(("plan", "predict", "sweep", "train"), "cli.python.commands"),
     **dict.fromkeys(("Look", "Plan"), "cli.python.previews"),
-    **dict.fromkeys(("Predictions", "predict"), "cli.python.predict"),
+    "Predictions": "cli.python.predict",
     **dict.fromkeys(("CrossValidation", "Run", "load_model", "load_run"), "cli.python.results"),
     **dict.fromkeys(("Study", "SweepResult", "load_study", "load_sweep"), "cli.python.studies"),
     **dict.fromkeys(("ConfigError", "Interrupted", "RunFailed"), "errors"),

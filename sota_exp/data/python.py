@@ -77,9 +77,7 @@ class Paired(Sequence[Any]):
 
     def __init__(self, images: Any, labels: Any) -> None:
         if len(images) != len(labels):
-            raise ConfigError(
-                f"data: {len(images):,} images and {len(labels):,} labels; hand in a label for each image"
-            )
+            raise ConfigError(f"data: {len(images):,} images and {len(labels):,} labels; legal: a label for each")
         self.images = images if isinstance(images, np.ndarray | Tensor) else list(images)
         self.labels = list(labels)
 
@@ -177,6 +175,8 @@ def open_part(name: str, given: Any) -> Any:
     """
     if isinstance(given, DataLoader):
         raise ConfigError("data: a DataLoader; hand in its data set, data=loader.dataset: batches are made here")
+    if type(given).__name__ == "DataFrame":
+        raise ConfigError("data: a table; hand in two of its columns, data=(table['path'], table['label'])")
     if isinstance(given, str):
         raise ConfigError(f"data: {given!r} is text; files are chosen by words: data=image_folder data.root={given}")
     try:
@@ -200,7 +200,8 @@ def list_items(given: Any) -> Iterator[Item]:
         for number in range(len(part)):
             item, place = part[number], f"data: {name}[{number}]"
             if not isinstance(item, tuple | list) or len(item) != 2:
-                raise ConfigError(f"{place} is {type(item).__name__}; legal: {LEGAL}")
+                size = f" of {len(item)}" if isinstance(item, tuple | list) else ""
+                raise ConfigError(f"{place} is {type(item).__name__}{size}; legal: {LEGAL}")
             try:
                 pixels, label = read_image(item[0]), read_label(item[1])
             except ConfigError as error:

@@ -128,6 +128,8 @@ WRONG = {
     "no pair": ([IMAGE], r"data: train\[0\] is ndarray; legal: .* or a tuple of two sequences, \(images, labels\)"),
     "batches": (DataLoader([(IMAGE, 0)]), "data: a DataLoader; hand in its data set, data=loader.dataset"),
     "a path": ("photos", "data: 'photos' is text; files are chosen by words: data=image_folder data.root=photos"),
+    "a table": (pd.DataFrame({"path": ["a.png"]}), "data: a table; hand in two of its columns"),
+    "more than a pair": ([(IMAGE, 0, 1)], r"data: train\[0\] is tuple of 3; legal: .* pairs"),
     "one image": ((IMAGE, 0), "data: tuple is no data set"),
     "few labels": ((PIXELS, [0, 1]), "data: 6 images and 2 labels; legal: a label for each"),
     "no file": ((["no.png"], [0]), r"data: train\[0\]: no.png can't be read"),

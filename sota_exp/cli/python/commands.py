@@ -14,7 +14,7 @@ from sota_exp.cli import train as train_command
 from sota_exp.cli.ablate_run import ReportingStudySweeper
 from sota_exp.cli.python.previews import Look, Plan
 from sota_exp.cli.python.process import as_command, run_job, run_jobs, take_overrides
-from sota_exp.cli.python.results import Run, load_run, read_any_run
+from sota_exp.cli.python.results import Run, load_model, load_run, read_any_run
 from sota_exp.cli.python.studies import Study, SweepResult
 from sota_exp.config import compose as composing
 from sota_exp.config.configuration import Configuration, resolve_configuration
@@ -28,6 +28,9 @@ from sota_exp.report.changing_line import loading_pytorch
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from sota_exp.cli.python.predict import Predictions
+    from sota_exp.models.saved import SavedModel
 
 
 def compose(*overrides: str) -> Configuration:
@@ -157,12 +160,33 @@ def evaluate(run: Run | str | Path, *overrides: str, quiet: bool = False) -> Run
         return read_any_run(run_job(task, planned, "evaluate"))
 
 
+def predict(
+    run: "Run | SavedModel | str | Path", images: Any, *, batch_size: int = 64, device: str = "auto"
+) -> "Predictions":
+    """Classify images, which are resized and cropped as in evaluation.
+
+    run: a run, its directory, its name or the beginning of it, a file of weights with model.json, or a loaded model.
+    images: one image, or any number of them. An image is the path of a file, or of a folder with all images below it;
+    a Pillow image; an array [H, W, 3] or [H, W], also [N, H, W, 3]; a tensor [3, H, W] or [1, H, W], also
+    [N, 3, H, W]. Arrays and tensors are uint8, or floats in [0, 1], before any normalization.
+
+    Raises:
+        ConfigError: there is no such run or file, or what was given is no image.
+        RunFailed: the network's answers are no numbers.
+    """
+    with as_command():
+        with loading_pytorch():
+            from sota_exp.cli.python.predict import classify
+            from sota_exp.models.saved import SavedModel
+        return classify(run if isinstance(run, SavedModel) else load_model(run), images, batch_size, device)
+
+
 def find_weights(run: Run | str | Path) -> Path:
     """The directory of a run, or the file of weights, that `run` names.
 
     Raises:
         ConfigError: there is none.
     """
-    if not isinstance(run, Run) and os.path.isfile(run):
+    if not isinstance(run, Run) and os.path.isfile(str(run)):
         return Path(run)
     return (run if isinstance(run, Run) else load_run(run)).directory

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from sota_exp.config.hashing import compute_digest
 from sota_exp.config.values import format_override_value, get_override_key
@@ -44,12 +45,16 @@ def hand_in_network(model: nn.Module) -> list[str]:
     """The overrides that choose a network of this process.
 
     Raises:
-        ConfigError: it is no module, or one without weights.
+        ConfigError: it is no module, or one whose weights can't be trained.
     """
     if not isinstance(model, nn.Module):
         words = "; model/arch=torchvision model.arch.name=NAME chooses one by name" * isinstance(model, str)
         what = f"{model.__name__} is a class" if isinstance(model, type) else f"{type(model).__name__} is no module"
         raise ConfigError(f"model: {what}; legal: a torch.nn.Module, float [B, 3, H, W] → logits [B, C]{words}")
+    if type(model).__name__ == "OptimizedModule":
+        raise ConfigError("model: it is compiled; hand in the module itself, and choose runtime.compile=true")
+    if any(map(is_lazy, model.parameters())):
+        raise ConfigError(f"model: {type(model).__name__} has lazy weights; call it once before, with an image")
     if not any(weight.requires_grad for weight in model.parameters()):
         raise ConfigError(f"model: {type(model).__name__} has no weights to train")
     digest, name = digest_network(model), type(model).__name__

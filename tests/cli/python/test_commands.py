@@ -270,3 +270,11 @@ def test_the_page_runs():
     named = set(re.findall(r"sota_exp\.(\w+)\(", "".join(blocks))) | {"load_study", "load_sweep"}
     assert named >= {name for name in sota_exp.__all__ if name.islower()} - {"compose"}
     assert Path("photo.png").is_file()
+    for frame, index, columns in re.findall(
+        r"^\| `(\S+)` \| (\S*) ?\| (.*) \|$", (ROOT / "docs/python.md").read_text(), re.M
+    ):
+        found, told = eval(frame, names), re.findall(r"`([\w/]+)`", columns)
+        assert f"`{found.index.name}`" == index or found.index.name is None
+        assert set(told) - {"top5_accuracy"} <= set(found.columns) and (
+            set(found.columns) <= set(told) or "…" in columns
+        )

@@ -1,6 +1,7 @@
 """What is no network, or chosen twice, is told in a line."""
 
 import pytest
+import torch
 from torch import nn
 
 from sota_exp.cli.python.objects import hand_in_objects
@@ -13,6 +14,8 @@ WRONG = {
     "a class": (Tiny, None, [], "model: Tiny is a class; legal: a torch.nn.Module"),
     "a function": (len, None, [], "model: builtin_function_or_method is no module; legal: a torch.nn.Module"),
     "a name": ("resnet18", None, [], "model/arch=torchvision model.arch.name=NAME chooses one by name"),
+    "a compiled network": (torch.compile(Tiny()), None, [], "model: it is compiled; hand in the module itself"),
+    "a lazy network": (nn.LazyLinear(2), None, [], "model: LazyLinear has lazy weights; call it once"),
     "no weights": (nn.Flatten(), None, [], "model: Flatten has no weights to train"),
 }
 
