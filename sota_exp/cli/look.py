@@ -10,7 +10,7 @@ from sota_exp.cli.train import log, remove_empty_run_directory
 from sota_exp.config import compose
 from sota_exp.config.rules import check_rules
 from sota_exp.errors import ConfigError
-from sota_exp.report.changing_line import loading_pytorch, shown_while
+from sota_exp.report.changing_line import loading_pytorch, shown_in_notebook
 from sota_exp.report.numbers import format_sizes
 from sota_exp.report.terminal import escape, make_console, shorten_path
 
@@ -69,7 +69,7 @@ def look(step: int, config: DictConfig) -> None:
             from sota_exp.preview.look.show import build_summary_table, write_pictures
             from sota_exp.training.gpu_lease import find_free_gpu
             from sota_exp.training.run import open_session_of
-        with shown_while("reading the images and drawing them"):
+        with shown_in_notebook("reading the images and drawing them"):
             session = open_session_of(experiment, find_free_gpu)
             found = findings.inspect_training(session, configuration.choices, step)
             write_pictures(found, directory)

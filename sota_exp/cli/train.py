@@ -15,7 +15,7 @@ from sota_exp.config.rules import check_rules
 from sota_exp.config.rules.conditions import count_processes
 from sota_exp.config.split_of_seed import takes_every_fold
 from sota_exp.errors import ConfigError, RunFailed
-from sota_exp.report.changing_line import loading_pytorch, shown_while
+from sota_exp.report.changing_line import loading_pytorch, shown_in_notebook
 from sota_exp.report.terminal import make_console, shorten_path
 from sota_exp.runs.environment import get_rank
 from sota_exp.runs.lock import wait_for_owner
@@ -100,7 +100,7 @@ def settle_runtime(configuration: Configuration) -> Configuration:
     shared, overrides = compose.get_shared_directory(), compose.get_job_overrides()
     asking = ask_by_default(configuration, overrides)
     least = 0.0 if asking is configuration else MIN_SECONDS_TO_MEASURE
-    with shown_while("choosing the runtime settings"):
+    with shown_in_notebook("choosing the runtime settings"):
         configuration, message = choose_runtime(asking, shared, overrides, least)
     if message:
         log.info(message)

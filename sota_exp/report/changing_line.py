@@ -72,6 +72,17 @@ def shown_while(text: str) -> Iterator[None]:
 
 
 @contextmanager
+def shown_in_notebook(text: str) -> Iterator[None]:
+    """While entered, a notebook shows the text; on a terminal what is done there has a bar, or takes seconds."""
+    line = ChangingLine()
+    line.draw(lambda: text)
+    try:
+        yield
+    finally:
+        line.end()
+
+
+@contextmanager
 def loading_pytorch() -> Iterator[None]:
     """While entered, modules that use PyTorch are imported; the first time that takes seconds."""
     with postponed_interrupt():

@@ -33,7 +33,7 @@ from sota_exp.training.trained_on import format_trained_on
 
 
 class ConsoleListener(Listener):
-    """Prints the progress of a run. While it is entered, a terminal or a notebook shows what is being done."""
+    """Prints the progress of a run. While it is entered, a notebook shows what is being done."""
 
     def __init__(self) -> None:
         self.console, self.lines, self.line = make_console(), make_console(is_progress=True), ChangingLine()
@@ -41,7 +41,7 @@ class ConsoleListener(Listener):
         self.has_started = False
 
     def __enter__(self) -> Self:
-        self.line.show("reading the images")
+        self.line.draw(lambda: "reading the images")
         return self
 
     def __exit__(self, *error: object) -> None:
