@@ -25,7 +25,7 @@ COMMAND = CommandLine(
     "costs, configuration), report.md, the same as Markdown, and figures/, every figure as SVG and PNG.",
     {
         "report outputs/a_run": "a run, by its directory, its name or the beginning of it",
-        "report ladder-torchvision-cifar10-1f2e3d4c": "a study or sweep, by its name below multirun/, or the beginning of it",
+        "report ladder-torchvision-cifar10-1f2e3d4c": "a study or sweep, by its name below multirun/",
         "report /shared/studies/ladder --trust": "of another user, whose files it names",
     },
     trusts=True,
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> None:
 
 
 def find_directory(word: str) -> Path:
-    """Find the directory of a study, a sweep or a run by its path, its name below multirun/ or outputs/, or a beginning.
+    """Find the directory of a study, a sweep or a run by its path, its name below multirun/ or outputs/, or its start.
 
     Raises:
         ConfigError: no such directory, or several.

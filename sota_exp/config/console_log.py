@@ -34,6 +34,6 @@ class TerminalHandler(logging.StreamHandler[Any]):
     """Writes to a stream, on a terminal above the bar of rich, which replaces `sys.stderr` while it is shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if self.stream.isatty():
+        if not self.stream.closed and self.stream.isatty():
             self.setStream(sys.stderr)
         super().emit(record)
