@@ -11,7 +11,6 @@ from sota_exp.cli import evaluate as evaluate_command
 from sota_exp.cli import look as look_command
 from sota_exp.cli import sweep as sweep_command
 from sota_exp.cli import train as train_command
-from sota_exp.cli.ablate_run import ReportingStudySweeper
 from sota_exp.cli.python.previews import Look, Plan
 from sota_exp.cli.python.process import as_command, run_job, run_jobs, take_overrides
 from sota_exp.cli.python.results import Run, load_model, load_run, read_any_run
@@ -114,6 +113,8 @@ def plan(*overrides: str, measure: bool = True, quiet: bool = False) -> Plan:
         flags = ["--plan", *([] if measure else ["--no-measure"])]
         words = ablate_command.build_words([*take_overrides("ablate", overrides), *flags])
         run_jobs(ablate_command.load_job(), words, "ablate")
+        from sota_exp.cli.ablate_run import ReportingStudySweeper  # imports SciPy
+
         return Plan(ReportingStudySweeper.last_plan)
 
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 from rich.console import Console
 
-from sota_exp.cli.ablate_run import ShownPlan
 from sota_exp.cli.python.notebook import Figures, format_facts, join_parts
-from sota_exp.study.results import PlannedStudy
-from sota_exp.study.terminal import format_study_heading
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from sota_exp.cli.ablate_run import ShownPlan
+    from sota_exp.study.results import PlannedStudy
 
 #: Columns of a plan as text.
 WIDTH = 100
@@ -72,11 +72,11 @@ class Look:
 class Plan:
     """What a study would train, how long that takes, and what it can show."""
 
-    def __init__(self, shown: ShownPlan) -> None:
+    def __init__(self, shown: "ShownPlan") -> None:
         self._shown = shown
 
     @property
-    def study(self) -> PlannedStudy:
+    def study(self) -> "PlannedStudy":
         """Settings, arms and seeds, typed."""
         return self._shown.study
 
@@ -136,6 +136,8 @@ class Plan:
 
     def __str__(self) -> str:
         """What the shell prints."""
+        from sota_exp.study.terminal import format_study_heading  # imports SciPy
+
         out = io.StringIO()
         console = Console(file=out, width=WIDTH, force_jupyter=False, color_system=None)
         for part in (*format_study_heading(self.study, self._shown.files), self._shown.shown):
