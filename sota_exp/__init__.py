@@ -12,8 +12,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sota_exp.cli.python.commands import ablate, compose, evaluate, sweep, train
-    from sota_exp.cli.python.predict import Predictions, predict
+    from sota_exp.cli.python.commands import ablate, compose, evaluate, look, plan, predict, sweep, train
+    from sota_exp.cli.python.predict import Predictions
+    from sota_exp.cli.python.previews import Look, Plan
     from sota_exp.cli.python.results import CrossValidation, Run, load_model, load_run
     from sota_exp.cli.python.studies import Study, SweepResult, load_study, load_sweep
     from sota_exp.errors import ConfigError, Interrupted, RunFailed
@@ -30,16 +31,19 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 #: Name → the module that has it.
 _PLACES = {
-    **dict.fromkeys(("ablate", "compose", "evaluate", "sweep", "train"), "cli.python.commands"),
-    **dict.fromkeys(("Predictions", "predict"), "cli.python.predict"),
+    **dict.fromkeys(("ablate", "compose", "evaluate", "look"), "cli.python.commands"),
+    **dict.fromkeys(("plan", "predict", "sweep", "train"), "cli.python.commands"),
+    **dict.fromkeys(("Look", "Plan"), "cli.python.previews"),
+    "Predictions": "cli.python.predict",
     **dict.fromkeys(("CrossValidation", "Run", "load_model", "load_run"), "cli.python.results"),
     **dict.fromkeys(("Study", "SweepResult", "load_study", "load_sweep"), "cli.python.studies"),
     **dict.fromkeys(("ConfigError", "Interrupted", "RunFailed"), "errors"),
 }
 
 __all__ = [  # noqa: RUF022
-    "compose", "train", "sweep", "ablate", "evaluate", "predict", "load_run", "load_study", "load_sweep", "load_model",
-    "Run", "CrossValidation", "Study", "SweepResult", "Predictions", "ConfigError", "RunFailed", "Interrupted",
+    "compose", "look", "train", "sweep", "plan", "ablate", "evaluate", "predict", "load_run", "load_study",
+    "load_sweep", "load_model", "Run", "CrossValidation", "Study", "SweepResult", "Look", "Plan", "Predictions",
+    "ConfigError", "RunFailed", "Interrupted",
 ]  # fmt: skip
 
 
@@ -48,7 +52,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'sota_exp' has no attribute '{name}'")
     if name == "sweep":  # also a room of the package: see `_Package`
         return importlib.import_module("sota_exp.sweep")
-    return vars(importlib.import_module(f"sota_exp.{_PLACES[name]}"))[name]
+    from sota_exp.config.signals import postponed_interrupt
+
+    with postponed_interrupt():
+        return vars(importlib.import_module(f"sota_exp.{_PLACES[name]}"))[name]
 
 
 def __dir__() -> list[str]:

@@ -16,9 +16,6 @@ from sota_exp.errors import ConfigError
 #: Hydra runs the study's sweeper, and does not log its jobs.
 STUDY_OVERRIDES = ("hydra/sweeper=study", "hydra/hydra_logging=sota_exp")
 
-#: The option for study=null, because Hydra reads `null` as no option.
-NULL_OPTION = "equal_arms"
-
 COMMAND = Composition(
     name="ablate",
     usage="study=KIND [OVERRIDE …] [--plan] [--no-measure]",
@@ -74,17 +71,15 @@ def build_words(arguments: list[str]) -> list[str]:
     require_one_process("ablate")
     overrides = [argument for argument in arguments if argument not in ("--plan", "--no-measure", "-m", "--multirun")]
     kinds_given = [item.partition("=")[2] for item in overrides if item.startswith(("study=", "+study="))]
-    kinds = sorted(path.stem.replace(NULL_OPTION, "null") for path in (CONF / "study").glob("*.yaml"))
+    kinds = sorted(path.stem for path in (CONF / "study").glob("*.yaml"))
     has_own = any(item.startswith(("--config-dir", "-cd", "hydra.searchpath=")) for item in overrides)  # Hydra tells.
-    if len(kinds_given) != 1 or not (kinds_given[0] in (*kinds, NULL_OPTION) or has_own):
+    if len(kinds_given) != 1 or not (kinds_given[0] in kinds or has_own):
         named = f"study={kinds_given[0]}: no such study" if kinds_given else "ablate needs study=KIND"
         raise ConfigError(f"{named}; {format_legal(''.join(kinds_given), kinds)}")
     others = [item for item in overrides if not item.startswith(("study=", "+study="))]
-    name = "null" if kinds_given[0] == NULL_OPTION else kinds_given[0]
-    option = NULL_OPTION if name == "null" else name
     plan, measure = str("--plan" in arguments).lower(), str("--no-measure" not in arguments).lower()
-    sweeper = [f"+study={option}", f"hydra.sweeper.plan_only={plan}", f"hydra.sweeper.measure={measure}"]
-    place = build_directory_override(name, others)
+    sweeper = [f"+study={kinds_given[0]}", f"hydra.sweeper.plan_only={plan}", f"hydra.sweeper.measure={measure}"]
+    place = build_directory_override(kinds_given[0], others)
     flags = () if asks_to_print(others) else ("-m",)
     return [*flags, *STUDY_OVERRIDES, *sweeper, place, *others]
 

@@ -2,14 +2,17 @@
 
 import logging
 import os
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
 
 from omegaconf import DictConfig
+from rich.console import RenderableType
 
 from sota_exp.config import compose
 from sota_exp.config.launch import is_followed_by_another_process
 from sota_exp.config.rules import check_rules
 from sota_exp.errors import in_a_line
+from sota_exp.report.terminal import make_console, shorten_path
 from sota_exp.runs.lock import wait_for_owner
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.hydra_sweeper import StudySweeper
@@ -22,7 +25,6 @@ def train_arm_run(config: DictConfig) -> float:
     """Train in Hydra's output directory and return the validation accuracy in [0, 1]."""
     directory, configuration = compose.get_output_directory(), compose.get_job_configuration(config)
     check_rules(configuration)
-    from sota_exp.report.terminal import shorten_path
     from sota_exp.tracking.listeners import add_tracking
     from sota_exp.training.listener import Listener, RunRequest
     from sota_exp.training.run import run
@@ -35,8 +37,26 @@ def train_arm_run(config: DictConfig) -> float:
     return float(result["metrics"]["val/accuracy"])
 
 
+class ShownPlan(NamedTuple):
+    """A plan as it was printed. costs: arm → seconds of a run, or why they are unknown."""
+
+    study: PlannedStudy
+    files: StudyFiles
+    shown: RenderableType
+    costs: Mapping[str, object]
+
+
 class ReportingStudySweeper(StudySweeper):
     """A sweeper that writes the study's report and logs it to MLflow if `tracking=mlflow`."""
+
+    #: What `sota_exp.plan` returns, as Hydra returns nothing.
+    last_plan: ClassVar[ShownPlan]
+
+    def show_plan(
+        self, study: PlannedStudy, files: StudyFiles, shown: RenderableType, costs: Mapping[str, object]
+    ) -> None:
+        make_console().print(shown)
+        ReportingStudySweeper.last_plan = ShownPlan(study, files, shown, costs)
 
     def sweep(self, arguments: list[str]) -> Any:
         from sota_exp.study.conduct import run_study  # imports SciPy

@@ -18,6 +18,7 @@ from sota_exp.config.search_path import build_search_path_override
 from sota_exp.config.values import format_legal, get_override_key
 from sota_exp.config.values import format_override_value as quoted
 from sota_exp.errors import ConfigError
+from sota_exp.report.changing_line import loading_pytorch, shown_in_notebook
 from sota_exp.report.terminal import make_console, shorten_path
 from sota_exp.runs.environment import get_rank
 from sota_exp.runs.scored_images import PARTS
@@ -135,8 +136,9 @@ def evaluate(found: SavedWeights, part: str | None, changed: set[str], config: D
         check_rules(configuration, trains=False)
         if found.description is None:
             require_normalization(found.weights, configuration.values["model"]["weights"])
-        from sota_exp.tracking.console import build_evaluation_panel
-        from sota_exp.training.evaluate_saved import SavedEvaluation, evaluate_saved
+        with loading_pytorch():
+            from sota_exp.tracking.console import build_evaluation_panel
+            from sota_exp.training.evaluate_saved import SavedEvaluation, evaluate_saved
 
         evaluation = SavedEvaluation(
             weights=found.weights,
@@ -148,7 +150,8 @@ def evaluate(found: SavedWeights, part: str | None, changed: set[str], config: D
             data_digest=found.data_digest,
             hydra_files=compose.build_hydra_files(config),
         )
-        result = evaluate_saved(evaluation, shorten_path(directory))
+        with shown_in_notebook("reading the images and scoring them"):
+            result = evaluate_saved(evaluation, shorten_path(directory))
         if get_rank() == 0:
             from sota_exp.report.run.figures import draw_resolution_figure
 

@@ -1,5 +1,6 @@
 """`sota-exp look`: pictures of the data and the augmentation of a configuration, without training."""
 
+from collections.abc import Callable
 from functools import partial
 
 from omegaconf import DictConfig
@@ -9,6 +10,7 @@ from sota_exp.cli.train import log, remove_empty_run_directory
 from sota_exp.config import compose
 from sota_exp.config.rules import check_rules
 from sota_exp.errors import ConfigError
+from sota_exp.report.changing_line import loading_pytorch, shown_in_notebook
 from sota_exp.report.numbers import format_sizes
 from sota_exp.report.terminal import escape, make_console, shorten_path
 
@@ -35,7 +37,12 @@ COMMAND = Composition(
 
 
 def main(arguments: list[str]) -> None:
-    """Draw the pictures of the configuration that the overrides compose, at step `step=`.
+    """Draw the pictures of the configuration that the overrides compose, at step `step=`."""
+    compose.run_hydra(*plan_look(arguments), "look")
+
+
+def plan_look(arguments: list[str]) -> tuple[Callable[[DictConfig], None], list[str]]:
+    """The job of `arguments`, and the words with which Hydra runs it.
 
     Raises:
         ConfigError: the step is not a whole number from 0 on.
@@ -46,7 +53,7 @@ def main(arguments: list[str]) -> None:
         raise ConfigError(f"step={step}: expected the number of a training step, 0 for the first")
     overrides = [argument for argument in arguments if argument not in steps]
     place = f"hydra.run.dir='{DEFAULT_DIRECTORY}-step{step}-${{digest:${{hydra:overrides.task}}}}'"
-    compose.run_hydra(partial(look, int(step)), [place, *overrides], "look")
+    return partial(look, int(step)), [place, *overrides]
 
 
 def look(step: int, config: DictConfig) -> None:
@@ -56,15 +63,16 @@ def look(step: int, config: DictConfig) -> None:
         configuration = compose.get_job_configuration(config)
         for warning in check_rules(configuration):
             log.warning(warning)
-        experiment = configuration.experiment
-        from sota_exp.preview.look import findings
-        from sota_exp.preview.look.show import build_summary_table, write_pictures
-        from sota_exp.training.gpu_lease import find_free_gpu
-        from sota_exp.training.run import open_session_of
-
-        session = open_session_of(experiment, find_free_gpu)
-        found = findings.inspect_training(session, configuration.choices, step)
-        write_pictures(found, directory)
+        with loading_pytorch():
+            experiment = configuration.experiment
+            from sota_exp.preview.look import findings
+            from sota_exp.preview.look.show import build_summary_table, write_pictures
+            from sota_exp.training.gpu_lease import find_free_gpu
+            from sota_exp.training.run import open_session_of
+        with shown_in_notebook("reading the images and drawing them"):
+            session = open_session_of(experiment, find_free_gpu)
+            found = findings.inspect_training(session, configuration.choices, step)
+            write_pictures(found, directory)
     except ConfigError:
         remove_empty_run_directory(directory)
         raise

@@ -1,6 +1,7 @@
 """`sota-exp report`: the page of a run, a study or a sweep, from its files, without training or evaluation."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,14 +52,13 @@ def main(arguments: list[str]) -> None:
 
 
 def find_directory(word: str) -> Path:
-    """Find the directory of a study, a sweep or a run by its path or its name below multirun/ or outputs/.
+    """Find the directory of a study, a sweep or a run by its path, its name below multirun/ or outputs/, or its start.
 
     Raises:
-        ConfigError: no such directory, or several runs.
+        ConfigError: no such directory, or several.
     """
-    for directory in (expand_home(word), STUDY_ROOT / word):
-        if is_folder(directory) and any((directory / name).is_file() for name in STUDY_FILES):
-            return directory
+    if (found := find_study_directory(word, STUDY_FILES)) is not None:
+        return found
     if is_folder(expand_home(word)) and expand_home(word) not in find_runs_below(expand_home(word)):
         raise ConfigError(
             f"{word} contains neither study.json nor sweep.json, and is no run's directory{format_known_names()}. For "
@@ -70,9 +70,29 @@ def find_directory(word: str) -> Path:
         raise ConfigError(f"{error}{format_known_names()}") from error
 
 
-def format_known_names() -> str:
+def find_study_directory(word: str, files: Sequence[str]) -> Path | None:
+    """The directory with one of these files that is called so, or whose name below multirun/ alone begins so.
+
+    Raises:
+        ConfigError: several begin so.
+    """
+    for directory in (expand_home(word), STUDY_ROOT / word):
+        if is_folder(directory) and any((directory / name).is_file() for name in files):
+            return directory
+    found = [name for name in list_studies(files) if word and name.startswith(word)]
+    if len(found) > 1:
+        raise ConfigError(f"{word} means {len(found)} directories below {STUDY_ROOT}/; name one: {', '.join(found)}")
+    return STUDY_ROOT / found[0] if found else None
+
+
+def list_studies(files: Sequence[str]) -> list[str]:
+    """The names below multirun/ of directories with one of these files, sorted."""
+    return sorted({path.parent.name for file in files for path in STUDY_ROOT.glob(f"*/{file}")})
+
+
+def format_known_names(files: Sequence[str] = STUDY_FILES) -> str:
     """The names of all studies and sweeps, for the end of an error message."""
-    names = sorted({path.parent.name for kind in STUDY_FILES for path in STUDY_ROOT.glob(f"*/{kind}")})
+    names = list_studies(files)
     return f"; legal: {', '.join(names)}" if names else ""
 
 

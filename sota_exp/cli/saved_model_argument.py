@@ -9,6 +9,7 @@ from sota_exp.config.configuration import Configuration
 from sota_exp.config.data_paths import describe_no_folder, expand_home, is_folder, require_path
 from sota_exp.errors import ConfigError
 from sota_exp.models.model_json import read_description
+from sota_exp.report.changing_line import loading_pytorch
 from sota_exp.report.folds import read_folds
 from sota_exp.runs.contents import is_being_trained
 from sota_exp.runs.digests import read_object, read_run_config
@@ -105,8 +106,9 @@ def load_named_model(found: SavedWeights) -> "SavedModel":
     Raises:
         ConfigError: a file cannot be read, or the folds have no common answer.
     """
-    from sota_exp.models.ensemble import average_folds
-    from sota_exp.training.evaluate_saved import load_evaluated_model
+    with loading_pytorch():
+        from sota_exp.models.ensemble import average_folds
+        from sota_exp.training.evaluate_saved import load_evaluated_model
 
     models = [load_evaluated_model(require_description(each), each.weights) for each in found.folds or (found,)]
     return average_folds(models, found.name) if found.folds else models[0]

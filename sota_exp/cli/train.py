@@ -15,10 +15,12 @@ from sota_exp.config.rules import check_rules
 from sota_exp.config.rules.conditions import count_processes
 from sota_exp.config.split_of_seed import takes_every_fold
 from sota_exp.errors import ConfigError, RunFailed
+from sota_exp.report.changing_line import loading_pytorch, shown_in_notebook
 from sota_exp.report.terminal import make_console, shorten_path
 from sota_exp.runs.environment import get_rank
 from sota_exp.runs.lock import wait_for_owner
 from sota_exp.runs.mlflow_store import resolve_uri
+from sota_exp.runs.status import COMPLETE_STATUSES
 
 log = logging.getLogger(__name__)
 
@@ -59,25 +61,25 @@ def train(config: DictConfig) -> float:
         for warning in check_rules(configuration):
             log.warning(warning)
         check_tracking(configuration)
-        if configuration.experiment.runtime.measure or count_processes() > 1:
+        with loading_pytorch():
+            experiment = configuration.experiment
+            from sota_exp.tracking.console import ConsoleListener, build_result_panel
+            from sota_exp.tracking.listeners import add_tracking
+            from sota_exp.training.listener import Listener, RunRequest
+            from sota_exp.training.run import run
+        if experiment.runtime.measure or count_processes() > 1:
             configuration = settle_runtime(configuration)
         files = compose.build_hydra_files(config)
         if takes_every_fold(configuration.values):
             from sota_exp.cli.train_folds import train_folds
 
             return train_folds(configuration, directory, compose.get_job_overrides(), files)
-        from sota_exp.runs.status import COMPLETE_STATUSES
-        from sota_exp.tracking.console import ConsoleListener, build_result_panel
-        from sota_exp.tracking.listeners import add_tracking
-        from sota_exp.training.listener import Listener, RunRequest
-        from sota_exp.training.run import run
-
         request = RunRequest(configuration=configuration, directory=shorten_path(directory), hydra_files=files)
         if is_followed_by_another_process():
             wait_for_owner(directory)
             return float(run(request, add_tracking(Listener(), say=log.debug))["metrics"]["val/accuracy"])
-        listener = ConsoleListener()
-        result = run(request, add_tracking(listener))
+        with ConsoleListener() as listener:
+            result = run(request, add_tracking(listener))
     except (ConfigError, RunFailed):
         for folder in (*directory.glob("repeat*-fold*"), directory):
             remove_empty_run_directory(folder)
@@ -98,7 +100,8 @@ def settle_runtime(configuration: Configuration) -> Configuration:
     shared, overrides = compose.get_shared_directory(), compose.get_job_overrides()
     asking = ask_by_default(configuration, overrides)
     least = 0.0 if asking is configuration else MIN_SECONDS_TO_MEASURE
-    configuration, message = choose_runtime(asking, shared, overrides, least)
+    with shown_in_notebook("choosing the runtime settings"):
+        configuration, message = choose_runtime(asking, shared, overrides, least)
     if message:
         log.info(message)
     return configuration

@@ -42,8 +42,7 @@ class FoldConsole(ConsoleListener):
         super().on_start(request, session, state)
 
     def on_end(self, result: dict[str, Any]) -> None:
-        if self.progress is not None:
-            self.progress.stop()
+        self.end_bar()
 
 
 def list_fold_runs(values: Mapping[str, Any]) -> list[FoldRun]:
@@ -86,10 +85,9 @@ def train_folds(
             "parent": str(directory.resolve()),
             "overrides": [*overrides, *changes],
         }
-        listener = FoldConsole(save)
         request = RunRequest(configuration=own, directory=shorten_path(directory / each.place), hydra_files=hydra_files)
         make_console(is_progress=True).print(f"[bold]{each.label}[/] [dim]({number + 1} of {len(runs)})[/]")
-        with changed_environment({ORIGIN_VARIABLE: json.dumps(origin)}):
+        with changed_environment({ORIGIN_VARIABLE: json.dumps(origin)}), FoldConsole(save) as listener:
             results[each.place] = run(request, add_tracking(listener))
         has_started |= listener.has_started
     found = save()

@@ -14,6 +14,7 @@ from sota_exp.config.credentials import hide_in_values
 from sota_exp.config.data_paths import make_paths_absolute
 from sota_exp.config.formats import targets_to_option_names
 from sota_exp.config.hydra_compose import SWEEP_KEYS, list_config_groups
+from sota_exp.config.signals import postponed_interrupt
 from sota_exp.config.values import flatten, get_override_key, require_option
 from sota_exp.errors import ConfigError, first_line
 
@@ -48,9 +49,9 @@ class Configuration:
         Raises:
             ConfigError: a value is not legal; it is named by the key that the user set.
         """
-        from sota_exp.config.build import build
-        from sota_exp.config.experiment import Experiment
-
+        with postponed_interrupt():
+            from sota_exp.config.build import build
+            from sota_exp.config.experiment import Experiment
         with self.name_typed_keys():
             return build(Experiment, self.values)
 

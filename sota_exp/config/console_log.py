@@ -4,6 +4,8 @@
 """
 
 import logging
+import sys
+from typing import Any
 
 #: Loggers whose messages are about what all runs of a command share.
 SHARED = ("sota_exp.data.", "sota_exp.models.", "sota_exp.training.")
@@ -26,3 +28,12 @@ class OncePerCommand(logging.Filter):
         is_new = key not in _shown
         _shown.add(key)
         return is_new
+
+
+class TerminalHandler(logging.StreamHandler[Any]):
+    """Writes to a stream, on a terminal above the bar of rich, which replaces `sys.stderr` while it is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not self.stream.closed and self.stream.isatty():
+            self.setStream(sys.stderr)
+        super().emit(record)

@@ -22,3 +22,15 @@ def handled_signals(numbers: Iterable[int], handle: Callable[[int, FrameType | N
     finally:
         for number, before in former.items():
             signal.signal(number, before)
+
+
+@contextmanager
+def postponed_interrupt() -> Iterator[None]:
+    """While entered, Ctrl-C waits: where an import of PyTorch or NumPy was interrupted, the process can't repeat it."""
+    received: list[int] = []
+    try:
+        with handled_signals([signal.SIGINT], lambda number, frame: received.append(number)):
+            yield
+    finally:
+        if received:
+            signal.raise_signal(signal.SIGINT)  # for the handler that was there before

@@ -18,6 +18,7 @@ from sota_exp.config.rules import check_rules
 from sota_exp.config.split_of_seed import check_split_is_open, describe_folds, with_split_of_seed
 from sota_exp.config.values import flatten, get_override_key
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, convert_errors
+from sota_exp.report.changing_line import loading_pytorch
 from sota_exp.report.terminal import make_console
 from sota_exp.study import plan, terminal, terminal_stages
 from sota_exp.study.arms import StudyConfiguration, compose_arms
@@ -123,12 +124,12 @@ def _print_plan(sweeper: StudySweeper, study: PlannedStudy, files: StudyFiles) -
     from sota_exp.study.cost_estimate import count_images, estimate_arm_seconds
 
     if study.time_plan is not None:
-        make_console().print(format_time_plan(study.time_plan, str(study.settings.time)))
+        sweeper.show_plan(study, files, format_time_plan(study.time_plan, str(study.settings.time)), {})
         return
     first = with_split_of_seed(study.arms.ready[0].configuration, study.seeds[0])
     estimates = estimate_arm_seconds(study) if sweeper.measure else {"counts": count_images(first)}
     show = terminal_stages.format_two_stage_plan if study.settings.kind == "auto" else format_study_plan
-    make_console().print(show(study, files, estimates))
+    sweeper.show_plan(study, files, show(study, files, estimates), estimates)
 
 
 def _choose_by_time(
@@ -178,7 +179,8 @@ def plan_study(sweeper: StudySweeper, arguments: list[str], settings: StudySetti
     if takes_own:
         blueprint = replace(blueprint, notes=(RECIPE_NOTE.format(settings.recipe), *blueprint.notes))
     settings.require_measured(base.configuration.choices)
-    arms, note = compose_arms(blueprint, base), ""
+    with loading_pytorch():
+        arms, note = compose_arms(blueprint, base), ""
     if settings.budget != "epochs":
         from sota_exp.study.equal_compute import apply_equal_budget, cache_epoch_costs, measure_epoch_cost
 
@@ -276,5 +278,5 @@ ABLATE_OVERRIDES = ("hydra/sweeper=", "hydra.sweeper.", "hydra/hydra_logging=", 
 def format_ablate_command(place: Path) -> str:
     """The command that repeats this study in its directory."""
     given = [item for item in sys.argv[1:] if "=" in item and not item.startswith(ABLATE_OVERRIDES)]
-    typed = [item.replace("+study=", "study=").replace("study=equal_arms", "study=null") for item in given]
+    typed = [item.replace("+study=", "study=") for item in given]
     return shlex.join(["sota-exp", "ablate", *typed, f"hydra.sweep.dir={place}"])

@@ -6,7 +6,7 @@
 import json
 import logging
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from rich.console import RenderableType
 
 from sota_exp.config.configuration import Configuration, resolve_configuration
 from sota_exp.config.hydra_errors import format_hydra_error
@@ -52,6 +53,12 @@ class StudySweeper(Sweeper):
     def show(self, study: PlannedStudy, files: StudyFiles, status: str) -> list[str]:
         """Publish a study that has ended with the MLflow status `status`; one line per place where it was published."""
 
+    @abstractmethod
+    def show_plan(
+        self, study: PlannedStudy, files: StudyFiles, shown: RenderableType, costs: Mapping[str, object]
+    ) -> None:
+        """Print the plan of a study. costs: arm → seconds of a run, or why they are unknown."""
+
     @property
     def directory(self) -> Path:
         return Path(str(self.whole.hydra.sweep.dir))
@@ -84,9 +91,8 @@ class StudySweeper(Sweeper):
 
     @property
     def study_name(self) -> str:
-        """The option of the group `study` as typed: `null` for `equal_arms`, since Hydra reads `null` as no value."""
-        option = str(self.whole.hydra.runtime.choices.study)
-        return "null" if option == "equal_arms" else option
+        """The option of the group `study`."""
+        return str(self.whole.hydra.runtime.choices.study)
 
     def get_study_node(self) -> dict[str, Any]:
         """The values of the node `study`."""

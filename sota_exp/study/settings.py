@@ -95,7 +95,7 @@ class StudySettings:
             self._require_deciding_looks(self.planned_looks)
         if self.kind in ("null", "auto"):
             are_apart = max(self.seeds) < 1000 if isinstance(self.seeds, list) else self.seeds <= 1000
-            what = "in a null study, whose arms" if self.kind == "null" else "in a study of kind auto, whose stages"
+            what = "in a study of equal arms, which" if self.kind == "null" else "in a study of kind auto, whose stages"
             require(are_apart, "seeds", self.seeds, f"seeds below 1000 {what} are 1000 seeds apart")
         only_main = self.kind != "auto" or not self.interactions
         require(only_main, "interactions", self.interactions, "false for kind auto, which follows main effects")

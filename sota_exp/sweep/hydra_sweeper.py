@@ -33,11 +33,13 @@ class TrialSweeper(Sweeper):
         assert self.config is not None and self.launcher is not None and self.hydra_context is not None
         sweep = Sweep.open(self.settings, self.config, self.launcher, self.hydra_context.config_loader, arguments)
         sweep.begin()
-        # These import PyTorch, once everything is checked.
+        from sota_exp.report.changing_line import loading_pytorch
         from sota_exp.report.terminal import make_console
-        from sota_exp.sweep.console import format_sweep_plan
-        from sota_exp.sweep.end import finish_sweep, write_unfinished_sweep
-        from sota_exp.sweep.loop import search
+
+        with loading_pytorch():  # once everything is checked
+            from sota_exp.sweep.console import format_sweep_plan
+            from sota_exp.sweep.end import finish_sweep, write_unfinished_sweep
+            from sota_exp.sweep.loop import search
 
         make_console().print(format_sweep_plan(sweep.settings, sweep.goal.objectives), style="dim", soft_wrap=True)
         try:

@@ -1,16 +1,18 @@
 """A run on the terminal: a progress bar (only on a terminal), one line per epoch, and a summary."""
 
+import io
 import shlex
 import textwrap
 import time
-from typing import Any
+from typing import Any, Self
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
 from sota_exp.models.cost import count_parameters
+from sota_exp.report.changing_line import ChangingLine
 from sota_exp.report.numbers import estimate_remaining, format_accuracy, format_duration
 from sota_exp.report.run.facts import (
     SCORE_HEADINGS,
@@ -31,14 +33,28 @@ from sota_exp.training.trained_on import format_trained_on
 
 
 class ConsoleListener(Listener):
-    """Prints the progress of a run."""
+    """Prints the progress of a run. While it is entered, a notebook shows what is being done."""
 
     def __init__(self) -> None:
-        self.console, self.lines = make_console(), make_console(is_progress=True)
+        self.console, self.lines, self.line = make_console(), make_console(is_progress=True), ChangingLine()
         self.progress: Progress | None = None
         self.has_started = False
 
+    def __enter__(self) -> Self:
+        self.line.draw(lambda: "reading the images")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.end_bar()
+
+    def end_bar(self) -> None:
+        """Show no line any more that changes."""
+        self.line.end()
+        if self.progress is not None:
+            self.progress.stop()
+
     def on_start(self, request: RunRequest, session: TrainingSession, state: TrainingState) -> None:
+        self.line.end()
         self.request, self.session, self.first_step, self.has_started = request, session, state.step, True
         self.began = time.monotonic()
         tree, out, total_steps = request.configuration.values, self.console, session.total_steps
@@ -55,7 +71,7 @@ class ConsoleListener(Listener):
         out.print(f"  {size}; in {escape(str(request.directory))}", style="dim")
         if self.first_step:
             out.print(f"  resumes at step {self.first_step:,}", style="yellow")
-        if self.lines.is_terminal and self.first_step < total_steps:
+        if (self.lines.is_terminal or self.lines.is_jupyter) and self.first_step < total_steps:
             counts = TextColumn("{task.completed:,.0f}/{task.total:,.0f} images  {task.fields[left]}")
             columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), counts)
             self.progress = Progress(*columns, console=self.lines, transient=True)
@@ -63,12 +79,22 @@ class ConsoleListener(Listener):
             self.task = self.progress.add_task(
                 "training", total=total_steps * size, completed=self.first_step * size, left=""
             )
-            self.progress.start()
+            if self.lines.is_terminal:
+                self.progress.start()
+            self.line.draw(self.draw_bar)
+
+    def draw_bar(self) -> str:
+        """The bar as text, for a notebook."""
+        assert self.progress is not None
+        drawn = io.StringIO()
+        Console(file=drawn, width=100, force_jupyter=False).print(self.progress.get_renderable())
+        return drawn.getvalue().strip()
 
     def on_step(self, record: StepRecord) -> None:
         if self.progress is not None:
             images = record.step * self.request.configuration.values["batch_size"]
             self.progress.update(self.task, completed=images, left=self.format_time_left(record.step))
+            self.line.draw(self.draw_bar)
 
     def on_epoch_end(self, epoch: dict[str, Any]) -> None:
         left = self.format_time_left(epoch["step"])
@@ -92,8 +118,7 @@ class ConsoleListener(Listener):
         return f"{format_duration(estimate_remaining(seconds, done, self.session.total_steps - self.first_step))} left"
 
     def on_end(self, result: dict[str, Any]) -> None:
-        if self.progress is not None:
-            self.progress.stop()
+        self.end_bar()
         if result["status"] in COMPLETE_STATUSES:
             self.console.print(build_result_panel(result, str(self.request.directory)))
 

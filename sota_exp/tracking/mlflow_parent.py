@@ -147,5 +147,5 @@ def _command(directory: Path, source: str) -> str:
         return str(folds["command"])
     overrides = " ".join(map(str, read_multirun_overrides(directory)))
     if "+study=" in overrides:
-        return f"sota-exp ablate {overrides.replace('+study=', 'study=').replace('=equal_arms', '=null')}"
+        return f"sota-exp ablate {overrides.replace('+study=', 'study=')}"
     return f"{source} {overrides}"

@@ -130,6 +130,7 @@ def test_a_time_is_planned_then_spent_as_planned(
     [
         (["ablate"], "ablate needs study=KIND; legal: add_one_in"),
         (["ablate", "study=lader"], "study=lader: no such study"),
+        (["ablate", "study=null"], "study=null: no such study; legal: add_one_in, auto, equal_arms, "),
         (small("study.seeds=no"), "study.seeds=no is not legal"),
         (small("study.only=[emma]"), "study.only=emma: no such technique"),
         (small("study.time=2weeks"), "study.time=2weeks is not legal: null, or a positive number of seconds, 90m, 2h"),

@@ -165,7 +165,7 @@ def test_a_sweep_searches_by_it(
 @pytest.mark.usefixtures("charts_only_made")
 @pytest.mark.parametrize("metric", ["test/balanced_accuracy", "test/cost"])
 def test_a_study_compares_by_it(own: list[str], tmp_path: Path, metric: str) -> None:
-    words = ["ablate", *own, *TINY, "study=null", "study.seeds=2", "recipe=baseline", f"study.metric={metric}"]
+    words = ["ablate", *own, *TINY, "study=equal_arms", "study.seeds=2", "recipe=baseline", f"study.metric={metric}"]
     words += ["schedule.length.epochs=1"]
     words += ["study.direction=minimize"] if metric == "test/cost" else []
     assert main.run_command_line([*words, f"hydra.sweep.dir={tmp_path}/s"]) == 0
@@ -191,6 +191,6 @@ def test_a_study_compares_by_it(own: list[str], tmp_path: Path, metric: str) -> 
 def test_a_study_by_a_metric_that_nothing_measures_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
-    command = ["ablate", *TINY, "study=null", "recipe=baseline", *words, f"hydra.sweep.dir={tmp_path}/s"]
+    command = ["ablate", *TINY, "study=equal_arms", "recipe=baseline", *words, f"hydra.sweep.dir={tmp_path}/s"]
     assert main.run_command_line(command) == 2
     assert message in capsys.readouterr().err

@@ -24,7 +24,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("charts_only_made")
-@pytest.mark.parametrize("word", ["multirun/ladder", "ladder", "multirun/ladder/"])
+@pytest.mark.parametrize("word", ["multirun/ladder", "ladder", "multirun/ladder/", "lad"])
 def test_a_study_is_reported_by_its_path_or_name(study: Path, word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run_command_line(["report", word]) == 0
     output = capsys.readouterr().out

@@ -1,5 +1,8 @@
 """A command with several runs says once on the terminal what is wrong with their data; the log of each run has it."""
 
+import io
+import logging
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +10,7 @@ import pytest
 from PIL import Image
 
 from sota_exp.cli import main
+from sota_exp.config.console_log import TerminalHandler
 from tests.experiments import TINY
 
 FLAGS = [word for word in TINY if not word.startswith("data")]
@@ -51,3 +55,17 @@ def test_a_command_says_it_once(folder: Path, capfd: pytest.CaptureFixture[str],
         for number in (0, 1):
             log = (folder.parent / "out" / str(number) / "run.log").read_text()
             assert log.count("is left out: stray.png") == 1 and log.count("such as Testing/cat/copy.png") == 1
+
+
+def test_a_line_of_the_log_is_above_the_bar_of_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As rich does, which shows a bar: what is written to `sys.stderr` in the meantime goes above it."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal, above, log_file = Terminal(), Terminal(), io.StringIO()
+    monkeypatch.setattr(sys, "stderr", above)
+    for stream in (terminal, log_file):
+        TerminalHandler(stream).emit(logging.makeLogRecord({"msg": "read 8 images"}))
+    assert (terminal.getvalue(), above.getvalue(), log_file.getvalue()) == ("", *["read 8 images\n"] * 2)

@@ -8,10 +8,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sota_exp.cli import ablate as ablate_command
 from sota_exp.cli import evaluate as evaluate_command
+from sota_exp.cli import look as look_command
 from sota_exp.cli import sweep as sweep_command
 from sota_exp.cli import train as train_command
+from sota_exp.cli.python.previews import Look, Plan
 from sota_exp.cli.python.process import as_command, run_job, run_jobs, take_overrides
-from sota_exp.cli.python.results import Run, load_run, read_any_run
+from sota_exp.cli.python.results import Run, load_model, load_run, read_any_run
 from sota_exp.cli.python.studies import Study, SweepResult
 from sota_exp.config import compose as composing
 from sota_exp.config.configuration import Configuration, resolve_configuration
@@ -21,9 +23,13 @@ from sota_exp.config.recipe_values import extract_run
 from sota_exp.config.rules import check_rules
 from sota_exp.config.search_path import build_search_path_override
 from sota_exp.errors import ConfigError
+from sota_exp.report.changing_line import loading_pytorch
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from sota_exp.cli.python.predict import Predictions
+    from sota_exp.models.saved import SavedModel
 
 
 def compose(*overrides: str) -> Configuration:
@@ -50,9 +56,10 @@ def train(*overrides: str, model: "nn.Module | None" = None, data: Any = None, q
     """Train one configuration, in the directory that `sota-exp train` would take; a finished one is only read.
 
     model: a network of yours, float [B, 3, H, W] → logits [B, C], of which a copy is trained, with the weights that it
-    has. data: a Dataset of PyTorch, or a sequence, of (image, label), or a mapping of train, and perhaps val and test,
-    to such; images as for `predict`, labels from 0. No file has their code, so such a run is not reproducible from its
-    files: it records the names of their classes, and digests of the initial weights and of the images.
+    has. data: a Dataset of PyTorch, or a sequence, of (image, label); or a tuple of two sequences, (images, labels); or
+    a mapping of train, and perhaps val and test, to such. Images as for `predict`; labels are names of classes, or
+    numbers from 0. No file has their code, so such a run is not reproducible from its files: it records the names of
+    their classes, and digests of the initial weights and of the images.
     quiet: no progress is printed. A cross-validation trains all folds and returns a `CrossValidation`.
 
     Raises:
@@ -61,19 +68,54 @@ def train(*overrides: str, model: "nn.Module | None" = None, data: Any = None, q
         KeyboardInterrupt: of Ctrl-C, after a checkpoint was written; called again, it goes on there.
     """
     with as_command(quiet):
-        words = [*_hand_in(model, data), *take_overrides("train", overrides)]
+        words = take_overrides("train", overrides)
+        words = [*_hand_in(model, data, words), *words]
         directory = run_job(train_command.train, words, "train")
         train_command.leave_processes()
         return read_any_run(directory)
 
 
-def _hand_in(model: "nn.Module | None", data: Any) -> list[str]:
+def _hand_in(model: "nn.Module | None", data: Any, words: list[str]) -> list[str]:
     """The overrides of a network and a data set of this process."""
     if model is None and data is None:
         return []
-    from sota_exp.cli.python.objects import hand_in_objects  # imports PyTorch
+    with loading_pytorch():
+        from sota_exp.cli.python.objects import hand_in_objects
 
-    return hand_in_objects(model, data)
+    return hand_in_objects(model, data, words)
+
+
+def look(*overrides: str, model: "nn.Module | None" = None, data: Any = None, quiet: bool = False) -> Look:
+    """Draw the data and the augmented batch of a configuration, without training, as `sota-exp look` does.
+
+    overrides: also `step=500`, a later training step. model, data: as for `train`.
+
+    Raises:
+        ConfigError: a key, a value or a combination is not legal, or does not fit the data.
+        RunFailed: images can't be read, or memory was full.
+    """
+    with as_command(quiet):
+        words = take_overrides("look", overrides)
+        task, planned = look_command.plan_look([*_hand_in(model, data, words), *words])
+        return Look(run_job(task, planned, "look"))
+
+
+def plan(*overrides: str, measure: bool = True, quiet: bool = False) -> Plan:
+    """What `ablate` would train with the same words, as `sota-exp ablate --plan` prints it; nothing is trained.
+
+    measure: a few real steps of each arm tell the time of its runs.
+
+    Raises:
+        ConfigError: no study is named, or a key, a value or a combination is not legal.
+        RunFailed: images can't be read, or memory was full.
+    """
+    with as_command(quiet):
+        flags = ["--plan", *([] if measure else ["--no-measure"])]
+        words = ablate_command.build_words([*take_overrides("ablate", overrides), *flags])
+        run_jobs(ablate_command.load_job(), words, "ablate")
+        from sota_exp.cli.ablate_run import ReportingStudySweeper  # imports SciPy
+
+        return Plan(ReportingStudySweeper.last_plan)
 
 
 def ablate(*overrides: str, quiet: bool = False) -> Study:
@@ -119,12 +161,33 @@ def evaluate(run: Run | str | Path, *overrides: str, quiet: bool = False) -> Run
         return read_any_run(run_job(task, planned, "evaluate"))
 
 
+def predict(
+    run: "Run | SavedModel | str | Path", images: Any, *, batch_size: int = 64, device: str = "auto"
+) -> "Predictions":
+    """Classify images, which are resized and cropped as in evaluation.
+
+    run: a run, its directory, its name or the beginning of it, a file of weights with model.json, or a loaded model.
+    images: one image, or any number of them. An image is the path of a file, or of a folder with all images below it;
+    a Pillow image; an array [H, W, 3] or [H, W], also [N, H, W, 3]; a tensor [3, H, W] or [1, H, W], also
+    [N, 3, H, W]. Arrays and tensors are uint8, or floats in [0, 1], before any normalization.
+
+    Raises:
+        ConfigError: there is no such run or file, or what was given is no image.
+        RunFailed: the network's answers are no numbers.
+    """
+    with as_command():
+        with loading_pytorch():
+            from sota_exp.cli.python.predict import classify
+            from sota_exp.models.saved import SavedModel
+        return classify(run if isinstance(run, SavedModel) else load_model(run), images, batch_size, device)
+
+
 def find_weights(run: Run | str | Path) -> Path:
     """The directory of a run, or the file of weights, that `run` names.
 
     Raises:
         ConfigError: there is none.
     """
-    if not isinstance(run, Run) and os.path.isfile(run):
+    if not isinstance(run, Run) and os.path.isfile(str(run)):
         return Path(run)
     return (run if isinstance(run, Run) else load_run(run)).directory

@@ -14,8 +14,6 @@ from PIL import Image
 from torch import Tensor
 
 from sota_exp.cli.python.notebook import format_facts, format_table, join_parts
-from sota_exp.cli.python.process import as_command
-from sota_exp.cli.python.results import Run, load_model
 from sota_exp.config.data_paths import expand_home
 from sota_exp.data.memory_image import read_image
 from sota_exp.errors import ConfigError
@@ -83,26 +81,17 @@ class Predictions:
         return join_parts("Predictions", format_facts(facts), format_table(heading, rows))
 
 
-def predict(
-    run: Run | SavedModel | str | Path, images: Any, *, batch_size: int = 64, device: str = "auto"
-) -> Predictions:
-    """Classify images, which are resized and cropped as in evaluation.
-
-    run: a run, its directory, its name or the beginning of it, a file of weights with model.json, or a loaded model.
-    images: one image, or any number of them. An image is the path of a file, or of a folder with all images below it;
-    a Pillow image; an array [H, W, 3] or [H, W], also [N, H, W, 3]; a tensor [3, H, W] or [1, H, W], also
-    [N, 3, H, W]. Arrays and tensors are uint8, or floats in [0, 1], before any normalization.
+def classify(model: SavedModel, images: Any, batch_size: int, device: str) -> Predictions:
+    """Classify images of any kind; see `sota_exp.predict`.
 
     Raises:
-        ConfigError: there is no such run or file, or what was given is no image.
+        ConfigError: there is no such file, or what was given is no image.
         RunFailed: the network's answers are no numbers.
     """
-    with as_command(quiet=False):
-        model = run if isinstance(run, SavedModel) else load_model(run)
-        given = list(_iterate_images(images, model))
-        if not given:
-            raise ConfigError("predict needs images: paths, arrays, tensors or images of Pillow")
-        return _predict(model, given, batch_size, pick_device(device))
+    given = list(_iterate_images(images, model))
+    if not given:
+        raise ConfigError("predict needs images: paths, arrays, tensors or images of Pillow")
+    return _predict(model, given, batch_size, pick_device(device))
 
 
 def _predict(model: SavedModel, given: Sequence[Path | Tensor], batch_size: int, device: torch.device) -> Predictions:

@@ -34,6 +34,9 @@ NO_LOGGING = ("hydra/job_logging=none", "hydra/hydra_logging=none")
 #: Lines of `run.log`, as `conf/hydra/job_logging/sota_exp.yaml` has them.
 LOG_LINE = "[%(asctime)s][%(name)s][%(levelname)s] %(message)s"
 
+#: Flags of `sota-exp ablate` that have a function of their own.
+PLAN_FLAGS = {"--plan": "sota_exp.plan(…)", "--no-measure": "sota_exp.plan(…, measure=False)"}
+
 _one_at_a_time = threading.RLock()
 
 
@@ -46,6 +49,8 @@ def take_overrides(command: str, overrides: Sequence[str]) -> list[str]:
     for word in overrides:
         if not isinstance(word, str):
             raise ConfigError(f"{word!r}: an override is a text, such as 'seed=1'")
+        if word in PLAN_FLAGS:
+            raise ConfigError(f"{word}: a flag of the shell; from Python {PLAN_FLAGS[word]}")
         if word.startswith("-") and not word.startswith(("--config-dir=", "-cd=")):
             raise ConfigError(f"{word}: a flag of the shell: sota-exp {command} {word}; Python takes --config-dir=DIR")
     return quote_paths(list(map(hide_credentials, overrides)))

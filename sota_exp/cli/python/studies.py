@@ -12,7 +12,8 @@ from markupsafe import Markup
 
 from sota_exp.cli.python.notebook import Figures, format_facts, join_parts
 from sota_exp.cli.python.results import Run
-from sota_exp.cli.report import find_directory, find_page
+from sota_exp.cli.report import find_page, find_study_directory, format_known_names
+from sota_exp.errors import ConfigError
 from sota_exp.report.document import markdown
 from sota_exp.report.document.write import to_html
 from sota_exp.report.study.answer import build_study_answer, build_study_facts
@@ -202,20 +203,29 @@ def _name_ends(suffix: str, interval: ConfidenceInterval | None) -> Row:
 
 
 def load_study(study: str | Path) -> Study:
-    """A study of `ablate` by its directory, or its name below multirun/.
+    """A study of `ablate` by its directory, or its name below multirun/ or the beginning of it.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none, or several.
     """
-    directory = find_directory(str(study))
+    directory = _find(study, "study.json", "study (sota_exp.ablate makes one)")
     read_study(directory)
     return Study(directory)
 
 
 def load_sweep(sweep: str | Path) -> SweepResult:
-    """A search of `sweep` by its directory, or its name below multirun/.
+    """A search of `sweep` by its directory, or its name below multirun/ or the beginning of it.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none, or several.
     """
-    return SweepResult(find_directory(str(sweep)))
+    return SweepResult(_find(sweep, "sweep.json", "search (sota_exp.sweep makes one)"))
+
+
+def _find(word: str | Path, file: str, what: str) -> Path:
+    """The directory with this file that a word means; an error where there is none."""
+    found = find_study_directory(str(word), [file])
+    if found is None:
+        known = format_known_names([file])
+        raise ConfigError(f"{word}: neither the directory of a {what}, nor a name below multirun/{known}")
+    return found

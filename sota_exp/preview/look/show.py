@@ -22,14 +22,19 @@ def write_pictures(found: LookResult, directory: Path) -> None:
     """Write every picture and `look.json` into an existing directory."""
     for name, (draw, _) in PICTURES.items():
         draw(found, directory / f"{name}.png")
-    write_recomputable_text(directory / "look.json", json.dumps(build_look_json(found), indent=1) + "\n")
+    content = build_look_json(found) | {"summary": build_summary(found)}
+    write_recomputable_text(directory / "look.json", json.dumps(content, indent=1) + "\n")
+
+
+def build_summary(found: LookResult) -> dict[str, list[str]]:
+    """Picture → what it shows in a sentence, and warnings."""
+    return {name: describe(found) for name, (_, describe) in PICTURES.items()}
 
 
 def build_summary_table(found: LookResult) -> Table:
     """One row per picture, with its warnings below it."""
     table = Table.grid(padding=(0, 2))
-    for name, (_, describe) in PICTURES.items():
-        text, *warnings = describe(found)
+    for name, (text, *warnings) in build_summary(found).items():
         table.add_row(Text(f"{name}.png", style="bold"), Text(make_printable(text)))
         for warning in warnings:
             table.add_row("", Text(f"! {make_printable(warning)}", style="yellow"))

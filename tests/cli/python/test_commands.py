@@ -19,6 +19,7 @@ from hydra.core.global_hydra import GlobalHydra
 import sota_exp
 from sota_exp import CONF
 from sota_exp.cli.train import main as train_in_shell
+from sota_exp.report.changing_line import loading_pytorch
 from tests.experiments import TINY
 from tests.options import ROOT
 
@@ -118,17 +119,55 @@ def test_only_progress_is_printed(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_notebook_shows_progress_as_it_comes(monkeypatch):
-    """As Jupyter's kernel looks to a program: a shell of this name, and a function that shows objects."""
-    shown = []
-    display = types.ModuleType("IPython.display")
-    display.display = lambda *objects: shown.extend(each.text for each in objects)
+class Output:
+    """What IPython's `display` returns: a place below the cell whose content can be replaced."""
+
+    def __init__(self, shown: list[str]) -> None:
+        self.shown = shown
+
+    def update(self, data: dict[str, str], raw: bool) -> None:
+        self.shown.append(data["text/plain"])
+
+
+@pytest.fixture
+def notebook(monkeypatch):
+    """As Jupyter's kernel looks to a program: a shell of this name, and a function that shows objects; what was shown."""
+    lines, changing = [], []
+
+    def display(given, raw=False, display_id=False):
+        if raw:
+            changing.append(given["text/plain"])
+        else:
+            lines.append(given.text)
+        return Output(changing)
+
+    module = types.ModuleType("IPython.display")
+    module.display = display
     monkeypatch.setitem(sys.modules, "IPython", types.ModuleType("IPython"))
-    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    monkeypatch.setitem(sys.modules, "IPython.display", module)
     shell = type("ZMQInteractiveShell", (), {})()
     monkeypatch.setattr("builtins.get_ipython", lambda: shell, raising=False)
+    return lines, changing
+
+
+def test_a_notebook_shows_progress_as_it_comes(notebook, monkeypatch):
+    monkeypatch.setattr("sota_exp.report.changing_line.SHOW_EVERY", 0.0)
+    lines, changing = notebook
     sota_exp.train(*WORDS, "seed=9")
-    assert len(shown) == 2 and all(re.match(r"epoch +\d/2  loss", text) for text in shown)
+    assert len(lines) == 2 and all(re.match(r"epoch +\d/2  loss", text) for text in lines)
+    assert changing[:2] == ["reading the images", ""] and changing[-1] == ""
+    assert re.match(r".*training .*16/96 images .* left", changing[3])
+
+
+def test_a_notebook_says_what_it_waits_for(notebook, monkeypatch):
+    _, changing = notebook
+    with loading_pytorch():
+        pass
+    assert changing == []
+    monkeypatch.delitem(sys.modules, "torch")
+    with loading_pytorch():
+        pass
+    assert changing == ["loading PyTorch", ""]
 
 
 def test_it_works_in_a_thread_and_beside_the_callers_hydra():
@@ -237,3 +276,11 @@ def test_the_page_runs(page):
     named = set(re.findall(r"sota_exp\.(\w+)\(", "".join(page["blocks"]))) | {"load_study", "load_sweep"}
     assert named >= {name for name in sota_exp.__all__ if name.islower()} - {"compose"}
     assert Path("photo.png").is_file()
+    for frame, index, columns in re.findall(
+        r"^\| `(\S+)` \| (\S*) ?\| (.*) \|$", (ROOT / "docs/python.md").read_text(), re.M
+    ):
+        found, told = eval(frame, names), re.findall(r"`([\w/]+)`", columns)
+        assert f"`{found.index.name}`" == index or found.index.name is None
+        assert set(told) - {"top5_accuracy"} <= set(found.columns) and (
+            set(found.columns) <= set(told) or "…" in columns
+        )

@@ -113,6 +113,7 @@ def test_every_picture_is_drawn_and_described(tmp_path, monkeypatch, capfd):
     assert all((tmp_path / "look" / f"{name}.png").stat().st_size > 1000 and name in output for name in PICTURES)
     numbers = json.loads((tmp_path / "look" / "look.json").read_text())
     assert numbers["step"] == 1 and numbers["images_changed"]["augmentation/mix"] > 0
+    assert list(numbers["summary"]) == list(PICTURES) and numbers["summary"]["batch"][0].startswith("after 1 of ")
 
 
 def test_images_are_named_and_a_class_without_test_images_is_told(tmp_path, monkeypatch, capfd):
