@@ -120,15 +120,18 @@ def load_first_weights(study: PlannedStudy) -> None:
 
 def _print_plan(sweeper: StudySweeper, study: PlannedStudy, files: StudyFiles) -> None:
     """The plan of `study.time`, or the arms of a study without it."""
-    from sota_exp.study.cost_estimate import count_images, estimate_arm_seconds
+    from sota_exp.study.cost_estimate import count_images, count_runs_at_once, estimate_arm_seconds
 
     if study.time_plan is not None:
         make_console().print(format_time_plan(study.time_plan, str(study.settings.time)))
         return
     first = with_split_of_seed(study.arms.ready[0].configuration, study.seeds[0])
-    estimates = estimate_arm_seconds(study) if sweeper.measure else {"counts": count_images(first)}
+    estimates, num_at_once = {"counts": count_images(first)}, count_runs_at_once(study, sweeper.num_jobs)
+    if sweeper.measure:
+        announce_measuring(study)
+        estimates = estimate_arm_seconds(study, num_at_once)
     show = terminal_stages.format_two_stage_plan if study.settings.kind == "auto" else format_study_plan
-    make_console().print(show(study, files, estimates))
+    make_console().print(show(study, files, estimates, num_at_once))
 
 
 def _choose_by_time(
@@ -139,6 +142,7 @@ def _choose_by_time(
     Raises:
         ConfigError: no option decides anything, and this is no plan alone.
     """
+    from sota_exp.study.cost_estimate import count_runs_at_once
     from sota_exp.study.time_plan import plan_by_time
 
     settings = study.settings
@@ -148,7 +152,9 @@ def _choose_by_time(
     def plan_other(other: StudySettings, overrides: Sequence[str]) -> PlannedStudy:
         return plan_study(sweeper, [*arguments, *overrides], other)
 
-    found = plan_by_time(sweeper.directory, study, StudyRuns.read(study, files, {}), arguments, plan_other, began)
+    announce_measuring(study)
+    runs, num_at_once = StudyRuns.read(study, files, {}), count_runs_at_once(study, sweeper.num_jobs)
+    found = plan_by_time(sweeper.directory, study, runs, arguments, plan_other, began, num_at_once)
     if found["recommended"] is None:
         if sweeper.plan_only:
             return replace(study, time_plan=found)
@@ -156,6 +162,12 @@ def _choose_by_time(
     best = found["options"][found["recommended"]]
     chosen = plan_other(replace(settings, seeds=best["seeds"]), best["overrides"])
     return replace(chosen, time_plan=found)
+
+
+def announce_measuring(study: PlannedStudy) -> None:
+    """Say what is done before the first line of a plan: on a slow machine that takes a minute."""
+    out = make_console(is_progress=True)
+    out.print(f"  a few steps of each of {len(study.arms.ready)} arms are measured …", style="dim")
 
 
 def plan_study(sweeper: StudySweeper, arguments: list[str], settings: StudySettings | None = None) -> PlannedStudy:
