@@ -6,13 +6,13 @@ Commands that compose a configuration take overrides, which Hydra parses; all ot
 import argparse
 import os
 import re
-import shlex
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from sota_exp.config.data_paths import expand_home
+from sota_exp.config.shell_words import join_command
 from sota_exp.config.values import format_legal
 from sota_exp.errors import ConfigError
 
@@ -181,7 +181,7 @@ class CommandLine(argparse.ArgumentParser):
         if wrong := next((word for word in words if meant.get(word)), None):
             first = [each for word in words for each in meant.get(word, ()) if len(meant[word]) == 1]
             options = [each for word in words for each in meant.get(word, ()) if len(meant[word]) == 2]
-            line = shlex.join([*first, *(word for word in words if not meant.get(word)), *options])
+            line = join_command([*first, *(word for word in words if not meant.get(word)), *options])
             raise ConfigError(f"{wrong}: {self.name} takes arguments and options, not keys: {self.prog} {line}")
 
     def _translate(self, key: str, value: str) -> list[str]:

@@ -4,6 +4,7 @@ import shlex
 import sys
 
 from sota_exp.cli.command_line import CommandLine
+from sota_exp.config.shell_words import join_command
 from sota_exp.config.translate.from_torchvision import translate_command
 from sota_exp.config.translate.shorten import shorten_overrides
 from sota_exp.errors import ConfigError
@@ -34,6 +35,6 @@ def main(arguments: list[str]) -> None:
     except ValueError as error:
         raise ConfigError(f"{arguments[0]}: no command of a shell: {error}") from error
     translation = translate_command(words)
-    print(shlex.join(["sota-exp", "train", *shorten_overrides(translation.words)]))
+    print(join_command(["sota-exp", "train", *shorten_overrides(translation.words)]))
     for line in translation.lost:
         print(f"no counterpart: {line}", file=sys.stderr)

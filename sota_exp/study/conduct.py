@@ -2,7 +2,6 @@
 
 import functools
 import os
-import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from sota_exp.config.catalog import load_catalog
 from sota_exp.config.hydra_compose import list_own_options
 from sota_exp.config.multirun import save_command
 from sota_exp.config.rules import check_rules
+from sota_exp.config.shell_words import join_command
 from sota_exp.config.split_of_seed import check_split_is_open, describe_folds, with_split_of_seed
 from sota_exp.config.values import flatten, get_override_key
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, convert_errors
@@ -46,11 +46,11 @@ def run_study(sweeper: StudySweeper, arguments: list[str]) -> JsonObject | None:
     Raises:
         RunFailed: no run finished.
     """
-    began = time.monotonic()
+    began, out = time.monotonic(), make_console()
+    make_console(is_progress=True).print("The arms are composed and checked …", style="dim")
     study = plan_study(sweeper, arguments)
     files = StudyFiles(directory=sweeper.directory)
     files.require_current_format()
-    out = make_console()
     if study.settings.allowance is not None:
         study = _choose_by_time(sweeper, arguments, study, files, began)
     for arm in study.arms.ready:
@@ -67,6 +67,7 @@ def run_study(sweeper: StudySweeper, arguments: list[str]) -> JsonObject | None:
         found = train_two_stages(study, files, train) if has_stages else train(study, build_study_json)
     except (Interrupted, KeyboardInterrupt):  # A launcher raises the latter when it ends all jobs of a multirun.
         sweeper.show(study, files, "KILLED")
+        make_console(is_progress=True).print(f"  {describe_state(study, files)}", soft_wrap=True, markup=False)
         raise
     out.print((terminal_stages.format_two_stage_result if has_stages else terminal.format_study_result)(found))
     has_results = _has_results(found)
@@ -75,6 +76,15 @@ def run_study(sweeper: StudySweeper, arguments: list[str]) -> JsonObject | None:
     if not has_results:
         raise RunFailed(f"no run of the study finished; {found['missing'][0]['reason']}")
     return found
+
+
+def describe_state(study: PlannedStudy, files: StudyFiles) -> str:
+    """How far the study is, and the command that goes on."""
+    places = {files.place(arm, seed) for arm in study.arms.ready for seed in study.seeds}
+    num_done, size = sum(map(files.is_finished, places)), study.settings
+    most = "" if size.kind == "auto" else f" of {'up to ' * (size.looks is not None)}{len(places)}"
+    verb = "run is" if num_done == 1 and not most else "runs are"
+    return f"{num_done}{most} {verb} finished; this command goes on:\n{study.command}"
 
 
 def _has_results(found: JsonObject) -> bool:
@@ -289,4 +299,4 @@ def format_ablate_command(place: Path) -> str:
     """The command that repeats this study in its directory."""
     given = [item for item in sys.argv[1:] if "=" in item and not item.startswith(ABLATE_OVERRIDES)]
     typed = [item.replace("+study=", "study=").replace("study=equal_arms", "study=null") for item in given]
-    return shlex.join(["sota-exp", "ablate", *typed, f"hydra.sweep.dir={place}"])
+    return join_command(["sota-exp", "ablate", *typed, f"hydra.sweep.dir={place}"])

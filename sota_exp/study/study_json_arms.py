@@ -1,12 +1,12 @@
 """One arm in `study.json`: its runs, its paired comparison with a verdict, its calibration, classes and cost."""
 
 import math
-import shlex
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
+from sota_exp.config.shell_words import join_command
 from sota_exp.statistics.anytime import compute_confidence_sequence
 from sota_exp.statistics.interim import InterimResult
 from sota_exp.statistics.paired import bonett_price_interval, compute_mean_and_sd, has_spread, paired_t_interval
@@ -54,7 +54,7 @@ def build_arm_entry(
         "label": arm.arm.label,
         "reference": arm.arm.reference,
         "overrides": list(arm.arm.changes),
-        "command": shlex.join(["sota-exp", "train", *arm.overrides]),
+        "command": join_command(["sota-exp", "train", *arm.overrides]),
         "choices": {slot: option for slot, option in arm.configuration.choices.items() if not slot.startswith("study")},
         "differences": arm.differences,
         "seed_offset": arm.arm.seed_offset,

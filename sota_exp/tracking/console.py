@@ -1,6 +1,5 @@
 """A run on the terminal: a progress bar (only on a terminal), one line per epoch, and a summary."""
 
-import shlex
 import textwrap
 import time
 from typing import Any
@@ -10,6 +9,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
+from sota_exp.config.shell_words import quote_word
 from sota_exp.models.cost import count_parameters
 from sota_exp.report.numbers import estimate_remaining, format_accuracy, format_duration
 from sota_exp.report.run.facts import (
@@ -21,7 +21,7 @@ from sota_exp.report.run.facts import (
     list_further_scores,
     list_techniques,
 )
-from sota_exp.report.terminal import escape, make_console
+from sota_exp.report.terminal import escape, join_what_fits, make_console
 from sota_exp.runs.result_json import describe_saved_epoch
 from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.training.device import get_device_name
@@ -84,7 +84,7 @@ class ConsoleListener(Listener):
             "speed": f"{epoch['images_per_second']:,.0f} images/s",
             "left": left,
         }
-        self.lines.print(join_what_fits(parts, self.lines.width))
+        self.lines.print(join_what_fits(parts, ("rate", "raw", "speed"), self.lines.width))
 
     def format_time_left(self, step: int) -> str:
         """The time that the rest of training and validation takes, for the bar and the lines of epochs."""
@@ -96,15 +96,6 @@ class ConsoleListener(Listener):
             self.progress.stop()
         if result["status"] in COMPLETE_STATUSES:
             self.console.print(build_result_panel(result, str(self.request.directory)))
-
-
-def join_what_fits(parts: dict[str, str], width: int) -> str:
-    """The line of an epoch, of a narrow terminal without parts that are in the files too."""
-    for name in ("", "rate", "raw", "speed"):
-        parts = {key: text for key, text in parts.items() if key != name and text}
-        if len(line := "  ".join(parts.values())) <= width:
-            break
-    return line
 
 
 def build_score_table(result: dict[str, Any]) -> Table:
@@ -179,7 +170,7 @@ def build_result_panel(result: dict[str, Any], directory: str) -> Panel:
     if result["reason"]:
         facts.add_row("stopped", escape(result["reason"]))
     facts.add_row("files", escape(directory))
-    facts.add_row("page", f"sota-exp report {escape(shlex.quote(directory))}")
+    facts.add_row("page", f"sota-exp report {escape(quote_word(directory))}")
     return build_panel(result, facts, result["status"].replace("_", " "))
 
 

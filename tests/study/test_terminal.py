@@ -9,6 +9,7 @@ from rich.console import Console
 from sota_exp.study import terminal
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.results import StudyRuns
+from sota_exp.study.scheduler import ArmRun
 from sota_exp.study.study_json import build_study_json
 from sota_exp.study.terminal_plan import format_study_plan
 from tests.study.studies import arm, chain, study, write_all
@@ -91,6 +92,25 @@ def test_a_plan_says_once_why_arms_are_not_measured_and_cuts_nothing(tmp_path: P
     assert max(map(len, text.splitlines())) <= width and "change=with_another_slot/weight_decay_5" in words
     costs = {each.name: 60.0 for each in made.arms.ready}
     assert "About 14 min, 2 runs at a time" in " ".join(printed(format_study_plan(made, files, costs, 2)).split())
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_line_of_a_run_fits_and_says_the_time_left(
+    tmp_path: Path, width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    made, files = study(chain("a", "without_repeated_augmentation"), seeds=12), StudyFiles(directory=tmp_path)
+    write_all(made, files)
+    progress, jobs = (
+        terminal.ProgressPrinter(made, files),
+        [ArmRun(arm=each, seed=seed, place=files.place(each, seed)) for each in made.arms.ready for seed in (0, 11)],
+    )
+    progress.begin(jobs)
+    for at, job in enumerate(jobs):
+        progress.print_ended_run(job, None, 400 - at)
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert len(lines) == 4 and max(map(len, lines)) <= width
+    assert all(line.endswith(" left") and line.index(" %") == lines[0].index(" %") for line in lines)
 
 
 def test_a_plan_has_the_seeds_of_each_kind_of_looks(tmp_path: Path) -> None:
