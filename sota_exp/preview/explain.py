@@ -42,21 +42,21 @@ def format_explain_heading(tree: dict[str, Any]) -> RenderableType:
 
 
 def build_techniques_table(chosen: list[CatalogOption], tree: dict[str, Any]) -> RenderableType:
-    """One row per option that does something: its summary, its values in this configuration, and its paper."""
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(no_wrap=True, style="cyan")
-    table.add_column(ratio=3)
-    table.add_column(ratio=2, style="dim")
+    """Each option that does something, and below it its summary, its values in this configuration, and its paper."""
     listed = [option for option in chosen if option.group not in UNLISTED_GROUPS]
+    lines: list[RenderableType] = []
     for option in listed:
         if not option.is_no_technique:
             summary = Text(option.summary.rstrip("."))
             if values := format_option_values(option, tree):
                 summary.append(f" ({values})", style="dim")
-            table.add_row(f"{option.group}={option.name}", summary, option.short_citation)
+            if option.short_citation:
+                summary.append(f". {option.short_citation}", style="dim")
+            lines += [Text(f"{option.group}={option.name}", "cyan"), Padding(summary, (0, 0, 0, 4))]
     plain = ", ".join(f"{option.group}={option.name}" for option in listed if option.is_no_technique)
     return Group(
-        format_section("What is on", table), format_section("What is plain", Text(plain or "nothing", style="dim"))
+        format_section("What is on", Group(*lines)),
+        format_section("What is plain", Text(plain or "nothing", style="dim")),
     )
 
 
@@ -72,6 +72,8 @@ def format_option_values(option: CatalogOption, tree: dict[str, Any]) -> str:
 def _format_value(value: object) -> str:
     if isinstance(value, float):
         return f"{value:g}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_format_value, value))}]"
     return value if isinstance(value, str) else json.dumps(value)
 
 
