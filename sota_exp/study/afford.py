@@ -190,10 +190,9 @@ def describe_too_little(
     costs: Costs,
     allowance: Allowance,
     options: Sequence[Option],
-    noise: StudyNoise,
 ) -> str:
     """What the allowance lacks: the least that decides anything, and which techniques or designs fit."""
-    least = next((num for num in range(1, 64) if study.find_planned_effect(noise.sd or 0.0, num) is not None), 64)
+    least = study.count_fewest_seeds() or MOST_SEEDS
     shortest = min(variants, key=lambda each: (each.folds > 1, costs.compute(each, 1, "seconds")))
     num_seeds = math.ceil(least / shortest.folds) * shortest.folds
     seconds = num_seeds * costs.compute(shortest, len(study.arms.ready), "seconds")

@@ -67,7 +67,7 @@ def run_study(sweeper: StudySweeper, arguments: list[str]) -> JsonObject | None:
         found = train_two_stages(study, files, train) if has_stages else train(study, build_study_json)
     except (Interrupted, KeyboardInterrupt):  # A launcher raises the latter when it ends all jobs of a multirun.
         sweeper.show(study, files, "KILLED")
-        make_console(is_progress=True).print(f"  {describe_state(study, files)}", soft_wrap=True, markup=False)
+        make_console(is_progress=True).print(f"  {terminal.describe_state(study, files)}", soft_wrap=True, markup=False)
         raise
     out.print((terminal_stages.format_two_stage_result if has_stages else terminal.format_study_result)(found))
     has_results = _has_results(found)
@@ -76,15 +76,6 @@ def run_study(sweeper: StudySweeper, arguments: list[str]) -> JsonObject | None:
     if not has_results:
         raise RunFailed(f"no run of the study finished; {found['missing'][0]['reason']}")
     return found
-
-
-def describe_state(study: PlannedStudy, files: StudyFiles) -> str:
-    """How far the study is, and the command that goes on."""
-    places = {files.place(arm, seed) for arm in study.arms.ready for seed in study.seeds}
-    num_done, size = sum(map(files.is_finished, places)), study.settings
-    most = "" if size.kind == "auto" else f" of {'up to ' * (size.looks is not None)}{len(places)}"
-    verb = "run is" if num_done == 1 and not most else "runs are"
-    return f"{num_done}{most} {verb} finished; this command goes on:\n{study.command}"
 
 
 def _has_results(found: JsonObject) -> bool:

@@ -13,6 +13,7 @@ from rich.text import Text
 from sota_exp.config.printable import make_printable
 from sota_exp.config.values import join_first
 from sota_exp.report.numbers import estimate_remaining, format_duration
+from sota_exp.report.study.answer import concerns_all_arms
 from sota_exp.report.study.read import read_headline
 from sota_exp.report.terminal import escape, format_next, indent, join_what_fits, make_console
 from sota_exp.statistics.units import UNKNOWN, MetricFormat, format_level, format_p_value, get_metric_format
@@ -111,12 +112,21 @@ class ProgressPrinter:
         self.out.print(join_what_fits(parts, ("took",), self.out.width), style="red" if failure else "", markup=False)
 
 
+def describe_state(study: PlannedStudy, files: StudyFiles) -> str:
+    """How far the study is, and the command that goes on."""
+    places = {files.place(arm, seed) for arm in study.arms.ready for seed in study.seeds}
+    num_done, size = sum(map(files.is_finished, places)), study.settings
+    most = "" if size.kind == "auto" else f" of {'up to ' * (size.looks is not None)}{len(places)}"
+    verb = "run is" if num_done == 1 and not most else "runs are"
+    return f"{num_done}{most} {verb} finished; this command goes on:\n{study.command}"
+
+
 def format_study_result(found: JsonObject) -> RenderableType:
     """The result: a table of arms, effects if there are any, and closing notes."""
     notes = [Text(line, style="dim") for line in _format_closing(found)]
-    return Group(
-        *format_warning(found["warning"]), *build_study_tables(found), *notes, *format_next(found["next"]["lines"])
-    )
+    tables, warning = build_study_tables(found), format_warning(found["warning"])
+    parts = [*warning, *tables] if concerns_all_arms(found["warning"]) else [*tables, *warning]
+    return Group(*parts, *notes, *format_next(found["next"]["lines"]))
 
 
 def build_study_tables(found: JsonObject) -> list[RenderableType]:

@@ -122,7 +122,7 @@ def _describe_power_of_seeds(power: JsonObject, num_seeds: int, unit: MetricForm
             f"By seeds per cell: {', '.join(f'{size} with {seeds}' for seeds, size in found.items())}.",
         ]
     smallest = power["detectable"][str(num_seeds)]
-    least = " (of one arm alone)" if "most_seeds" in power else ": at least 6 seeds are needed"
+    least = f": at least {power['fewest_seeds']} seeds are needed" if power.get("fewest_seeds") else ""
     detected = unit.size(smallest) if smallest is not None else f"none, however large{least}"
     most = power.get("most_seeds", MAX_SEEDS)
     needed = ", ".join(

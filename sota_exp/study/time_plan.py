@@ -103,7 +103,7 @@ def _build_plan(
     found = list(dict.fromkeys(option for option in options if option is not None))
     best, why = recommend(found, study, variants[0].epochs)
     if best is None:
-        why = f"{why}: {describe_too_little(study, variants, costs, allowance, found, noise)}"
+        why = f"{why}: {describe_too_little(study, variants, costs, allowance, found)}"
     return {
         "metric": settings.metric,
         "seconds_per_run": num_at_once * costs.compute(variants[0], 1, "seconds"),

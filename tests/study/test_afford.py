@@ -162,7 +162,7 @@ def test_nothing_is_recommended_where_nothing_decides() -> None:
 def describe(seconds: float, folds: int = 1, **changes: Any) -> str:
     variants = [variant(8, folds), variant(2, folds)]
     allowance = Allowance(amount=seconds, unit="seconds")
-    return describe_too_little(made(**changes), variants, COSTS, allowance, [], noise())
+    return describe_too_little(made(**changes), variants, COSTS, allowance, [])
 
 
 @pytest.mark.parametrize("seconds", range(20, 160, 10))
