@@ -6,9 +6,10 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import Progress
 from rich.table import Table
 
+from sota_exp.config.progress_bar import make_bar
 from sota_exp.config.shell_words import quote_word
 from sota_exp.models.cost import count_parameters
 from sota_exp.report.numbers import estimate_remaining, format_accuracy, format_duration
@@ -56,9 +57,7 @@ class ConsoleListener(Listener):
         if self.first_step:
             out.print(f"  resumes at step {self.first_step:,}", style="yellow")
         if self.lines.is_terminal and self.first_step < total_steps:
-            counts = TextColumn("{task.completed:,.0f}/{task.total:,.0f} images  {task.fields[left]}")
-            columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), counts)
-            self.progress = Progress(*columns, console=self.lines, transient=True)
+            self.progress = make_bar(self.lines)
             size = tree["batch_size"]
             self.task = self.progress.add_task(
                 "training", total=total_steps * size, completed=self.first_step * size, left=""
