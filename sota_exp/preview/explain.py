@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from sota_exp.config.catalog import CatalogOption
@@ -16,7 +15,7 @@ from sota_exp.config.values import join_first
 from sota_exp.errors import DamagedFile
 from sota_exp.report.drawing.terminal_curve import format_curve_with_axes
 from sota_exp.report.numbers import format_duration, format_sizes
-from sota_exp.report.terminal import escape
+from sota_exp.report.terminal import escape, make_facts
 from sota_exp.runs.contents import is_being_trained
 from sota_exp.runs.digests import read_object
 
@@ -81,7 +80,7 @@ def build_rules_table(fired: list[Rule]) -> RenderableType:
     """Every rule that fires, errors first, with its reason and its fix."""
     if not fired:
         return format_section("Rules", Text("none fires", style="dim"))
-    table = Table(box=None, pad_edge=False, show_header=False)
+    table = make_facts()
     for rule in sorted(fired, key=lambda rule: rule.level):
         style = "bold red" if rule.level == "error" else "yellow"
         body = Text(f"{rule.reason}. Instead: {rule.fix}")
@@ -107,7 +106,7 @@ def describe_directory(directory: Path) -> RenderableType:
 
 def format_plan(outline: "TrainingPlan", tree: dict[str, Any], device: str, memory: str) -> RenderableType:
     """Images, steps, network, memory on a GPU, and the learning rate over training."""
-    facts = Table.grid(padding=(0, 2))
+    facts = make_facts()
     for name, text in [*build_plan_rows(outline, tree), ("on a GPU", memory)]:
         facts.add_row(f"[cyan]{name}[/]", text)
     lines = format_curve_with_axes(outline.curve, 7, f"epoch {outline.num_epochs:,}")
@@ -159,7 +158,7 @@ def format_memory(memory: "MemoryPlan | None", gpu_memory: int | None) -> str:
 
 def format_training_cost(measured: "MeasuredCost", estimate: "CostEstimate", device: str) -> RenderableType:
     """Time and memory, and how they were measured."""
-    facts = Table.grid(padding=(0, 2))
+    facts = make_facts()
     parts = f"training {format_duration(estimate.train)}, validation {format_duration(estimate.validate)}"
     parts += f", final evaluation {format_duration(estimate.evaluate)}"
     facts.add_row("[cyan]time[/]", f"about [bold]{format_duration(estimate.total)}[/]: {parts}")

@@ -13,6 +13,7 @@ from sota_exp.config.printable import make_printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.table import Table
 
 #: What consoles print: everything, the progress of what takes long, or nothing.
 EVERYTHING, PROGRESS, NOTHING = "everything", "progress", "nothing"
@@ -67,6 +68,16 @@ def indent(text: str, style: str = "dim") -> "RenderableType":
     from rich.text import Text
 
     return Padding(Text(make_printable(text), style), (0, 0, 0, 2), expand=False)
+
+
+def make_facts() -> "Table":
+    """A table of names and facts; a path or class that is too long is wrapped."""
+    from rich.table import Table
+
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(no_wrap=True)
+    facts.add_column(overflow="fold")
+    return facts
 
 
 def format_next(lines: Sequence[str]) -> "list[RenderableType]":

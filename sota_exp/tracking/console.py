@@ -22,7 +22,7 @@ from sota_exp.report.run.facts import (
     list_further_scores,
     list_techniques,
 )
-from sota_exp.report.terminal import escape, join_what_fits, make_console
+from sota_exp.report.terminal import escape, join_what_fits, make_console, make_facts
 from sota_exp.runs.result_json import describe_saved_epoch
 from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.training.device import get_device_name
@@ -119,14 +119,6 @@ def build_further_table(result: dict[str, Any]) -> list[Table | str]:
     for row in rows[1:]:
         table.add_row(*row)
     return [table, ""]
-
-
-def make_facts() -> Table:
-    """A table of names and facts; a path or class that is too long is wrapped."""
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(no_wrap=True)
-    facts.add_column(overflow="fold")
-    return facts
 
 
 def add_classes(facts: Table, result: dict[str, Any]) -> None:
