@@ -12,7 +12,7 @@ from rich.text import Text
 
 from sota_exp.config.printable import make_printable
 from sota_exp.config.values import join_first
-from sota_exp.report.numbers import estimate_remaining, format_duration
+from sota_exp.report.numbers import estimate_remaining, format_count, format_duration
 from sota_exp.report.study.answer import concerns_all_arms
 from sota_exp.report.study.read import read_headline
 from sota_exp.report.terminal import escape, format_next, indent, join_what_fits, make_console
@@ -24,6 +24,7 @@ from sota_exp.statistics.verdict import (
     NO_INTERVAL,
     describe_anytime_error_rate,
     describe_error_rate,
+    describe_fewest,
 )
 from sota_exp.study.files import StudyFiles, find_trainings
 from sota_exp.study.results import JsonObject, PlannedStudy
@@ -67,6 +68,9 @@ def format_study_heading(study: PlannedStudy, files: StudyFiles) -> Iterable[Ren
     if study.time_plan is not None and study.time_plan["recommended"] is not None:
         yield indent(f"study.time={study.settings.time}: {describe_choice(study.time_plan)}")
     yield from map(indent, study.blueprint.notes)
+    if study.settings.kind != "auto" and study.find_planned_effect(1.0, len(study.seeds)) is None:
+        least = describe_fewest(study.count_fewest_seeds())
+        yield indent(f"No verdict is possible with {format_count(len(study.seeds), 'seed')}.{least}", style="yellow")
     by_reason: dict[str, list[str]] = {}
     for name, reason in study.arms.refused:
         by_reason.setdefault(reason, []).append(name)

@@ -72,6 +72,7 @@ def test_a_plan_says_what_these_seeds_can_show(tmp_path: Path) -> None:
         format_study_plan(made, files, {"a": 61.0, "b": "too large", "counts": {"train": 8000, "test": 2000}}),
     )
     words = " ".join(text.split())
+    assert "No verdict is possible with 4 seeds. At least 6 seeds are needed." in words
     assert "2 arms × 4 seeds" in text and "1 min 1 s" in text and "Not measured: b: too large." in words
     assert "About 4 min 4 s for the runs of 1 of 2 arms, one run after the other" in words
     assert "at least 6 seeds are needed" in words and "a fifth of 2,000 test images" in words
