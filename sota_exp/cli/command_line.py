@@ -6,13 +6,14 @@ Commands that compose a configuration take overrides, which Hydra parses; all ot
 import argparse
 import os
 import re
-import shlex
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NoReturn
 
 from sota_exp.config.data_paths import expand_home
+from sota_exp.config.shell_words import join_command
 from sota_exp.config.values import format_legal
 from sota_exp.errors import ConfigError
 
@@ -59,6 +60,21 @@ RUN_HELP = f"{RUN_WORDS}; or a file of weights"
 KEY_AND_VALUE = re.compile(r"(?:[a-z_]+[./])*([a-z_]+)=(.*)", re.DOTALL)
 
 
+#: Words that choose values of several groups.
+PRESET = re.compile(r"\+?(recipe|scale|experiment)=")
+
+
+def take_own_directories(words: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """The user's directories that --config-dir and hydra.searchpath name, and the other words."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config-dir", "-cd")
+    found, others = parser.parse_known_args(words)
+    search = [word.partition("=")[2].strip("[]") for word in others if word.startswith("hydra.searchpath=")]
+    listed = [place.strip("'\" ").removeprefix("file://") for place in ",".join(search).split(",")]
+    places = [Path(place) for place in (found.config_dir, *listed) if place and os.path.isdir(place)]
+    return places, [word for word in others if not word.startswith("hydra.searchpath=")]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Composition:
     """What a command takes that composes a configuration: overrides, which Hydra parses, and flags.
@@ -78,20 +94,26 @@ class Composition:
     flags: Mapping[str, str] = field(default_factory=dict)
     trusts: bool = False
 
-    def format_help(self, words: Sequence[str] = ()) -> str:
-        """The help of the command, or of the group that the first word names.
+    def format_help(self, before: Sequence[str] = (), after: Sequence[str] = ()) -> str:
+        """The help of the command, or of the group that the first of the words `after` --help names.
+
+        Both know the user's directories among all words; that of a group has its values with a recipe of these words.
 
         Raises:
             ConfigError: there is no such group.
         """
-        from sota_exp.config.group_help import describe_group, list_groups
+        from sota_exp.config.group_help import describe_group, describe_values, list_groups
 
-        if words:
-            return "\n\n".join(format_sections(describe_group(words[0])))
+        own, words = take_own_directories([*before, *after])
+        _, asked = take_own_directories(after)
+        if asked:
+            presets = [word for word in words if PRESET.match(word) and word != asked[0]]
+            values = describe_values(asked[0], presets, own) if presets else {}
+            return "\n\n".join(format_sections(describe_group(asked[0], own) | values))
         heading = f"groups (sota-exp {self.name} --help GROUP lists options, keys and values)"
         rows = {name: text for name, text in list_groups().items() if name.partition("=")[0] in self.groups}
         flags = dict(self.flags) | HYDRA_FLAGS | ({TRUST: TRUST_HELP} if self.trusts else {})
-        options = describe_group(self.listed) if self.listed else {}
+        options = describe_group(self.listed, own) if self.listed else {}
         sections = dict(list(options.items())[:1]) | {"keys": self.keys, heading: rows, "flags": flags}
         return format_page(f"sota-exp {self.name} {self.usage}", self.purpose, self.examples, sections)
 
@@ -156,8 +178,8 @@ class CommandLine(argparse.ArgumentParser):
         arguments = [action for action in self._actions if not action.option_strings]
         return " ".join([self.prog, *map(format_action, [*arguments, *self.options.values()])])
 
-    def format_help(self, words: Sequence[str] = ()) -> str:
-        """The help of the command, whatever `words` follow."""
+    def format_help(self, before: Sequence[str] = (), after: Sequence[str] = ()) -> str:
+        """The help of the command, whatever other words there are."""
         arguments = [action for action in self._actions if not action.option_strings]
         sections = {
             heading: {format_action(action).strip("[]"): describe_action(action) for action in actions}
@@ -181,7 +203,7 @@ class CommandLine(argparse.ArgumentParser):
         if wrong := next((word for word in words if meant.get(word)), None):
             first = [each for word in words for each in meant.get(word, ()) if len(meant[word]) == 1]
             options = [each for word in words for each in meant.get(word, ()) if len(meant[word]) == 2]
-            line = shlex.join([*first, *(word for word in words if not meant.get(word)), *options])
+            line = join_command([*first, *(word for word in words if not meant.get(word)), *options])
             raise ConfigError(f"{wrong}: {self.name} takes arguments and options, not keys: {self.prog} {line}")
 
     def _translate(self, key: str, value: str) -> list[str]:
@@ -238,7 +260,7 @@ def format_sections(sections: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     """Each section with rows, under its heading."""
     for heading, rows in sections.items():
         if rows:
-            yield "\n".join([f"{heading}:", *format_rows(rows)])
+            yield "\n".join([textwrap.fill(f"{heading}:", WIDTH, break_on_hyphens=False), *format_rows(rows)])
 
 
 def format_examples(examples: Mapping[str, str]) -> Iterator[str]:

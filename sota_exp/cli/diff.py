@@ -1,10 +1,9 @@
 """`sota-exp diff`: the exact differences of two runs, and the overrides that turn the first into the second."""
 
-import shlex
-
 from rich.table import Table
 
 from sota_exp.cli.command_line import RUN_WORDS, CommandLine
+from sota_exp.config.shell_words import join_command
 from sota_exp.errors import ConfigError
 from sota_exp.report.comparison.config_difference import find_config_difference
 from sota_exp.report.terminal import escape, make_console
@@ -83,4 +82,4 @@ def format_rerun_command(one: SavedRun, other: SavedRun) -> str:
         if len(new) == 1
         else build_search_path_override([], [other.directory] if new else [])
     )
-    return f"The first becomes the second with\n  {shlex.join(['sota-exp', 'rerun', one.name, *places, *changes])}"
+    return f"The first becomes the second with\n  {join_command(['sota-exp', 'rerun', one.name, *places, *changes])}"

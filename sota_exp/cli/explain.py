@@ -10,6 +10,7 @@ from sota_exp.cli.command_line import ALL_GROUPS, RUN_KEYS, Composition
 from sota_exp.config import compose
 from sota_exp.config.catalog import load_catalog
 from sota_exp.config.configuration import Configuration
+from sota_exp.config.recipe_values import list_own_directories
 from sota_exp.config.rules import check_each_value, check_rules, find_fired_rules
 from sota_exp.config.split_of_seed import get_split, takes_every_fold
 from sota_exp.report.terminal import make_console, shorten_path
@@ -62,7 +63,7 @@ def _explain(configuration: Configuration, directory: Path, seconds: float) -> N
     out, values = make_console(), configuration.values
     active = [
         option
-        for option in load_catalog(CONF, PACKAGE)
+        for option in load_catalog(CONF, PACKAGE, list_own_directories())
         if configuration.choices.get(option.group) == option.name and not option.is_neutral
     ]
     out.print(explained.format_explain_heading(values))

@@ -219,7 +219,7 @@ def run_command(arguments: list[str]) -> int:
     line = command.COMMAND
     places = [index for index, word in enumerate(words) if word in ("-h", "--help")]
     if places:
-        print(line.format_help(words[places[0] + 1 :]))
+        print(line.format_help(words[: places[0]], words[places[0] + 1 :]))
         return 0
     is_trusted = line.trusts and TRUST in words
     kept = [word for word in words if not (is_trusted and word == TRUST)]

@@ -81,9 +81,9 @@ def build_multirun_table(directory: Path, runs: list[dict[str, Any]]) -> "Table"
     table = Table(
         title=f"{len(runs)} runs in {os.path.relpath(directory)}", title_justify="left", box=None, pad_edge=False
     )
-    table.add_column("run")
+    table.add_column("run", overflow="fold")
     for name in varied:
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for heading in ("val accuracy", "test accuracy", "seconds", "status"):
         table.add_column(heading, justify="left" if heading == "status" else "right")
     accuracies = [run["result"]["metrics"].get("val/accuracy") for run in runs]

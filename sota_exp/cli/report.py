@@ -1,5 +1,6 @@
 """`sota-exp report`: the page of a run, a study or a sweep, from its files, without training or evaluation."""
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 from sota_exp.cli.command_line import CommandLine
 from sota_exp.config.data_paths import expand_home, is_folder
 from sota_exp.errors import ConfigError
-from sota_exp.report.terminal import make_console
+from sota_exp.report.terminal import format_next, make_console
 from sota_exp.runs.find import find_run, find_runs_below
 from sota_exp.runs.trust import require_trust
 
@@ -43,10 +44,16 @@ def main(arguments: list[str]) -> None:
     """
     if not arguments:
         raise ConfigError(f"report needs a directory{format_known_names()}; see sota-exp report --help")
-    written = write_report(find_directory(COMMAND.parse(arguments).directory))
-    out = make_console()
+    directory = find_directory(COMMAND.parse(arguments).directory)
+    written, out = write_report(directory), make_console()
     for paragraph in written.answer:
         out.print(paragraph, markup=False)
+    if (directory / "study.json").is_file():
+        from sota_exp.study.terminal import build_study_tables
+
+        found = json.loads((directory / "study.json").read_text())
+        for part in (*build_study_tables(found), *format_next((found.get("next") or {}).get("lines", ()))):
+            out.print(part)
     page, text, *pictures = written.paths
     out.print(f"{page}, {text.name} and {len(pictures)} figures", style="dim", soft_wrap=True)
 

@@ -2,12 +2,16 @@
 
 import itertools
 import json
+from collections.abc import Iterator
 
+from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from sota_exp import CONF, PACKAGE
 from sota_exp.cli.command_line import CommandLine
 from sota_exp.config.catalog import CatalogOption, load_catalog
+from sota_exp.config.data_paths import describe_no_folder, expand_home, is_folder
 from sota_exp.config.values import format_legal
 from sota_exp.errors import ConfigError
 from sota_exp.report.terminal import make_console
@@ -23,6 +27,7 @@ COMMAND = CommandLine(
     },
 )
 COMMAND.add_argument("group", nargs="?", metavar="GROUP", help="a group or a slot")
+COMMAND.add_argument("--config-dir", metavar="DIR", help="a folder with options of yours")
 COMMAND.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -30,10 +35,12 @@ def main(arguments: list[str]) -> None:
     """Print the table of all options or of one group, or JSON.
 
     Raises:
-        ConfigError: no such group.
+        ConfigError: no such group or folder.
     """
     chosen = COMMAND.parse(arguments)
-    found = load_catalog(CONF, PACKAGE)
+    if chosen.config_dir is not None and not is_folder(expand_home(chosen.config_dir)):
+        raise ConfigError(f"--config-dir {chosen.config_dir}: {describe_no_folder(expand_home(chosen.config_dir))}")
+    found = load_catalog(CONF, PACKAGE, [expand_home(chosen.config_dir)] if chosen.config_dir is not None else [])
     if chosen.group is not None:
         groups = {option.group for option in found} | {option.group.split("/")[0] for option in found}
         if chosen.group not in groups:
@@ -43,21 +50,23 @@ def main(arguments: list[str]) -> None:
         listed = [{key: value for key, value in vars(each).items() if key != "package"} for each in found]
         print(json.dumps([row | {"paper": each.paper} for row, each in zip(listed, found, strict=True)], indent=2))
         return
-    make_console().print(build_technique_table(found))
+    out = make_console()
+    for part in build_technique_list(found):
+        out.print(part)
 
 
-def build_technique_table(found: list[CatalogOption]) -> Table:
-    """One row per option, with an empty row after each slot."""
-    rows = Table(box=None, pad_edge=False, header_style="bold")
-    rows.add_column("slot", no_wrap=True)
-    rows.add_column("option", no_wrap=True)
-    rows.add_column("what it does", ratio=3)
-    rows.add_column("paper", ratio=2, style="dim")
+def build_technique_list(found: list[CatalogOption]) -> Iterator[RenderableType]:
+    """Each slot, and below it its options: what each does, and its paper in the line after."""
+    width = max(len(option.name) for option in found)
     for group, members in itertools.groupby(found, key=lambda option: option.group):
-        for index, option in enumerate(members):
-            style = "dim" if option.name == "none" else "cyan"
-            rows.add_row(
-                group if index == 0 else "", f"[{style}]{option.name}[/]", option.summary, option.short_citation
-            )
-        rows.add_row()
-    return rows
+        yield f"[bold]{group}[/]"
+        rows = Table.grid(padding=(0, 2))
+        rows.add_column(no_wrap=True, min_width=width + 2)
+        rows.add_column()
+        for option in members:
+            lines = Text(option.summary)
+            if option.short_citation:
+                lines.append(f"\n{option.short_citation}", style="dim")
+            rows.add_row(Text(f"  {option.name}", "dim" if option.name == "none" else "cyan"), lines)
+        yield rows
+        yield ""

@@ -1,12 +1,12 @@
 """All folds of a cross-validation, one run after the other: each in its folder below that of the command."""
 
 import json
-import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from sota_exp.config.configuration import Configuration
+from sota_exp.config.shell_words import join_command
 from sota_exp.config.split_of_seed import get_split, get_split_of_seed, list_split_overrides, with_split_of_seed
 from sota_exp.report.folds import (
     FoldRun,
@@ -67,7 +67,7 @@ def train_folds(
     """
     runs, out = list_fold_runs(configuration.values), make_console()
     results: dict[str, dict[str, Any]] = {}
-    command = shlex.join(["sota-exp", "train", *overrides, f"hydra.run.dir={directory}"])
+    command = join_command(["sota-exp", "train", *overrides, f"hydra.run.dir={directory}"])
     is_main, has_started = get_rank() == 0, False
 
     def save() -> dict[str, Any]:

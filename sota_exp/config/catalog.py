@@ -2,7 +2,10 @@
 
 import ast
 import functools
+import importlib.util
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +25,10 @@ DEFAULT_OPTIONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogOption:
-    """One option of a group: `summary` from the first line of its YAML. `package`: the directory of the modules."""
+    """One option of a group: `summary` from the first line of its YAML.
+
+    package: the directory of the modules; None: Python finds them.
+    """
 
     group: str
     name: str
@@ -30,7 +36,7 @@ class CatalogOption:
     defaults: dict[str, object]
     is_neutral: bool
     target: str
-    package: Path
+    package: Path | None
 
     @property
     def paper(self) -> str:
@@ -50,16 +56,20 @@ class CatalogOption:
         return f"{authors_and_year[0] if authors_and_year else self.paper}{f', arXiv:{number[0]}' if number else ''}"
 
 
-def load_catalog(conf: Path, package: Path) -> list[CatalogOption]:
-    """All options below `conf`, ordered by group and name, `none` first. `package`: the directory of the modules."""
-    files = [path for path in conf.rglob("*.yaml") if path.parent != conf]
-    found = [_read_option(path, conf, package) for path in files]
+def load_catalog(conf: Path, package: Path, own: Iterable[Path] = ()) -> list[CatalogOption]:
+    """All options below `conf`, ordered by group and name, `none` first.
+
+    package: the directory of the modules. own: directories of the user, with further options.
+    """
+    places = [(conf, package), *((place, None) for place in own)]
+    files = [(path, *place) for place in places for path in place[0].rglob("*.yaml") if path.parent != place[0]]
+    found = [_read_option(*file) for file in files]
     return sorted(
         (option for option in found if option), key=lambda option: (option.group, option.name != "none", option.name)
     )
 
 
-def _read_option(path: Path, conf: Path, package: Path) -> CatalogOption | None:
+def _read_option(path: Path, conf: Path, package: Path | None) -> CatalogOption | None:
     group = str(path.parent.relative_to(conf))
     text = path.read_text()
     node = load_yaml(text) or {}
@@ -78,10 +88,17 @@ def _read_option(path: Path, conf: Path, package: Path) -> CatalogOption | None:
 
 
 @functools.cache
-def _read_paper(target: str, package: Path) -> str:
+def _read_paper(target: str, package: Path | None) -> str:
     """The `Paper:` entry of the module that contains `target`; empty where it has none."""
-    module = package.parent.joinpath(*target.split(".")[:-1]).with_suffix(".py")
-    if not module.exists():
+    name = target.rpartition(".")[0]
+    if package is not None:
+        module = package.parent.joinpath(*name.split(".")).with_suffix(".py")
+    else:
+        with suppress(ImportError, ValueError):
+            spec = importlib.util.find_spec(name)
+            package = Path(spec.origin) if spec is not None and spec.origin else None
+        module = package or Path()
+    if not module.is_file():
         return ""
     documentation = ast.get_docstring(ast.parse(module.read_text())) or ""
     found = re.search(r"^Paper: (.*(?:\n(?!\w+:).+)*)", documentation, re.MULTILINE)

@@ -2,7 +2,7 @@
 
 import re
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,13 @@ from sota_exp.config.build import describe_type
 from sota_exp.config.formats import load_yaml
 from sota_exp.config.hydra_compose import list_config_groups
 from sota_exp.config.source_types import ROOT, NotEvaluated, SourceClass, build_schema, read_fields
-from sota_exp.config.values import flatten, format_given_value, format_legal, format_suggestion, list_options
+from sota_exp.config.values import (
+    flatten,
+    format_given_value,
+    format_legal,
+    format_override_value,
+    format_suggestion,
+)
 from sota_exp.errors import ConfigError
 from sota_exp.stages.stage import get_legal_values
 
@@ -27,6 +33,16 @@ INTERPOLATIONS = {
     r"\$\{oc\.env:(\w+)\}": r"$\1",
     r"\$\{oc\.env:(\w+),(.+)\}": r"$\1 or \2",
     r"\$\{([\w.]+)\}": r"that of \1",
+}
+
+#: Group → options that are not in its files, but of Hydra's plug-ins → what they are.
+OPTIONS_OF_PLUGINS = {
+    "hydra/launcher": {
+        "basic": "one run after the other, in the process of the command (the default)",
+        "joblib": "several at once on this machine (extra `joblib`): hydra.launcher.n_jobs=4",
+        "submitit_local": "several at once on this machine, a new process for each (extra `slurm`)",
+        "ray": "a Ray cluster, or one machine (extra `ray`)",
+    }
 }
 
 #: Most options of a group that are described in full.
@@ -51,43 +67,86 @@ def describe_slots(group: str, comment: str) -> str:
     return f"{comment}: {', '.join(slots)}" if slots and group != "data" else comment
 
 
-def list_slots(group: str) -> list[str]:
-    """The groups right below a group."""
-    return [each for each in list_config_groups() if each.rpartition("/")[0] == group]
+def list_slots(group: str, own: Iterable[Path] = ()) -> list[str]:
+    """The groups right below a group, those that the user's directories add included."""
+    return [each for each in _list_groups_of(own) if each.rpartition("/")[0] == group]
 
 
-def describe_group(name: str) -> dict[str, dict[str, str]]:
+def _list_groups_of(own: Iterable[Path]) -> list[str]:
+    """All groups: of this package, and of the user's directories."""
+    files = [(place, path) for place in own for path in place.rglob("*.yaml")]
+    added = {path.parent.relative_to(place).as_posix() for place, path in files if path.parent != place}
+    return sorted({*list_config_groups(), *added})
+
+
+def _find_files(group: str, own: Iterable[Path]) -> dict[str, Path]:
+    """Option → its file, of this package before the user's."""
+    files = [path for place in (CONF, *own) for path in (place / group).glob("*.yaml")]
+    return dict(sorted({path.stem: path for path in reversed(files)}.items()))
+
+
+def describe_group(name: str, own: Sequence[Path] = ()) -> dict[str, dict[str, str]]:
     """Heading → name → what it is: the options of a group, their keys, and the slots in it.
 
     name: a group, with slashes or dots, a key in one, or `group=option` for one option alone. Of many options each has
-    one line, and their keys no defaults.
+    one line, and their keys no defaults. own: the user's directories.
 
     Raises:
         ConfigError: there is no such group.
     """
     group, _, chosen = name.partition("=")
     group = group.replace(".", "/").strip("/")
-    groups = {*list_config_groups(), *(each.partition("/")[0] for each in list_config_groups())}
+    groups = {*_list_groups_of(own), *(each.partition("/")[0] for each in _list_groups_of(own))}
     if group not in groups:
         named = [each for each in groups if each.rpartition("/")[2] == group]
         group = group.rpartition("/")[0] if "/" in group or len(named) != 1 else named[0]
     if group not in groups:
         raise ConfigError(f"{name}: no such group; --help lists them.{format_suggestion(name, groups)}")
-    files = {option: CONF / group / f"{option}.yaml" for option in list_options(group) if chosen in ("", option)}
+    every = _find_files(group, own)
+    files = {option: file for option, file in every.items() if chosen in ("", option)}
     if chosen and not files:
-        raise ConfigError(f"{name}: no such option; {format_legal(chosen, list_options(group))}")
+        raise ConfigError(f"{name}: no such option; {format_legal(chosen, every)}")
     summaries = {option: read_summary(file) for option, file in files.items()}
-    beside = " and their defaults"
+    beside = " and their defaults (with recipe=NAME: its values)"
     if is_long := len(files) > MOST_IN_FULL:
         width = 76 - max(map(len, files))
-        summaries = {option: textwrap.shorten(text, width, placeholder=" …") for option, text in summaries.items()}
+        summaries = {option: shorten_to_clause(text, width) for option, text in summaries.items()}
         beside = f" (--help {group}=OPTION: those of one option, with defaults)"
-    slots = {slot: ", ".join(list_options(slot)) for slot in list_slots(group)}
+    slots = {slot: ", ".join(_find_files(slot, own)) for slot in list_slots(group, own)}
     return {
-        f"options ({group}=OPTION)": summaries,
+        f"options ({group}=OPTION)": summaries | ({} if chosen else OPTIONS_OF_PLUGINS.get(group, {})),
         f"keys of {group}{beside}": describe_keys(group, files, is_brief=is_long and group not in SHARED_KEYS),
         f"slots of {group}, and their options": slots,
     }
+
+
+def describe_values(name: str, presets: Sequence[str], own: Sequence[Path]) -> dict[str, dict[str, str]]:
+    """The keys of a group with their values under presets, such as `recipe=photos`, under a heading that says so.
+
+    Raises:
+        ConfigError: they do not compose.
+    """
+    from sota_exp.config.overrides import compose_configuration
+
+    group = name.partition("=")[0].replace(".", "/").strip("/")
+    places = ",".join(format_override_value(f"file://{place}") for place in own)
+    found = compose_configuration([*([f"hydra.searchpath=[{places}]"] if own else []), *presets])
+    group = group if group in found.choices or group in found.values else group.rpartition("/")[0]
+    prefix, values = group.replace("/", "."), flatten(found.values)
+    rows = {
+        key: format_given_value(value)
+        for key, value in values.items()
+        if key.startswith(f"{prefix}.") and not key.rpartition(".")[2].startswith("_")
+    }
+    return {f"with {' '.join(presets)}, {group}={found.choices.get(group, '…')}": rows}
+
+
+def shorten_to_clause(text: str, width: int) -> str:
+    """A text that fits, or its first clauses; where these are short, its first words."""
+    if len(text) <= width:
+        return text
+    ends = [found.start() for found in re.finditer(r"[,;:](?= )", text) if width / 2 < found.start() <= width]
+    return text[: ends[-1]] if ends else textwrap.shorten(text, width, placeholder=" …")
 
 
 def read_summary(file: Path) -> str:
@@ -141,7 +200,7 @@ def _read_legal(group: str, target: str | None) -> dict[str, str]:
         module, _, name = (target or "").rpartition(".")
         cls = SourceClass(module, name) if target else read_fields(SourceClass(*ROOT)).get(group)
         fields = read_fields(cls) if isinstance(cls, SourceClass) else {}
-    except NotEvaluated:
+    except (NotEvaluated, ImportError):  # the latter of a user's own class, in a package that is not here
         return {}
     plain = {key: kind for key, kind in fields.items() if kind is not Any and not isinstance(kind, SourceClass)}
     if not plain:

@@ -4,9 +4,8 @@ import functools
 import os
 from collections.abc import Iterable
 
-from omegaconf import OmegaConf
-
 from sota_exp import CONF
+from sota_exp.config.formats import load_yaml
 from sota_exp.config.hydra_compose import SWEEP_KEYS, list_config_groups
 from sota_exp.config.values import list_options
 
@@ -141,7 +140,8 @@ def find_option_elsewhere(group: str, option: str) -> str:
 @functools.cache
 def list_options_with_key(slot: str, key: str) -> list[str]:
     """The options of a slot that have a key; first those that need a value for it."""
-    contents = {path.stem: OmegaConf.to_container(OmegaConf.load(path)) for path in (CONF / slot).glob("*.yaml")}
+    texts = {path.stem: path.read_text() for path in (CONF / slot).glob("*.yaml")}
+    contents = {name: load_yaml(text) for name, text in texts.items() if f"\n{key}:" in f"\n{text}"}  # YAML is slow.
     having = {name: content[key] for name, content in contents.items() if isinstance(content, dict) and key in content}
     return sorted(having, key=lambda name: (having[name] != "???", name))
 

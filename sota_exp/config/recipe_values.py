@@ -37,6 +37,13 @@ def get_search_directories(hydra: Any) -> SearchDirectories:
     return tuple(found)
 
 
+def list_own_directories() -> list[Path]:
+    """The user's directories, while Hydra runs a command."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return [place for place in get_search_directories(HydraConfig.get()) if place != CONF]
+
+
 def extract_run(config: DictConfig) -> tuple[DictConfig, dict[str, str]]:
     """Split what Hydra composed into the run's configuration and its choices; `config` is changed.
 

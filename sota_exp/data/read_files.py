@@ -1,9 +1,12 @@
 """Reads many images in threads. All that cannot be read are named at once, so that they can be repaired at once."""
 
 import logging
+import multiprocessing
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 from sota_exp.data.store_writer import UnreadableImage
@@ -45,6 +48,37 @@ class Progress:
         log.info("%s %s, %.0f a second, %.1f minutes left", self.words, done, rate, minutes)
 
 
+def is_watched() -> bool:
+    """Whether somebody sees a bar: this is the process at a terminal, and tells what it does."""
+    is_first = multiprocessing.current_process().name == "MainProcess"
+    return is_first and sys.stdout.isatty() and log.isEnabledFor(logging.INFO)
+
+
+@contextmanager
+def show_progress(words: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A function that counts further images: in a bar on a terminal, else in the log."""
+    if not is_watched():
+        yield Progress(words, total).add
+        return
+    from rich.console import Console
+
+    from sota_exp.config.progress_bar import make_bar
+
+    began = time.monotonic()
+    with make_bar(Console()) as bar:
+        task = bar.add_task(words, total=total, left="")
+
+        def add(num: int) -> None:
+            bar.advance(task, num)
+            done = bar.tasks[task].completed
+            rate = done / max(time.monotonic() - began, 1e-9)
+            seconds = (total - done) / rate
+            left = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+            bar.update(task, left=f"{rate:,.0f} images/s  {left} left")
+
+        yield add
+
+
 def map_in_threads(function: Callable[[In], Out], items: Sequence[In]) -> Iterator[Out]:
     """`function` of every item in order, in threads (decoding releases the GIL), `MAX_DECODED` results at a time."""
     with ThreadPoolExecutor() as pool:
@@ -79,13 +113,13 @@ def read_all(read: Callable[[In], Out], items: Sequence[In]) -> Iterator[Out]:
             return error
 
     unreadable: list[UnreadableImage] = []
-    progress = Progress("read", len(items))
-    for found in map_in_threads(attempt, items):
-        progress.add(1)
-        if isinstance(found, UnreadableImage):
-            unreadable.append(found)
-        else:
-            yield found
+    with show_progress("reading images", len(items)) as add:
+        for found in map_in_threads(attempt, items):
+            add(1)
+            if isinstance(found, UnreadableImage):
+                unreadable.append(found)
+            else:
+                yield found
     if len(unreadable) > 1:
         for error in unreadable:
             log.warning("%s", error)

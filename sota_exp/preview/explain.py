@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from sota_exp.config.catalog import CatalogOption
@@ -16,7 +15,7 @@ from sota_exp.config.values import join_first
 from sota_exp.errors import DamagedFile
 from sota_exp.report.drawing.terminal_curve import format_curve_with_axes
 from sota_exp.report.numbers import format_duration, format_sizes
-from sota_exp.report.terminal import escape
+from sota_exp.report.terminal import escape, make_facts
 from sota_exp.runs.contents import is_being_trained
 from sota_exp.runs.digests import read_object
 
@@ -42,21 +41,21 @@ def format_explain_heading(tree: dict[str, Any]) -> RenderableType:
 
 
 def build_techniques_table(chosen: list[CatalogOption], tree: dict[str, Any]) -> RenderableType:
-    """One row per option that does something: its summary, its values in this configuration, and its paper."""
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(no_wrap=True, style="cyan")
-    table.add_column(ratio=3)
-    table.add_column(ratio=2, style="dim")
+    """Each option that does something, and below it its summary, its values in this configuration, and its paper."""
     listed = [option for option in chosen if option.group not in UNLISTED_GROUPS]
+    lines: list[RenderableType] = []
     for option in listed:
         if not option.is_no_technique:
             summary = Text(option.summary.rstrip("."))
             if values := format_option_values(option, tree):
                 summary.append(f" ({values})", style="dim")
-            table.add_row(f"{option.group}={option.name}", summary, option.short_citation)
+            if option.short_citation:
+                summary.append(f". {option.short_citation}", style="dim")
+            lines += [Text(f"{option.group}={option.name}", "cyan"), Padding(summary, (0, 0, 0, 4))]
     plain = ", ".join(f"{option.group}={option.name}" for option in listed if option.is_no_technique)
     return Group(
-        format_section("What is on", table), format_section("What is plain", Text(plain or "nothing", style="dim"))
+        format_section("What is on", Group(*lines)),
+        format_section("What is plain", Text(plain or "nothing", style="dim")),
     )
 
 
@@ -72,6 +71,8 @@ def format_option_values(option: CatalogOption, tree: dict[str, Any]) -> str:
 def _format_value(value: object) -> str:
     if isinstance(value, float):
         return f"{value:g}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_format_value, value))}]"
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -79,7 +80,7 @@ def build_rules_table(fired: list[Rule]) -> RenderableType:
     """Every rule that fires, errors first, with its reason and its fix."""
     if not fired:
         return format_section("Rules", Text("none fires", style="dim"))
-    table = Table(box=None, pad_edge=False, show_header=False)
+    table = make_facts()
     for rule in sorted(fired, key=lambda rule: rule.level):
         style = "bold red" if rule.level == "error" else "yellow"
         body = Text(f"{rule.reason}. Instead: {rule.fix}")
@@ -105,7 +106,7 @@ def describe_directory(directory: Path) -> RenderableType:
 
 def format_plan(outline: "TrainingPlan", tree: dict[str, Any], device: str, memory: str) -> RenderableType:
     """Images, steps, network, memory on a GPU, and the learning rate over training."""
-    facts = Table.grid(padding=(0, 2))
+    facts = make_facts()
     for name, text in [*build_plan_rows(outline, tree), ("on a GPU", memory)]:
         facts.add_row(f"[cyan]{name}[/]", text)
     lines = format_curve_with_axes(outline.curve, 7, f"epoch {outline.num_epochs:,}")
@@ -157,7 +158,7 @@ def format_memory(memory: "MemoryPlan | None", gpu_memory: int | None) -> str:
 
 def format_training_cost(measured: "MeasuredCost", estimate: "CostEstimate", device: str) -> RenderableType:
     """Time and memory, and how they were measured."""
-    facts = Table.grid(padding=(0, 2))
+    facts = make_facts()
     parts = f"training {format_duration(estimate.train)}, validation {format_duration(estimate.validate)}"
     parts += f", final evaluation {format_duration(estimate.evaluate)}"
     facts.add_row("[cyan]time[/]", f"about [bold]{format_duration(estimate.total)}[/]: {parts}")

@@ -2,15 +2,18 @@
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
 
 from sota_exp.config.printable import make_printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.table import Table
 
 #: What consoles print: everything, the progress of what takes long, or nothing.
 EVERYTHING, PROGRESS, NOTHING = "everything", "progress", "nothing"
@@ -41,20 +44,47 @@ def make_console(is_progress: bool = False) -> "Console":
     return Console(width=None if is_sized else 120, highlight=False, quiet=not is_shown)
 
 
+def join_what_fits(parts: Mapping[str, str], less: Sequence[str], width: int) -> str:
+    """A line of the parts that say something, in a narrow terminal without those of `less`, the first one first.
+
+    Those are in the files too.
+    """
+    line = ""
+    for num in range(len(less) + 1):
+        line = "  ".join(text for name, text in parts.items() if text and name not in less[:num])
+        if cell_len(line) <= width:
+            break
+    return line
+
+
 def shorten_path(directory: Path) -> Path:
     """The path relative to the working directory if it is below it, else unchanged."""
     return Path(os.path.relpath(directory)) if directory.is_relative_to(Path.cwd()) else directory
+
+
+def indent(text: str, style: str = "dim") -> "RenderableType":
+    """A text that may be longer than a line, two columns to the right."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    return Padding(Text(make_printable(text), style), (0, 0, 0, 2), expand=False)
+
+
+def make_facts() -> "Table":
+    """A table of names and facts; a path or class that is too long is wrapped."""
+    from rich.table import Table
+
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(no_wrap=True)
+    facts.add_column(overflow="fold")
+    return facts
 
 
 def format_next(lines: Sequence[str]) -> "list[RenderableType]":
     """What would decide the open questions, under its heading; nothing without lines."""
     if not lines:
         return []
-    from rich.padding import Padding
-    from rich.text import Text
-
-    shown = [Padding(Text(make_printable(line)), (0, 0, 0, 2), expand=False) for line in lines]
-    return ["", Text("What next", style="bold"), *shown]
+    return ["", "[bold]What next[/]", *(indent(line, style="") for line in lines)]
 
 
 def escape(text: str) -> str:

@@ -7,7 +7,6 @@ import functools
 import os
 import posixpath
 import re
-import shlex
 import urllib.parse
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sota_exp.config.credentials import CREDENTIALS_VARIABLE, find_credentials, reveal_credentials
 from sota_exp.config.hashing import compute_digest
 from sota_exp.config.printable import is_utf8
+from sota_exp.config.shell_words import quote_word
 from sota_exp.errors import ConfigError
 from sota_exp.runs.environment import changed_environment
 from sota_exp.runs.limited_answers import limit_answers
@@ -241,5 +241,5 @@ def format_dashboard_command(uri: str, experiment: str) -> str:
     if get_sqlite_path(uri) != Path("mlflow.db").resolve():
         words.append(f"--uri {uri}")
     if experiment != DEFAULT_EXPERIMENT:
-        words.append(f"--experiment {shlex.quote(experiment)}")
+        words.append(f"--experiment {quote_word(experiment)}")
     return " ".join(words)

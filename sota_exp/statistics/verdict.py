@@ -63,13 +63,14 @@ def judge_difference(
     no_interval: str = NO_INTERVAL,
     whose: str = "",
     on_new: OnNewImages | None = None,
+    fewest: int | None = None,
 ) -> Verdict:
     """The verdict by the adjusted p-value: significant on the tested images where it is at most 1 − level.
 
     detectable: the smallest effect these seeds can detect; None: too few seeds for any. num: number of seeds.
     interval: None where the difference is the same at every seed, or for another reason that `no_interval` gives;
     `detectable` is then worth nothing. whose: what effects `detectable` is about, such as " of one arm alone".
-    on_new: on new images, where that is known.
+    on_new: on new images, where that is known. fewest: seeds that can show any effect.
     """
     mean = unit.format_difference_with_unit(difference)
     size = f"{mean}, {describe_interval(interval, level, unit, no_interval)}"
@@ -79,7 +80,7 @@ def judge_difference(
         return Verdict(
             word="too few seeds",
             sentence=f"Too few seeds for a verdict: with {num}, no effect{whose}, however large, can be distinguished "
-            f"from chance ({size}).",
+            f"from chance ({size}).{describe_fewest(fewest)}",
         )
     power = ""
     if on_new is not None and on_new.interval is not None:
@@ -92,6 +93,11 @@ def judge_difference(
     return Verdict(
         word="cannot be distinguished", sentence=f"Cannot be distinguished from its reference: {size}{power}."
     )
+
+
+def describe_fewest(fewest: int | None) -> str:
+    """How many seeds are enough for any verdict, where that is known."""
+    return f" At least {fewest} seeds are needed." if fewest else ""
 
 
 def combine_detectable(over_seeds: float, on_new: OnNewImages | None) -> float:
@@ -160,8 +166,7 @@ def verdict_for_failed_runs(reasons: list[str], num_pairs: int) -> Verdict:
     return Verdict(word="failed", sentence=f"Failed: {reasons[0]} ({num_pairs} pairs are left).")
 
 
-def verdict_for_too_few_pairs(num: int) -> Verdict:
-    """An arm with too few pairs for an interval."""
-    return Verdict(
-        word="too few seeds", sentence=f"Too few seeds for an interval: {num} pair{'s' if num != 1 else ''}."
-    )
+def verdict_for_too_few_pairs(num: int, fewest: int | None = None) -> Verdict:
+    """An arm with too few pairs for an interval. fewest: seeds that can show any effect."""
+    sentence = f"Too few seeds for an interval: {num} pair{'s' if num != 1 else ''}.{describe_fewest(fewest)}"
+    return Verdict(word="too few seeds", sentence=sentence)

@@ -22,6 +22,9 @@ from sota_exp.study.study_json_power import StudyNoise, find_scored_share
 #: Most seeds of an option: the arms of a null study are 1,000 seeds apart.
 MOST_SEEDS = 999
 
+#: Kinds of study with one arm for each technique of `study.only`.
+ONE_ARM_EACH = ("ladder", "leave_one_out", "one_change", "add_one_in")
+
 #: Seconds of a run beside its training, validation and evaluation: its files and figures. It was 5 seconds on two cores
 #: with a load of 17, half of that is a guess for a machine of one's own.
 RUN_OVERHEAD = 2.5
@@ -76,13 +79,22 @@ class Option:
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """The cost of one seed of every arm of the command's design, scaled to other lengths, splits and designs."""
+    """The cost of one seed of every arm of the command's design, scaled to other lengths, splits and designs.
+
+    num_at_once: runs that are trained at a time, which take the time of one.
+    """
 
     runs: Sequence[RunCost]
+    num_at_once: int = 1
 
     def compute(self, variant: Variant, num_arms: int, unit: str) -> float:
         """Of one seed, in seconds, runs or images; the arms of another design cost what those of this one do."""
-        return sum(_scale_cost(run, variant, unit) for run in self.runs) * num_arms / len(self.runs)
+        return sum(self.compute_each(variant, unit)) * num_arms / len(self.runs)
+
+    def compute_each(self, variant: Variant, unit: str) -> list[float]:
+        """The same of each arm."""
+        num_at_once = self.num_at_once if unit == "seconds" else 1
+        return [_scale_cost(run, variant, unit) / num_at_once for run in self.runs]
 
 
 def _scale_cost(run: RunCost, variant: Variant, unit: str) -> float:
@@ -180,28 +192,43 @@ def describe_too_little(
     costs: Costs,
     allowance: Allowance,
     options: Sequence[Option],
-    noise: StudyNoise,
 ) -> str:
-    """What the allowance lacks: the least that decides anything, and how many techniques or which designs fit."""
-    least = next((num for num in range(1, 64) if study.find_planned_effect(noise.sd or 0.0, num) is not None), 64)
+    """What the allowance lacks: the least that decides anything, and which techniques or designs fit."""
+    least = study.count_fewest_seeds() or MOST_SEEDS
     shortest = min(variants, key=lambda each: (each.folds > 1, costs.compute(each, 1, "seconds")))
     num_seeds = math.ceil(least / shortest.folds) * shortest.folds
     seconds = num_seeds * costs.compute(shortest, len(study.arms.ready), "seconds")
     unit = get_metric_format(study.settings.metric)
-    fitting: list[str] = []
+    fitting: dict[int, list[str]] = {}
     for each in variants[:1] if shortest is variants[0] else (variants[0], shortest):
-        per_arm = math.ceil(least / each.folds) * each.folds * costs.compute(each, 1, allowance.unit)
-        num = int(allowance.amount / per_arm) - 1  # one arm is the reference
-        if 0 < num < len(study.compared):
-            fitting.append(f"{num} {'' if fitting else 'of them fit '}with {format_count(each.epochs, 'epoch')}")
+        runs_per_arm = math.ceil(least / each.folds) * each.folds
+        fitting[each.epochs] = _choose_fitting(study, costs.compute_each(each, allowance.unit), allowance, runs_per_arm)
     words = (
         f"{format_count(num_seeds, 'seed')} of every arm are the fewest for a verdict: "
-        f"about {format_duration(seconds)} with {format_count(shortest.epochs, 'epoch')}; "
-        "fewer techniques (study.only=[…]) take less"
+        f"about {format_duration(seconds)} with {format_count(shortest.epochs, 'epoch')}"
     )
-    words += f": {', '.join(fitting)}" if fitting else ""
+    some = [
+        f"study.only=[{','.join(names)}] with {format_count(num, 'epoch')}" for num, names in fitting.items() if names
+    ]
+    words += f"; fewer techniques fit: {', or '.join(some)}" if some else "; fewer arms take less"
     others = [option for option in options if not option.is_own and option.effect is not None]
     return f"{words}{_describe_other(min(others, key=lambda each: each.effect or math.inf), unit)}" if others else words
+
+
+def _choose_fitting(study: PlannedStudy, costs: Sequence[float], allowance: Allowance, num_seeds: int) -> list[str]:
+    """The techniques of the study's list, in its order, whose arms fit beside those without a reference.
+
+    costs: of one seed of each arm.
+    """
+    arms = list(zip(study.arms.ready, costs, strict=True))
+    left = allowance.amount - num_seeds * sum(cost for arm, cost in arms if arm.arm.reference is None)
+    found: list[str] = []
+    for arm, cost in arms if study.settings.kind in ONE_ARM_EACH else ():
+        name = arm.name.removeprefix("without_").removeprefix("with_")
+        if arm.arm.reference is not None and name in study.settings.techniques and num_seeds * cost <= left:
+            found.append(name)
+            left -= num_seeds * cost
+    return found
 
 
 def _describe_other(option: Option, unit: MetricFormat) -> str:

@@ -2,7 +2,6 @@
 
 import functools
 import os
-import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from sota_exp.config.catalog import load_catalog
 from sota_exp.config.hydra_compose import list_own_options
 from sota_exp.config.multirun import save_command
 from sota_exp.config.rules import check_rules
+from sota_exp.config.shell_words import join_command
 from sota_exp.config.split_of_seed import check_split_is_open, describe_folds, with_split_of_seed
 from sota_exp.config.values import flatten, get_override_key
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, convert_errors
@@ -47,11 +47,11 @@ def run_study(sweeper: StudySweeper, arguments: list[str]) -> JsonObject | None:
     Raises:
         RunFailed: no run finished.
     """
-    began = time.monotonic()
+    began, out = time.monotonic(), make_console()
+    make_console(is_progress=True).print("The arms are composed and checked …", style="dim")
     study = plan_study(sweeper, arguments)
     files = StudyFiles(directory=sweeper.directory)
     files.require_current_format()
-    out = make_console()
     if study.settings.allowance is not None:
         study = _choose_by_time(sweeper, arguments, study, files, began)
     for arm in study.arms.ready:
@@ -68,6 +68,7 @@ def run_study(sweeper: StudySweeper, arguments: list[str]) -> JsonObject | None:
         found = train_two_stages(study, files, train) if has_stages else train(study, build_study_json)
     except (Interrupted, KeyboardInterrupt):  # A launcher raises the latter when it ends all jobs of a multirun.
         sweeper.show(study, files, "KILLED")
+        make_console(is_progress=True).print(f"  {terminal.describe_state(study, files)}", soft_wrap=True, markup=False)
         raise
     out.print((terminal_stages.format_two_stage_result if has_stages else terminal.format_study_result)(found))
     has_results = _has_results(found)
@@ -121,15 +122,18 @@ def load_first_weights(study: PlannedStudy) -> None:
 
 def _print_plan(sweeper: StudySweeper, study: PlannedStudy, files: StudyFiles) -> None:
     """The plan of `study.time`, or the arms of a study without it."""
-    from sota_exp.study.cost_estimate import count_images, estimate_arm_seconds
+    from sota_exp.study.cost_estimate import count_images, count_runs_at_once, estimate_arm_seconds
 
     if study.time_plan is not None:
         sweeper.show_plan(study, files, format_time_plan(study.time_plan, str(study.settings.time)), {})
         return
     first = with_split_of_seed(study.arms.ready[0].configuration, study.seeds[0])
-    estimates = estimate_arm_seconds(study) if sweeper.measure else {"counts": count_images(first)}
+    estimates, num_at_once = {"counts": count_images(first)}, count_runs_at_once(study, sweeper.num_jobs)
+    if sweeper.measure:
+        announce_measuring(study)
+        estimates = estimate_arm_seconds(study, num_at_once)
     show = terminal_stages.format_two_stage_plan if study.settings.kind == "auto" else format_study_plan
-    sweeper.show_plan(study, files, show(study, files, estimates), estimates)
+    sweeper.show_plan(study, files, show(study, files, estimates, num_at_once), estimates)
 
 
 def _choose_by_time(
@@ -140,6 +144,7 @@ def _choose_by_time(
     Raises:
         ConfigError: no option decides anything, and this is no plan alone.
     """
+    from sota_exp.study.cost_estimate import count_runs_at_once
     from sota_exp.study.time_plan import plan_by_time
 
     settings = study.settings
@@ -149,7 +154,9 @@ def _choose_by_time(
     def plan_other(other: StudySettings, overrides: Sequence[str]) -> PlannedStudy:
         return plan_study(sweeper, [*arguments, *overrides], other)
 
-    found = plan_by_time(sweeper.directory, study, StudyRuns.read(study, files, {}), arguments, plan_other, began)
+    announce_measuring(study)
+    runs, num_at_once = StudyRuns.read(study, files, {}), count_runs_at_once(study, sweeper.num_jobs)
+    found = plan_by_time(sweeper.directory, study, runs, arguments, plan_other, began, num_at_once)
     if found["recommended"] is None:
         if sweeper.plan_only:
             return replace(study, time_plan=found)
@@ -157,6 +164,12 @@ def _choose_by_time(
     best = found["options"][found["recommended"]]
     chosen = plan_other(replace(settings, seeds=best["seeds"]), best["overrides"])
     return replace(chosen, time_plan=found)
+
+
+def announce_measuring(study: PlannedStudy) -> None:
+    """Say what is done before the first line of a plan: on a slow machine that takes a minute."""
+    out = make_console(is_progress=True)
+    out.print(f"  a few steps of each of {len(study.arms.ready)} arms are measured …", style="dim")
 
 
 def plan_study(sweeper: StudySweeper, arguments: list[str], settings: StudySettings | None = None) -> PlannedStudy:
@@ -279,4 +292,4 @@ def format_ablate_command(place: Path) -> str:
     """The command that repeats this study in its directory."""
     given = [item for item in sys.argv[1:] if "=" in item and not item.startswith(ABLATE_OVERRIDES)]
     typed = [item.replace("+study=", "study=") for item in given]
-    return shlex.join(["sota-exp", "ablate", *typed, f"hydra.sweep.dir={place}"])
+    return join_command(["sota-exp", "ablate", *typed, f"hydra.sweep.dir={place}"])

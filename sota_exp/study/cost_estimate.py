@@ -1,7 +1,9 @@
 """The cost of a study, estimated from a few real training steps of each of its trainings. Nothing is written."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import torch
 
 from sota_exp.config.configuration import Configuration
 from sota_exp.errors import ConfigError, RunFailed, convert_errors
@@ -10,7 +12,7 @@ from sota_exp.preview.timing import CostEstimate, MeasuredCost, estimate_cost, m
 from sota_exp.study.arms import ComposedArm
 from sota_exp.study.files import find_trainings
 from sota_exp.study.results import PlannedStudy
-from sota_exp.training.device import hand_back_gpu
+from sota_exp.training.device import get_default_threads, hand_back_gpu
 from sota_exp.training.input_sizes import start_checked_training
 from sota_exp.training.loop import TrainingSession, TrainingState
 from sota_exp.training.run import count_images_of, open_session_of
@@ -19,10 +21,16 @@ from sota_exp.training.run import count_images_of, open_session_of
 SECONDS_PER_ARM = 1.5
 
 
-def measure_arm(arm: ComposedArm, seconds: float) -> tuple[TrainingSession, TrainingState, MeasuredCost]:
-    """Train an arm for about `seconds`, then evaluate some images."""
+def measure_arm(
+    arm: ComposedArm, seconds: float, num_at_once: int = 1
+) -> tuple[TrainingSession, TrainingState, MeasuredCost]:
+    """Train an arm for about `seconds`, then evaluate some images, with the CPUs of one of `num_at_once` runs."""
+    experiment = arm.configuration.experiment
+    if num_at_once > 1 and experiment.runtime.threads is None:
+        threads = max(1, get_default_threads() // num_at_once)
+        experiment = replace(experiment, runtime=replace(experiment.runtime, threads=threads))
     try:
-        session = open_session_of(arm.configuration.experiment)
+        session = open_session_of(experiment)
         state = start_checked_training(session)
         return session, state, measure_cost(session, state, seconds)
     finally:
@@ -46,24 +54,24 @@ class RunCost:
         return self.seconds.total if self.trains else self.seconds.evaluate
 
 
-def estimate_arm_costs(study: PlannedStudy) -> dict[str, RunCost | str]:
+def estimate_arm_costs(study: PlannedStudy, num_at_once: int = 1) -> dict[str, RunCost | str]:
     """Arm → the cost of one run, or the reason why that is unknown.
 
-    Of arms that share a training, only the first is charged for it.
+    Of arms that share a training, only the first is charged for it. num_at_once: runs that are trained at a time.
     """
     found: dict[str, RunCost | str] = {}
     own = {arm.name for arm in find_trainings(study.arms).values()}
     for arm in study.arms.ready:
         try:
-            found[arm.name] = estimate_run_cost(arm, trains=arm.name in own)
+            found[arm.name] = estimate_run_cost(arm, num_at_once, trains=arm.name in own)
         except (ConfigError, RunFailed) as error:
             found[arm.name] = str(error)
     return found
 
 
-def estimate_arm_seconds(study: PlannedStudy) -> dict[str, Any]:
+def estimate_arm_seconds(study: PlannedStudy, num_at_once: int) -> dict[str, Any]:
     """Arm → seconds of one run, or the reason why that is unknown; and `counts`, the number of images of each part."""
-    costs = estimate_arm_costs(study)
+    costs = estimate_arm_costs(study, num_at_once)
     found: dict[str, Any] = {
         name: cost if isinstance(cost, str) else cost.total_seconds for name, cost in costs.items()
     }
@@ -71,10 +79,17 @@ def estimate_arm_seconds(study: PlannedStudy) -> dict[str, Any]:
     return found | {"counts": known[0] if known else {}}
 
 
+def count_runs_at_once(study: PlannedStudy, num_jobs: int) -> int:
+    """How many of the launcher's `num_jobs` runs are trained at a time: on GPUs, one on each."""
+    is_on_cpu = study.arms.ready[0].configuration.experiment.runtime.device == "cpu"
+    num_gpus = 0 if is_on_cpu or num_jobs == 1 else torch.cuda.device_count()
+    return min(num_jobs, num_gpus or num_jobs)
+
+
 @convert_errors()
-def estimate_run_cost(arm: ComposedArm, trains: bool) -> RunCost:
+def estimate_run_cost(arm: ComposedArm, num_at_once: int, trains: bool) -> RunCost:
     """The cost of a run, by a few of its steps."""
-    session, state, measured = measure_arm(arm, SECONDS_PER_ARM if trains else 0.0)
+    session, state, measured = measure_arm(arm, SECONDS_PER_ARM if trains else 0.0, num_at_once)
     plan = plan_training(session, state)
     return RunCost(
         seconds=estimate_cost(plan, measured),

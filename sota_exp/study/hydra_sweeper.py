@@ -5,6 +5,7 @@
 
 import json
 import logging
+import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -66,6 +67,12 @@ class StudySweeper(Sweeper):
     @property
     def is_sequential(self) -> bool:
         return is_sequential(self.launcher)
+
+    @property
+    def num_jobs(self) -> int:
+        """How many runs joblib trains at once; 1 for launchers of other machines, whose times are not measured here."""
+        num = self.whole.hydra.launcher.get("n_jobs", 1)
+        return int(num) if num > 0 else max(1, (os.cpu_count() or 1) + 1 + num)
 
     def compose(self, overrides: Sequence[str]) -> Configuration:
         """The configuration of a job with these overrides.

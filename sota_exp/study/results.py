@@ -131,6 +131,11 @@ class PlannedStudy:
             return planned.find_detectable_main_effect(sd, num_seeds)
         return planned.find_detectable(sd, num_seeds, num_seeds)
 
+    def count_fewest_seeds(self) -> int | None:
+        """The fewest seeds of every arm with which any effect can be shown; None: more than are looked for."""
+        sizes = self.settings.planned_looks or range(2, 100)
+        return next((num for num in sizes if self.find_planned_effect(1.0, num) is not None), None)
+
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRuns:

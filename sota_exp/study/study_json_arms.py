@@ -1,12 +1,12 @@
 """One arm in `study.json`: its runs, its paired comparison with a verdict, its calibration, classes and cost."""
 
 import math
-import shlex
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
+from sota_exp.config.shell_words import join_command
 from sota_exp.statistics.anytime import compute_confidence_sequence
 from sota_exp.statistics.interim import InterimResult
 from sota_exp.statistics.paired import bonett_price_interval, compute_mean_and_sd, has_spread, paired_t_interval
@@ -44,7 +44,7 @@ def build_arm_entry(
     comparison = (
         _comparison_to_json(study, runs, test, arm, differences, on_new)
         if len(differences) > 1
-        else _no_comparison_to_json(runs, arm, len(differences))
+        else _no_comparison_to_json(study, runs, arm, len(differences))
     )
     if study.settings.has_anytime_looks and is_compared:
         comparison = add_evidence(comparison, study, test, arm.name, list(differences.values()))
@@ -54,7 +54,7 @@ def build_arm_entry(
         "label": arm.arm.label,
         "reference": arm.arm.reference,
         "overrides": list(arm.arm.changes),
-        "command": shlex.join(["sota-exp", "train", *arm.overrides]),
+        "command": join_command(["sota-exp", "train", *arm.overrides]),
         "choices": {slot: option for slot, option in arm.configuration.choices.items() if not slot.startswith("study")},
         "differences": arm.differences,
         "seed_offset": arm.arm.seed_offset,
@@ -76,14 +76,14 @@ def compute_mean(values: Any) -> float | None:
     return float(np.mean(found)) if found else None
 
 
-def _no_comparison_to_json(runs: StudyRuns, arm: ComposedArm, num_pairs: int) -> JsonObject:
+def _no_comparison_to_json(study: PlannedStudy, runs: StudyRuns, arm: ComposedArm, num_pairs: int) -> JsonObject:
     """The entries of an arm without a reference, or with fewer than two pairs."""
     reference = arm.arm.reference
     reasons = [*runs.failures[arm.name].values(), *(runs.failures[reference].values() if reference else ())]
     if reasons and (reference or not runs.results[arm.name]):
         outcome = verdict_for_failed_runs(reasons, num_pairs)
     elif reference:
-        outcome = verdict_for_too_few_pairs(num_pairs)
+        outcome = verdict_for_too_few_pairs(num_pairs, study.count_fewest_seeds())
     else:
         outcome = CELL_VERDICT if arm.arm.is_cell else REFERENCE_VERDICT
     return {
@@ -121,8 +121,9 @@ def _comparison_to_json(
         reason = TOO_FEW_FOR_INTERVAL if has_spread(values) else NO_INTERVAL
         # Where all arms have effects, they need less evidence each than `smallest` assumes.
         whose = " of one arm alone" if settings.has_anytime_looks else ""
+        fewest = study.count_fewest_seeds() if smallest is None else None
         outcome = judge_difference(
-            mean, interval, p_adjusted, smallest, len(paired), level, better, unit, reason, whose, on_new
+            mean, interval, p_adjusted, smallest, len(paired), level, better, unit, reason, whose, on_new, fewest
         )
     return {
         "difference": mean,

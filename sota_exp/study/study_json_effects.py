@@ -11,7 +11,7 @@ from sota_exp.statistics.interim import InterimResult
 from sota_exp.statistics.paired import paired_t_interval
 from sota_exp.statistics.sign_flip import find_smallest_p_value
 from sota_exp.statistics.units import get_metric_format
-from sota_exp.statistics.verdict import OnNewImages, Verdict, describe_interval, describe_shown
+from sota_exp.statistics.verdict import OnNewImages, Verdict, describe_fewest, describe_interval, describe_shown
 from sota_exp.study.new_images import new_images_to_json
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 from sota_exp.study.verdicts import compute_pair_interactions
@@ -92,6 +92,7 @@ def build_pair_interactions(
         smallest = find_smallest_p_value(len(values))
         if smallest > 1 - study.settings.level:
             sentence = f"Too few seeds for a verdict: the smallest p-value of {len(values)} is {smallest:.2g}."
+            sentence += describe_fewest(study.count_fewest_seeds())
             row |= {"verdict": "too few seeds", "verdict_words": sentence}
         rows.append(row)
     return rows

@@ -176,6 +176,8 @@ def build_power_table(study: PlannedStudy, runs: StudyRuns, found: StudyNoise | 
     power: JsonObject = {"sd_assumed": sd, "sd_source": found.source}
     is_design = study.blueprint.design is not None
     power["num_tests"] = study.num_effects if is_design else study.num_tests
+    if study.find_planned_effect(1.0, len(study.seeds)) is None:
+        power["fewest_seeds"] = study.count_fewest_seeds()
     if sd is None:
         return power
     tested, num = find_scored_share(study), len(study.seeds)

@@ -5,14 +5,17 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from sota_exp.config.printable import make_printable
 from sota_exp.config.values import join_first
-from sota_exp.report.numbers import estimate_remaining, format_duration
+from sota_exp.report.numbers import estimate_remaining, format_count, format_duration
+from sota_exp.report.study.answer import concerns_all_arms
 from sota_exp.report.study.read import read_headline
-from sota_exp.report.terminal import escape, format_next, make_console
+from sota_exp.report.terminal import escape, format_next, indent, join_what_fits, make_console
 from sota_exp.statistics.units import UNKNOWN, MetricFormat, format_level, format_p_value, get_metric_format
 from sota_exp.statistics.verdict import (
     MEANING_HERE,
@@ -21,6 +24,7 @@ from sota_exp.statistics.verdict import (
     NO_INTERVAL,
     describe_anytime_error_rate,
     describe_error_rate,
+    describe_fewest,
 )
 from sota_exp.study.files import StudyFiles, find_trainings
 from sota_exp.study.results import JsonObject, PlannedStudy
@@ -45,6 +49,9 @@ VERDICT_STYLES = {
     "open": "dim",
 }
 
+#: What is said of a study whose command was repeated.
+ALL_FINISHED = "every run is finished; nothing is trained"
+
 #: Widths of a drawn interval in characters: the first that leaves the numbers whole is used, else none is drawn.
 INTERVAL_WIDTHS = (29, 23, 17)
 
@@ -57,20 +64,25 @@ def format_study_heading(study: PlannedStudy, files: StudyFiles) -> Iterable[Ren
     yield Text.from_markup(
         f"[bold]{escape(study.settings.title)}[/]: {study.recipe} on {escape(study.data)}, by {study.settings.metric}"
     )
-    yield Text(f"  {study.describe_size()}{shares}; in {os.path.relpath(files.directory)}", style="dim")
+    yield indent(f"{study.describe_size()}{shares}; in {os.path.relpath(files.directory)}")
     if study.time_plan is not None and study.time_plan["recommended"] is not None:
-        yield Text(f"  study.time={study.settings.time}: {describe_choice(study.time_plan)}", style="dim")
-    for note in study.blueprint.notes:
-        yield Text(f"  {note}", style="dim")
+        yield indent(f"study.time={study.settings.time}: {describe_choice(study.time_plan)}")
+    yield from map(indent, study.blueprint.notes)
+    if study.settings.kind != "auto" and study.find_planned_effect(1.0, len(study.seeds)) is None:
+        least = describe_fewest(study.count_fewest_seeds())
+        yield indent(f"No verdict is possible with {format_count(len(study.seeds), 'seed')}.{least}", style="yellow")
+    by_reason: dict[str, list[str]] = {}
     for name, reason in study.arms.refused:
-        yield Text.from_markup(f"  [yellow]refused[/] {escape(name)}: {escape(reason)}")
+        by_reason.setdefault(reason, []).append(name)
+    for reason, names in by_reason.items():
+        yield indent(f"refused {', '.join(names)}: {reason}", style="yellow")
     arms_by_warning: dict[str, list[str]] = {}
     for arm in ready:
         for warning in arm.warnings:
             arms_by_warning.setdefault(warning, []).append(arm.name)
     for warning, names in arms_by_warning.items():
         where = "all arms" if len(names) == len(ready) else ", ".join(names[:4]) + (" …" if len(names) > 4 else "")
-        yield Text.from_markup(f"  [yellow]rule[/] {escape(warning)} [dim]({escape(where)})[/]")
+        yield indent(f"rule {warning} ({where})", style="yellow")
 
 
 class ProgressPrinter:
@@ -79,47 +91,65 @@ class ProgressPrinter:
     def __init__(self, study: PlannedStudy, files: StudyFiles) -> None:
         self.study, self.files, self.out = study, files, make_console(is_progress=True)
         self.done = 0
+        names = [ArmRun(arm=arm, seed=study.seeds[-1], place="").name for arm in study.arms.ready]
+        self.width = max(map(cell_len, names))
 
     def begin(self, missing: Sequence[ArmRun]) -> None:
         """Print how many runs are missing, as far as known, and start the clock."""
         self.began = time.monotonic()
         later = " until the next look" if self.study.seeds[-1] not in {job.seed for job in missing} else ""
-        text = f"{len(missing)} runs to train{later}" if missing else "every run is finished; nothing is trained"
+        text = f"{len(missing)} runs to train{later}; a line follows when one ends" if missing else ALL_FINISHED
         self.out.print(f"  {text}", style="dim")
 
     def print_ended_run(self, job: ArmRun, failure: str | None, num_left: int) -> None:
         self.done += 1
         num_runs = self.done + num_left
         left = estimate_remaining(time.monotonic() - self.began, self.done, num_runs, self.files.count_running())
+        parts = {"count": f"{self.done:>4}/{num_runs}", "name": set_cell_size(job.name, self.width)}
         if failure is not None:
-            outcome = f"[red]failed[/]: {escape(failure)}"
+            parts |= {"outcome": f"failed: {make_printable(failure)}"}
         else:
             result, metric = self.files.result(job.place) or {}, self.study.settings.metric
-            score = get_metric_format(metric).format_with_unit(result["metrics"].get(metric))
-            outcome = f"{score}, {format_duration(sum(result['seconds'].values()))}"
-        self.out.print(
-            f"[dim]{self.done:>4}/{num_runs}[/]  {job.name:<36} {outcome}  [dim]{format_duration(left)} left[/]"
-        )
+            parts |= {"outcome": get_metric_format(metric).format_with_unit(result["metrics"].get(metric))}
+            parts |= {"took": format_duration(sum(result["seconds"].values()))}
+        parts |= {"left": f"{format_duration(left)} left"}
+        self.out.print(join_what_fits(parts, ("took",), self.out.width), style="red" if failure else "", markup=False)
+
+
+def describe_state(study: PlannedStudy, files: StudyFiles) -> str:
+    """How far the study is, and the command that goes on."""
+    places = {files.place(arm, seed) for arm in study.arms.ready for seed in study.seeds}
+    num_done, size = sum(map(files.is_finished, places)), study.settings
+    most = "" if size.kind == "auto" else f" of {'up to ' * (size.looks is not None)}{len(places)}"
+    verb = "run is" if num_done == 1 and not most else "runs are"
+    return f"{num_done}{most} {verb} finished; this command goes on:\n{study.command}"
 
 
 def format_study_result(found: JsonObject) -> RenderableType:
     """The result: a table of arms, effects if there are any, and closing notes."""
+    notes = [Text(line, style="dim") for line in _format_closing(found)]
+    tables, warning = build_study_tables(found), format_warning(found["warning"])
+    parts = [*warning, *tables] if concerns_all_arms(found["warning"]) else [*tables, *warning]
+    return Group(*parts, *notes, *format_next(found["next"]["lines"]))
+
+
+def build_study_tables(found: JsonObject) -> list[RenderableType]:
+    """The tables of a study that have rows: its arms, effects and interactions."""
     unit = get_metric_format(found["metric"])
 
     def describe_arm(arm: JsonObject) -> list[str]:
         spread = "" if arm["sd"] is None else f" ± {unit.value(arm['sd'])}"
         return [str(arm["n"]), f"{unit.value(arm['mean'])}{spread}", format_duration(arm["cost"]["seconds"])]
 
-    arms = [arm for arm in found["arms"] if not found["effects"] or not arm["name"].startswith("cell_")]
+    effects, interactions = (found.get(name) or [] for name in ("effects", "interactions"))
+    arms = [arm for arm in found["arms"] if not effects or not arm["name"].startswith("cell_")]
     title = f"{found['title']}: {found['recipe']} on {found['data']}"
     tables = [
         ComparisonTable(found, title, ["arm", "n", found["metric"], "time"], arms, describe_arm),
-        ComparisonTable(found, "Main effects", [""], found["effects"], lambda effect: []),
-        ComparisonTable(found, "Interactions", [""], found["interactions"], lambda effect: []),
+        ComparisonTable(found, "Main effects", [""], effects, lambda effect: []),
+        ComparisonTable(found, "Interactions", [""], interactions, lambda effect: []),
     ]
-    notes = [Text(line, style="dim") for line in _format_closing(found)]
-    shown = [part for table in tables if table.rows for part in ("", table)]
-    return Group(*format_warning(found["warning"]), *shown, *notes, *format_next(found["next"]["lines"]))
+    return [part for table in tables if table.rows for part in ("", table)]
 
 
 @dataclass(frozen=True)

@@ -1,59 +1,83 @@
 """The plan of a study on the terminal: arms, cost, and what so many seeds can show."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from sota_exp.config.printable import make_printable
 from sota_exp.config.split_of_seed import get_split
 from sota_exp.report.numbers import format_count, format_duration
 from sota_exp.report.terminal import escape
 from sota_exp.statistics.power import MAX_SEEDS
-from sota_exp.statistics.units import MetricFormat, get_metric_format
+from sota_exp.statistics.units import UNKNOWN, MetricFormat, get_metric_format
 from sota_exp.study.chance import describe_chance_level
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 from sota_exp.study.study_json_anytime import build_costs_of_looks
 from sota_exp.study.study_json_power import build_power_table, estimate_study_noise
 from sota_exp.study.terminal_looks import format_costs_of_looks
+from sota_exp.study.terminal_time import describe_order, describe_unmeasured
 
 
 def format_warning(warning: str) -> list[Text]:
     return [Text(f"Warning: {warning}", style="bold yellow")] if warning else []
 
 
-def format_study_plan(study: PlannedStudy, files: StudyFiles, estimates: dict[str, Any]) -> RenderableType:
+def format_study_plan(
+    study: PlannedStudy, files: StudyFiles, estimates: dict[str, Any], num_at_once: int = 1
+) -> RenderableType:
     """The plan: arms, seeds, cost and statistical power.
 
     estimates: arm → seconds of a run, or why they are unknown; and `counts`, the number of images of each part.
+    num_at_once: runs that are trained at a time.
     """
-    table = Table("arm", "compared with", "changes", "per run", "finished", box=None, pad_edge=False)
-    num_seeds, total, left = len(study.seeds), 0.0, 0.0
-    for arm in study.arms.ready:
-        finished = sum(files.is_finished(files.place(arm, seed)) for seed in study.seeds)
-        cost = estimates.get(arm.name, "–")
-        if isinstance(cost, float):
-            total, left = total + cost * num_seeds, left + cost * (num_seeds - finished)
-            cost = format_duration(cost)
-        changes = ", ".join(arm.arm.changes)
-        table.add_row(*map(escape, (arm.arm.label, arm.arm.reference or "", changes, cost, f"{finished}/{num_seeds}")))
-    counts = estimates.get("counts") or {}
+    num_seeds, counts = len(study.seeds), estimates.get("counts") or {}
+    costs = {arm.name: estimates[arm.name] for arm in study.arms.ready if arm.name in estimates}
+    num_finished = {
+        arm.name: sum(files.is_finished(files.place(arm, seed)) for seed in study.seeds) for arm in study.arms.ready
+    }
     num_test = counts.get("test")
     folds = get_split(study.arms.ready[0].configuration.values).get("folds", 1)
-    lines: list[RenderableType] = [table, "", *map(Text, describe_tested(num_test and num_test * folds, num_test))]
-    if total:
+    lines = [*describe_tested(num_test and num_test * folds, num_test)]
+    if done := sum(num_finished.values()):
+        lines.append(f"{done} of {num_seeds * len(num_finished)} runs are finished.")
+    lines += filter(None, [describe_unmeasured(costs, len(study.arms.ready))])
+    known = {name: cost for name, cost in costs.items() if isinstance(cost, float)}
+    if known:
+        left = sum(cost * (num_seeds - num_finished[name]) for name, cost in known.items()) / num_at_once
+        whole = num_seeds * sum(known.values()) / num_at_once
+        which = "" if len(known) == len(num_finished) else f" for the runs of {len(known)} of {len(num_finished)} arms"
         lines.append(
-            f"About {format_duration(left)} if the runs are trained one after the other "
-            f"({format_duration(total)} for the whole study), estimated from a few measured steps."
+            f"About {format_duration(left)}{which}, {describe_order(num_at_once)} "
+            f"({format_duration(whole)} with those that are finished), estimated from a few measured steps."
         )
     runs = StudyRuns.read(study, files, {})
     power = build_power_table(study, runs, estimate_study_noise(study, runs, counts))
     unit = get_metric_format(study.settings.metric)
-    notes = describe_power(power, len(study.seeds), unit)
-    costs = format_costs_of_looks(build_costs_of_looks(study, power), study.settings.planned_looks, unit)
-    return Group(*format_warning(describe_chance_level(study, runs)), *lines, *map(Text, notes), *costs)
+    lines += describe_power(power, len(study.seeds), unit)
+    looks = format_costs_of_looks(build_costs_of_looks(study, power), study.settings.planned_looks, unit)
+    warning = format_warning(describe_chance_level(study, runs))
+    return Group(*warning, build_arm_table(study, costs), "", *map(Text, lines), *looks)
+
+
+def build_arm_table(study: PlannedStudy, costs: Mapping[str, object]) -> Table:
+    """Each arm with what it changes in the line below it. costs: arm → seconds of a run, or why they are unknown."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("arm, and what it changes", overflow="fold")
+    for heading in ("compared with", "per run"):
+        table.add_column(heading, no_wrap=True)
+    for arm in study.arms.ready:
+        cost = costs.get(arm.name)
+        told = UNKNOWN if cost is None else format_duration(cost) if isinstance(cost, float) else "not measured"
+        lines = Text(make_printable(arm.arm.label))
+        if arm.arm.changes:
+            lines.append(f"\n  {make_printable(', '.join(arm.arm.changes))}", style="dim")
+        table.add_row(lines, escape(arm.arm.reference or ""), told)
+    return table
 
 
 def describe_tested(num_test: int | None, num_per_run: int | None) -> list[str]:
@@ -99,7 +123,7 @@ def _describe_power_of_seeds(power: JsonObject, num_seeds: int, unit: MetricForm
             f"By seeds per cell: {', '.join(f'{size} with {seeds}' for seeds, size in found.items())}.",
         ]
     smallest = power["detectable"][str(num_seeds)]
-    least = " (of one arm alone)" if "most_seeds" in power else ": at least 6 seeds are needed"
+    least = f": at least {power['fewest_seeds']} seeds are needed" if power.get("fewest_seeds") else ""
     detected = unit.size(smallest) if smallest is not None else f"none, however large{least}"
     most = power.get("most_seeds", MAX_SEEDS)
     needed = ", ".join(

@@ -1,9 +1,12 @@
 """The plan of `study.time` on the terminal: what can be afforded, what each option shows, and the recommended one."""
 
+from collections.abc import Mapping
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from sota_exp.config.values import join_first
 from sota_exp.report.numbers import format_count, format_duration
 from sota_exp.statistics.units import UNKNOWN, MetricFormat, get_metric_format
 from sota_exp.study.results import JsonObject
@@ -27,9 +30,33 @@ def format_time_plan(plan: JsonObject, allowed: str) -> RenderableType:
         effects = [_format_effect(option[name], unit) for name in ("shows", "shows_here")]
         row = [option["design"], *numbers, format_duration(option["seconds"]), *effects]
         table.add_row(MARK if index == best else "", *row, style="bold" if index == best else "")
-    heading = f"What {allowed} can buy, one run after the other ({format_duration(plan['seconds_per_run'])} a run):"
+    heading = (
+        f"What {allowed} can buy, {describe_order(plan.get('runs_at_once', 1))} "
+        f"({format_duration(plan['seconds_per_run'])} a run):"
+    )
     shown = table if plan["options"] else Text("Not one seed of every arm.")
     return Group("", Text(heading), "", shown, "", *map(Text, _describe(plan, unit)))
+
+
+def describe_order(num_at_once: int) -> str:
+    """How many runs are trained at a time."""
+    return "one run after the other" if num_at_once == 1 else f"{num_at_once} runs at a time"
+
+
+def describe_unmeasured(costs: Mapping[str, object], num_arms: int) -> str:
+    """Each reason why arms have no cost, once, with these arms; empty where all have one. costs: arm → cost or reason.
+
+    num_arms: of the study.
+    """
+    arms_by_reason: dict[str, list[str]] = {}
+    for name, cost in costs.items():
+        if isinstance(cost, str):
+            arms_by_reason.setdefault(cost, []).append(name)
+    words = [
+        f"{'all arms' if len(names) == num_arms else join_first(names, 4)}: {reason}"
+        for reason, names in arms_by_reason.items()
+    ]
+    return f"Not measured: {'; '.join(words)}." if words else ""
 
 
 def _format_effect(value: float | None, unit: MetricFormat) -> str:
@@ -48,6 +75,8 @@ def _describe(plan: JsonObject, unit: MetricFormat) -> list[str]:
     images = "" if noise["images"] is None else f"; on an image, methods differ by {unit.size(noise['images'] ** 0.5)}"
     images += " (assumed)" if images and noise["is_assumed"] else ""
     lines.append(f"{spread}{images}.")
+    if plan.get("unmeasured"):
+        lines.append(f"{plan['unmeasured']} They are taken to cost what the first other arm does.")
     if any(not option["is_own"] for option in plan["options"]):
         lines.append("Other designs answer other questions: study=NAME of the table takes one.")
     return lines

@@ -17,6 +17,7 @@ from sota_exp.study.cost_estimate import RunCost, count_images, estimate_arm_cos
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 from sota_exp.study.settings import Allowance, StudySettings
 from sota_exp.study.study_json_power import estimate_study_noise, find_scored_share
+from sota_exp.study.terminal_time import describe_unmeasured
 
 #: The file of the plan in the study's directory.
 PLAN_FILE = "study_plan.json"
@@ -37,23 +38,31 @@ StudyPlanner = Callable[[StudySettings, Sequence[str]], PlannedStudy]
 
 
 def plan_by_time(
-    directory: Path, study: PlannedStudy, runs: StudyRuns, given: Sequence[str], plan: StudyPlanner, began: float
+    directory: Path,
+    study: PlannedStudy,
+    runs: StudyRuns,
+    given: Sequence[str],
+    plan: StudyPlanner,
+    began: float,
+    num_at_once: int = 1,
 ) -> JsonObject:
     """The plan in the directory, if it is of this study and `study.time`; else a new one, which is written there.
 
     study: as it would be without `study.time`. given: overrides of the command. began: `time.monotonic` at its start.
+    num_at_once: runs that are trained at a time. A plan for which an arm could not be measured is not taken again.
 
     Raises:
         ConfigError: the command says the seeds too, or no arm can be measured.
     """
     settings = study.settings
     require_open_seeds(settings, given)
-    path, of = directory / PLAN_FILE, {"time": str(settings.time), "arms": [arm.whole for arm in study.arms.ready]}
+    path = directory / PLAN_FILE
+    of: JsonObject = {"time": str(settings.time), "arms": [arm.whole for arm in study.arms.ready]}
+    of |= {"smallest_effect": settings.smallest_effect} | ({"runs_at_once": num_at_once} if num_at_once > 1 else {})
     known = read_object(path, "of", "options", "recommended", "why")
-    if known is not None and known["of"] == of | {"smallest_effect": settings.smallest_effect}:
+    if known is not None and known["of"] == of and not known.get("unmeasured"):
         return known
-    found = {"format": FILE_FORMAT, "of": of | {"smallest_effect": settings.smallest_effect}}
-    found |= _build_plan(study, runs, given, plan, began)
+    found = {"format": FILE_FORMAT, "of": of, **_build_plan(study, runs, given, plan, began, num_at_once)}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_recomputable_text(path, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
     return found
@@ -72,9 +81,9 @@ def require_open_seeds(settings: StudySettings, given: Sequence[str]) -> None:
 
 
 def _build_plan(
-    study: PlannedStudy, runs: StudyRuns, given: Sequence[str], plan: StudyPlanner, began: float
+    study: PlannedStudy, runs: StudyRuns, given: Sequence[str], plan: StudyPlanner, began: float, num_at_once: int
 ) -> JsonObject:
-    costs = measure_costs(study)
+    costs, unmeasured = measure_costs(study, num_at_once)
     noise = estimate_study_noise(study, runs, costs.runs[0].counts)
     variants = list_variants(study, given, costs.runs[0].counts, lambda: count_images_of_folds(study, plan))
     settings, allowance = study.settings, study.settings.allowance
@@ -94,10 +103,12 @@ def _build_plan(
     found = list(dict.fromkeys(option for option in options if option is not None))
     best, why = recommend(found, study, variants[0].epochs)
     if best is None:
-        why = f"{why}: {describe_too_little(study, variants, costs, allowance, found, noise)}"
+        why = f"{why}: {describe_too_little(study, variants, costs, allowance, found)}"
     return {
         "metric": settings.metric,
-        "seconds_per_run": costs.compute(variants[0], 1, "seconds"),
+        "seconds_per_run": num_at_once * costs.compute(variants[0], 1, "seconds"),
+        "runs_at_once": num_at_once,
+        "unmeasured": unmeasured,
         "noise": {
             "sd": noise.sd,
             "source": noise.source,
@@ -110,17 +121,21 @@ def _build_plan(
     }
 
 
-def measure_costs(study: PlannedStudy) -> Costs:
-    """The measured costs of the arms; one that cannot be measured costs what the first other does.
+def measure_costs(study: PlannedStudy, num_at_once: int) -> tuple[Costs, str]:
+    """The measured costs of the arms, and what is said of those that cannot be measured.
+
+    Such an arm costs what the first other does.
 
     Raises:
         ConfigError: none can be measured.
     """
-    found = estimate_arm_costs(study)
+    found = estimate_arm_costs(study, num_at_once)
     known = [cost for cost in found.values() if isinstance(cost, RunCost)]
+    unmeasured = describe_unmeasured(found, len(found))
     if not known:
-        raise ConfigError(f"study.time={study.settings.time}: no arm can be measured: {next(iter(found.values()))}")
-    return Costs(runs=[cost if isinstance(cost, RunCost) else known[0] for cost in found.values()])
+        raise ConfigError(f"study.time={study.settings.time}: {unmeasured.removesuffix('.')}")
+    runs = [cost if isinstance(cost, RunCost) else known[0] for cost in found.values()]
+    return Costs(runs=runs, num_at_once=num_at_once), unmeasured
 
 
 def count_images_of_folds(study: PlannedStudy, plan: StudyPlanner) -> dict[str, int]:

@@ -1,16 +1,17 @@
 """A run on the terminal: a progress bar (only on a terminal), one line per epoch, and a summary."""
 
 import io
-import shlex
 import textwrap
 import time
 from typing import Any, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import Progress
 from rich.table import Table
 
+from sota_exp.config.progress_bar import make_bar
+from sota_exp.config.shell_words import quote_word
 from sota_exp.models.cost import count_parameters
 from sota_exp.report.changing_line import ChangingLine
 from sota_exp.report.numbers import estimate_remaining, format_accuracy, format_duration
@@ -23,7 +24,7 @@ from sota_exp.report.run.facts import (
     list_further_scores,
     list_techniques,
 )
-from sota_exp.report.terminal import escape, make_console
+from sota_exp.report.terminal import escape, join_what_fits, make_console, make_facts
 from sota_exp.runs.result_json import describe_saved_epoch
 from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.training.device import get_device_name
@@ -72,9 +73,7 @@ class ConsoleListener(Listener):
         if self.first_step:
             out.print(f"  resumes at step {self.first_step:,}", style="yellow")
         if (self.lines.is_terminal or self.lines.is_jupyter) and self.first_step < total_steps:
-            counts = TextColumn("{task.completed:,.0f}/{task.total:,.0f} images  {task.fields[left]}")
-            columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), counts)
-            self.progress = Progress(*columns, console=self.lines, transient=True)
+            self.progress = make_bar(self.lines)
             size = tree["batch_size"]
             self.task = self.progress.add_task(
                 "training", total=total_steps * size, completed=self.first_step * size, left=""
@@ -110,7 +109,7 @@ class ConsoleListener(Listener):
             "speed": f"{epoch['images_per_second']:,.0f} images/s",
             "left": left,
         }
-        self.lines.print(join_what_fits(parts, self.lines.width))
+        self.lines.print(join_what_fits(parts, ("rate", "raw", "speed"), self.lines.width))
 
     def format_time_left(self, step: int) -> str:
         """The time that the rest of training and validation takes, for the bar and the lines of epochs."""
@@ -121,15 +120,6 @@ class ConsoleListener(Listener):
         self.end_bar()
         if result["status"] in COMPLETE_STATUSES:
             self.console.print(build_result_panel(result, str(self.request.directory)))
-
-
-def join_what_fits(parts: dict[str, str], width: int) -> str:
-    """The line of an epoch, of a narrow terminal without parts that are in the files too."""
-    for name in ("", "rate", "raw", "speed"):
-        parts = {key: text for key, text in parts.items() if key != name and text}
-        if len(line := "  ".join(parts.values())) <= width:
-            break
-    return line
 
 
 def build_score_table(result: dict[str, Any]) -> Table:
@@ -154,14 +144,6 @@ def build_further_table(result: dict[str, Any]) -> list[Table | str]:
     for row in rows[1:]:
         table.add_row(*row)
     return [table, ""]
-
-
-def make_facts() -> Table:
-    """A table of names and facts; a path or class that is too long is wrapped."""
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(no_wrap=True)
-    facts.add_column(overflow="fold")
-    return facts
 
 
 def add_classes(facts: Table, result: dict[str, Any]) -> None:
@@ -204,7 +186,7 @@ def build_result_panel(result: dict[str, Any], directory: str) -> Panel:
     if result["reason"]:
         facts.add_row("stopped", escape(result["reason"]))
     facts.add_row("files", escape(directory))
-    facts.add_row("page", f"sota-exp report {escape(shlex.quote(directory))}")
+    facts.add_row("page", f"sota-exp report {escape(quote_word(directory))}")
     return build_panel(result, facts, result["status"].replace("_", " "))
 
 

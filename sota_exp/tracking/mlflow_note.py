@@ -1,9 +1,9 @@
 """The Markdown note of a run in MLflow: configuration, scores, cost and command, from the files of the run."""
 
-import shlex
 from typing import Any
 
 from sota_exp.config.printable import make_decodable
+from sota_exp.config.shell_words import quote_word
 from sota_exp.report.numbers import format_sizes
 from sota_exp.report.run.facts import (
     SCORE_HEADINGS,
@@ -32,7 +32,7 @@ def format_run_note(content: RunContent) -> str:
         parts.append(f"**{result['status'].replace('_', ' ').capitalize()}**: {result['reason']}.")
     chosen = ", ".join(f"`{choice}`" for choice in list_techniques(content.start.get("choices") or {}))
     command = [f"```\n{format_command(content)}\n```"] if not is_evaluation(result) else []
-    directory = make_decodable(shlex.quote(str(content.directory)))
+    directory = make_decodable(quote_word(str(content.directory)))
     page = [f"Its page: `sota-exp report {directory}`"] if result.get("metrics") else []
     return "\n\n".join([*parts, f"Chosen: {chosen}.", *command, *page])
 

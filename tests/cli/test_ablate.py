@@ -288,6 +288,19 @@ def test_a_study_terminated_and_killed_ends_as_an_uninterrupted_one(
     assert json.dumps(without_costs(cut)) == json.dumps(without_costs(whole))
 
 
+def test_an_interrupted_study_says_how_far_it_is_and_what_goes_on(elsewhere, monkeypatch, capsys):
+    def interrupt(*given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sota_exp.study.scheduler.StudyScheduler.run", interrupt)
+    words = ["ablate", *SMALL, "study=add_one_in", "study.only=[label_smoothing]", "study.seeds=2"]
+    assert run_command_line([*words, "hydra.sweep.dir=here"]) == 130
+    out, err = capsys.readouterr()
+    assert "The arms are composed and checked" in out.splitlines()[0] and err == "sota-exp: interrupted\n"
+    told = out[out.index("0 of 4 runs are finished; this command goes on:\n") :].splitlines()[1]
+    assert told.startswith("sota-exp ablate ") and told.endswith(" hydra.sweep.dir=here")
+
+
 def test_readmes_way_to_add_a_technique_works(tmp_path, monkeypatch, capsys):
     text = next(
         line

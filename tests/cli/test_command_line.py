@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import shlex
 
 import pytest
@@ -82,6 +83,9 @@ def test_the_help_of_a_group_fits_a_screen(group, capsys):
         ("study", "study.seeds 8; a count, starting at `seed`, or a list"),
         ("hydra/sweeper=sota_exp", "hydra.sweeper.seeds 1; runs per trial"),
         ("augmentation", "augmentation/erase cutout, none, random_erasing"),
+        ("hydra/launcher", "joblib several at once on this machine"),
+        ("recipe", "ladder_06_mixup The ladder, step 6: mixup ladder_07_cutmix The ladder, step 7: either"),
+        ("recipe", "transfer Fine-tuning of pretrained weights"),
     ],
 )  # fmt: skip
 def test_the_help_of_a_group_says_what_is_legal(asked, said, capsys):
@@ -99,6 +103,45 @@ def test_help_of_what_is_not_there_is_one_line(asked, said, capsys):
     assert run_command_line(["sweep", "--help", asked]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
+
+
+@pytest.fixture
+def own_option(tmp_path):
+    """A folder of a user with one more option of a slot, of a class that is in no package here."""
+    (tmp_path / "mine" / "augmentation" / "erase").mkdir(parents=True)
+    lines = ["# Fills a square with grey", "_target_: mine.erase.Grey", "size: 8   # of the square in pixels"]
+    (tmp_path / "mine" / "augmentation" / "erase" / "grey.yaml").write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.usefixtures("own_option")
+@pytest.mark.parametrize(
+    "words",
+    [
+        "train --config-dir mine --help augmentation/erase",
+        "train --help augmentation/erase --config-dir=mine",
+        "train hydra.searchpath=[file://mine] --help erase",
+        "techniques augmentation/erase --config-dir mine",
+    ],
+)
+def test_options_of_the_user_are_listed(words, capsys):
+    assert "grey Fills a square with grey" in " ".join(" ".join(help_of(capsys, *words.split())).split())
+
+
+@pytest.mark.usefixtures("own_option")
+def test_a_group_has_the_values_of_the_recipe_that_is_named(capsys):
+    said = " ".join(" ".join(help_of(capsys, "train", "recipe=rsb_a2", "--help", "optimizer")).split())
+    assert "with recipe=rsb_a2, optimizer=lamb: optimizer.lr 0.005" in said
+    asked = ["explain", "--help", "augmentation/erase", "--config-dir", "mine", "recipe=torchvision"]
+    said = " ".join(" ".join(help_of(capsys, *asked)).split())
+    assert "augmentation.erase.size 8" in said and "with recipe=torchvision, augmentation/erase=random_erasing" in said
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_techniques_cut_nothing(width, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = help_of(capsys, "techniques")
+    numbers = [line.partition("arXiv:")[2].strip() for line in lines if "arXiv:" in line]
+    assert max(map(len, lines)) <= width and all(re.fullmatch(r"\d{4}\.\d{4,5}", number) for number in numbers)
 
 
 def test_techniques_are_listed_for_programs(capsys):
@@ -142,7 +185,10 @@ def test_keys_of_the_first_release_end_with_the_line_that_is_meant(before, now, 
         ("predict a b --batch_size 3", "--batch_size: no such option of predict; legal: --top"),
         ("predict a b --top 1.5", "--top: 1.5 is not legal: a whole number, at least 1"),
         ("compare a --format csv", "--format: no such option of compare; legal: --each, --json, --html, --trust."),
-        ("techniques a b", "b: techniques takes no further argument: sota-exp techniques [GROUP] [--json]"),
+        (
+            "techniques a b",
+            "b: techniques takes no further argument: sota-exp techniques [GROUP] [--config-dir DIR] [--json]",
+        ),
         ("export a --format onnx", "export needs --output: sota-exp export RUN --format FORMAT --output DIR"),
         ("sync --uri", "--uri: expected one argument; see sota-exp sync --help"),
     ],

@@ -26,8 +26,11 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.usefixtures("charts_only_made")
 @pytest.mark.parametrize("word", ["multirun/ladder", "ladder", "multirun/ladder/", "lad"])
 def test_a_study_is_reported_by_its_path_or_name(study: Path, word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads((study / "study.json").read_text()) | {"next": {"lines": ["Mixup: 24 seeds show it."]}}
+    (study / "study.json").write_text(json.dumps(found))
     assert main.run_command_line(["report", word]) == 0
     output = capsys.readouterr().out
+    assert "p adj." in output and "95 % interval" in output and "What next\n  Mixup: 24 seeds show it." in output
     assert "of 2" in output and "multirun/ladder/report.html, report.md and" in output
     assert Page((study / "report.html").read_text()).tables
     assert (study / "report.md").read_text().startswith("# The published ladder")

@@ -1,6 +1,7 @@
 """Large sets: listed once a machine, known by names, sizes and a sample of contents, and the same whatever the times."""
 
 import hashlib
+import io
 import json
 import logging
 import os
@@ -8,6 +9,7 @@ import pickle
 import shutil
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 
 from sota_exp.data import image_files, shared_listing, stream_index
 from sota_exp.data.decode import DECODING
@@ -22,7 +25,7 @@ from sota_exp.data.image_files import hash_listing
 from sota_exp.data.image_folder import find_folder_images
 from sota_exp.data.listing import Listing, ListingWriter, Names, open_listing
 from sota_exp.data.listing_state import read_state
-from sota_exp.data.read_files import Progress
+from sota_exp.data.read_files import Progress, read_all
 from sota_exp.data.resize import center_crop
 from sota_exp.data.shared_listing import share_listing
 from sota_exp.training.trained_on import count_trained_on, list_digests
@@ -253,6 +256,15 @@ def test_a_long_reading_says_how_far_it_is(caplog: pytest.LogCaptureFixture, mon
         "read 200,000 of 2,000,000 images, 16667 a second, 1.8 minutes left",
         "read 400,000 of 2,000,000 images, 16667 a second, 1.6 minutes left",
     ]
+
+
+def test_on_a_terminal_a_long_reading_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr("sota_exp.data.read_files.is_watched", lambda: True)
+    monkeypatch.setattr("rich.console.Console", partial(Console, file=out, force_terminal=True, width=100))
+    assert list(read_all(str, range(200))) == [str(each) for each in range(200)]
+    told = out.getvalue()
+    assert "reading images" in told and "200/200 images  100 %" in told and " images/s  0 s left" in told
 
 
 def test_a_file_of_other_kind_is_never_listed_as_a_folder(tmp_path: Path) -> None:

@@ -6,8 +6,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from sota_exp.report.terminal import make_console
-from sota_exp.tracking.console import make_facts
+from sota_exp.report.terminal import make_console, make_facts
 
 
 @pytest.mark.parametrize(("columns", "width"), [(None, 120), ("80", 80), ("200", 200), ("wide", 120)])

@@ -44,6 +44,12 @@ def test_an_effect_holds_for_other_images_only_if_it_exceeds_their_noise(is_show
     assert found.word == word and words in found.sentence
 
 
+def test_too_few_seeds_say_how_many_are_enough() -> None:
+    found = judge_difference(0.5, (0.4, 0.6), 0.06, None, 5, 0.95, fewest=6)
+    assert found.word == "too few seeds" and found.sentence.endswith(" At least 6 seeds are needed.")
+    assert verdict_for_too_few_pairs(1, 6).sentence.endswith("1 pair. At least 6 seeds are needed.")
+
+
 def test_the_detectable_effect_is_named_where_nothing_was_found() -> None:
     found = judge_difference(0.001, (-0.01, 0.012), 0.9, 0.0143, 8, 0.95)
     assert "8 seeds would have shown 1.43 points" in found.sentence

@@ -72,7 +72,13 @@ def test_a_study_at_chance_level_says_so_before_anything_else(tmp_path: Path) ->
 
 def test_some_arms_and_single_runs_at_chance_level_are_named(tmp_path: Path) -> None:
     accuracies = {"a": [0.8] * 6, "b": [0.1] * 6, "c": [0.8, 0.1, 0.82, 0.8, 0.79, 0.8]}
-    _, _, found = make(tmp_path, accuracies)
+    _, files, found = make(tmp_path, accuracies)
+    files.write(found)
+    first, *_, last = build_study_answer(read_study(tmp_path))
+    assert "1 hurts" in "".join(first) or "1 of 2" in "".join(first)
+    assert last == [f"Warning: {found['warning']}"]
+    text = printed(terminal.format_study_result(found))
+    assert text.index("verdict") < text.index("Warning: 1 of 3 arms") < text.index("What next")
     assert found["warning"].startswith("1 of 3 arms is at chance level (B): at best 10.00 %")
     assert "1 run of other arms collapsed to chance level: C with seed 1." in found["warning"]
 

@@ -10,7 +10,9 @@ import pytest
 from scipy import stats
 
 from sota_exp.config.split_of_seed import ScoredShare
+from sota_exp.report.study.answer import build_study_answer
 from sota_exp.report.study.page import write_study_report
+from sota_exp.report.study.read import read_study
 from sota_exp.statistics.anytime import compute_confidence_sequence
 from sota_exp.statistics.paired import bonett_price_interval
 from sota_exp.statistics.power import find_detectable_difference
@@ -165,6 +167,9 @@ def test_a_study_before_its_first_run_does_not_know_its_test_images(files: Study
     made = study(chain("a", "b"), seeds=3)
     found = build_study_json(made, StudyRuns.read(made, files, {}))
     assert [row["verdict"] for row in found["arms"]] == ["reference", "too few seeds"]
+    assert found["arms"][1]["verdict_words"].endswith("0 pairs. At least 6 seeds are needed.")
+    files.write(found)
+    assert "1 has too few seeds (at least 6 are needed): B." in str(build_study_answer(read_study(files.directory)))
     assert len(found["missing"]) == 6 and found["missing"][0]["reason"] == "not run yet"
     assert "detectable" not in found["plan"] and found["plan"]["sd_source"].startswith("unknown: it depends on")
     assert "unknown: it depends on the number of test images" in " ".join(printed(format_study_result(found)).split())

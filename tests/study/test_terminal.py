@@ -9,6 +9,7 @@ from rich.console import Console
 from sota_exp.study import terminal
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.results import StudyRuns
+from sota_exp.study.scheduler import ArmRun
 from sota_exp.study.study_json import build_study_json
 from sota_exp.study.terminal_plan import format_study_plan
 from tests.study.studies import arm, chain, study, write_all
@@ -70,9 +71,47 @@ def test_a_plan_says_what_these_seeds_can_show(tmp_path: Path) -> None:
         *terminal.format_study_heading(made, files),
         format_study_plan(made, files, {"a": 61.0, "b": "too large", "counts": {"train": 8000, "test": 2000}}),
     )
-    assert "2 arms × 4 seeds" in text and "1 min 1 s" in text and "0/4" in text and "too large" in text
     words = " ".join(text.split())
+    assert "No verdict is possible with 4 seeds. At least 6 seeds are needed." in words
+    assert "2 arms × 4 seeds" in text and "1 min 1 s" in text and "Not measured: b: too large." in words
+    assert "About 4 min 4 s for the runs of 1 of 2 arms, one run after the other" in words
     assert "at least 6 seeds are needed" in words and "a fifth of 2,000 test images" in words
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_plan_says_once_why_arms_are_not_measured_and_cuts_nothing(tmp_path: Path, width: int) -> None:
+    """Without a connection, the same reason was cut in every row, and the total was that of one arm."""
+    reason = (
+        "cifar10 is not available: put it into a/folder/with/a/very/long/name/for/a/narrow/column, or set data.root"
+    )
+    made = study([arm("a"), *(arm(f"with_another_slot/weight_decay_{at}", "a") for at in range(6))])
+    files = StudyFiles(directory=tmp_path)
+    text = printed(format_study_plan(made, files, {each.name: reason for each in made.arms.ready}, 2), width=width)
+    words = " ".join(text.split())
+    assert words.count("cifar10 is not available") == 1 and f"Not measured: all arms: {reason}." in words
+    assert "About" not in text and "…" not in text.replace("study.looks=[…]", "")
+    assert max(map(len, text.splitlines())) <= width and "change=with_another_slot/weight_decay_5" in words
+    costs = {each.name: 60.0 for each in made.arms.ready}
+    assert "About 14 min, 2 runs at a time" in " ".join(printed(format_study_plan(made, files, costs, 2)).split())
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_line_of_a_run_fits_and_says_the_time_left(
+    tmp_path: Path, width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    made, files = study(chain("a", "without_repeated_augmentation"), seeds=12), StudyFiles(directory=tmp_path)
+    write_all(made, files)
+    progress, jobs = (
+        terminal.ProgressPrinter(made, files),
+        [ArmRun(arm=each, seed=seed, place=files.place(each, seed)) for each in made.arms.ready for seed in (0, 11)],
+    )
+    progress.begin(jobs)
+    for at, job in enumerate(jobs):
+        progress.print_ended_run(job, None, 400 - at)
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert len(lines) == 4 and max(map(len, lines)) <= width
+    assert all(line.endswith(" left") and line.index(" %") == lines[0].index(" %") for line in lines)
 
 
 def test_a_plan_has_the_seeds_of_each_kind_of_looks(tmp_path: Path) -> None:

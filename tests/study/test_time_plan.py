@@ -80,20 +80,19 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Costs instead of measurements; lists the studies that were measured."""
     asked: list[str] = []
 
-    def measure(of: PlannedStudy) -> dict[str, RunCost | str]:
+    def measure(of: PlannedStudy, num_at_once: int) -> dict[str, RunCost | str]:
         asked.append(of.settings.kind)
         cost = CostEstimate(train=8.0, validate=1.0, evaluate=0.5)
-        runs = {arm.name: RunCost(seconds=cost, images=1920, counts=COUNTS, trains=True) for arm in of.arms.ready}
-        return runs | {of.arms.ready[-1].name: "too large"}
+        return {arm.name: RunCost(seconds=cost, images=1920, counts=COUNTS, trains=True) for arm in of.arms.ready}
 
     monkeypatch.setattr(time_plan, "estimate_arm_costs", measure)
     monkeypatch.setattr(time_plan, "count_images", lambda configuration: OF_FOLDS)
     return asked
 
 
-def plan(directory: Path, of: PlannedStudy, given: Sequence[str] = ()) -> dict[str, Any]:
+def plan(directory: Path, of: PlannedStudy, given: Sequence[str] = (), num_at_once: int = 1) -> dict[str, Any]:
     runs = StudyRuns.read(of, StudyFiles(directory=directory), {})
-    return plan_by_time(directory, of, runs, given, lambda settings, more: made(*more), time.monotonic())
+    return plan_by_time(directory, of, runs, given, lambda settings, more: made(*more), time.monotonic(), num_at_once)
 
 
 def test_a_plan_is_measured_once_until_the_study_or_its_time_is_another(tmp_path: Path, measured: list[str]) -> None:
@@ -124,7 +123,28 @@ def test_the_plan_fits_a_terminal(tmp_path: Path, measured: list[str], width: in
         assert "Nothing is recommended: no verdict is possible with so few seeds: 6 seeds of every arm" in words
 
 
+def test_an_arm_that_cannot_be_measured_is_named_and_asked_again(
+    tmp_path: Path, measured: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure = time_plan.estimate_arm_costs
+    monkeypatch.setattr(time_plan, "estimate_arm_costs", lambda *given: measure(*given) | {"mixup": "too large"})
+    words = " ".join(printed(format_time_plan(plan(tmp_path, made(time="1h")), "1h")).split())
+    assert "Not measured: mixup: too large. They are taken to cost what the first other arm does." in words
+    monkeypatch.setattr(time_plan, "estimate_arm_costs", measure)
+    assert "Not measured" not in printed(format_time_plan(plan(tmp_path, made(time="1h")), "1h"))
+    assert len(measured) == 2
+
+
+def test_runs_at_a_time_take_the_time_of_one(tmp_path: Path, measured: list[str]) -> None:
+    one, two = (plan(tmp_path, made(time="10m"), num_at_once=num) for num in (1, 2))
+    pairs = list(zip(one["options"], two["options"], strict=True))
+    assert pairs and all(two["seeds"] > one["seeds"] and two["seconds"] <= 600 for one, two in pairs)
+    assert one["seconds_per_run"] == two["seconds_per_run"]
+    assert "What 10m can buy, 2 runs at a time" in printed(format_time_plan(two, "10m"))
+
+
 def test_where_no_arm_can_be_measured_nothing_is_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(time_plan, "estimate_arm_costs", lambda of: {"baseline": "data.root: no such folder"})
-    with pytest.raises(ConfigError, match="study.time=1h: no arm can be measured: data.root: no such folder"):
+    monkeypatch.setattr(time_plan, "estimate_arm_costs", lambda of, num: {"baseline": "data.root: no such folder"})
+    words = "study.time=1h: Not measured: all arms: data.root: no such folder$"
+    with pytest.raises(ConfigError, match=words):
         plan(tmp_path, made(time="1h"))

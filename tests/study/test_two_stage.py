@@ -214,14 +214,14 @@ def test_the_plan_says_the_range_and_writes_nothing(tmp_path: Path) -> None:
             format_two_stage_plan(planned(), files, estimates | {"counts": {"train": 900, "val": 100, "test": 400}})
         ).split()
     )
-    assert "Stage 1: 16 runs, one per cell, 0 of them finished, about 16 min one after the other." in text
+    assert "Stage 1: 16 runs, one per cell, 0 of them finished, about 16 min, one run after the other." in text
     assert (
         "no run if none is followed, about 13 runs if none has an effect, 48 if all are followed, about 48 min" in text
     )
     assert "those without any in 20 %." in text and not list(tmp_path.iterdir())
     trained(planned(), Trainer(tmp_path))
     text = " ".join(printed(format_two_stage_plan(planned(), StudyFiles(directory=tmp_path), estimates)).split())
-    assert "of 5 techniques, stage 2 follows T0" in text and "8/8" in text
+    assert "of 5 techniques, stage 2 follows T0" in text and "24 of 24 runs are finished" in text
 
 
 def test_screening_is_read_from_the_files_alone(tmp_path: Path) -> None:

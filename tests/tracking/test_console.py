@@ -11,9 +11,10 @@ from rich.console import Console
 from sota_exp.cli.multirun_table import build_multirun_table
 from sota_exp.report.numbers import estimate_remaining, format_accuracy
 from sota_exp.report.sweep.terminal import build_trial_rows
+from sota_exp.report.terminal import join_what_fits
 from sota_exp.runs.find import SavedRun
 from sota_exp.sweep.console import JobConsole
-from sota_exp.tracking.console import ConsoleListener, build_score_table, join_what_fits
+from sota_exp.tracking.console import ConsoleListener, build_score_table
 from sota_exp.tracking.mlflow_note import format_scores
 from sota_exp.training.listener import RunRequest
 from sota_exp.training.loop import StepRecord, start_training
@@ -74,7 +75,7 @@ def test_the_line_of_an_epoch_fits_its_terminal(width: int) -> None:
         "raw": "(raw 28.20 %)",
     }
     parts |= {"rate": "lr 1.79e-01", "speed": "12,240 images/s", "left": "1 min 38 s left"}
-    line = join_what_fits(parts, width)
+    line = join_what_fits(parts, ("rate", "raw", "speed"), width)
     assert len(line) <= max(width, 66) and line.startswith("epoch  13/300  loss 2.1626  val accuracy 27.71 %")
     assert line.endswith("1 min 38 s left") and ("lr" in line) == (width == 120) and ("raw" in line) == (width >= 100)
 

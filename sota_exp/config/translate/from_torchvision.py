@@ -13,6 +13,7 @@ from sota_exp.config.translate.torchvision_flags import (
     OPTIMIZERS,
     SCHEDULES,
     WARMUP_METHODS,
+    ReferenceCommand,
     parse_command,
     uses_launcher,
 )
@@ -30,7 +31,6 @@ NO_COUNTERPART = {
     "start-epoch": "the same command, repeated, resumes from its checkpoint",
     "cache-dataset": "decoded images are always cached",
     "test-only": "use sota-exp evaluate run=DIR",
-    "amp": "runtime.precision=bf16 is bfloat16; the flag is float16 with loss scaling",
     "world-size": "torchrun sets it",
     "dist-url": "torchrun sets it",
     "use-deterministic-algorithms": "results on the CPU are always bit-identical; other devices have no such guarantee",
@@ -45,25 +45,31 @@ OVERRIDES = {
     "workers": ["runtime.workers={}"],
     "random-erase": ["augmentation/erase=random_erasing", "augmentation.erase.p={}"],
     "label-smoothing": ["regularization/smoothing=label_smoothing", "regularization.smoothing.label_smoothing={}"],
+    "amp": ["runtime.precision=fp16"],
     "sync-bn": ["regularization/norm=sync_batch"],
     "clip-grad-norm": ["regularization/clip=norm", "regularization.clip.max_norm={}"],
 }
+
+#: Flags that set the same wherever they are, also at the reference's default.
+TAKEN_WHERE_GIVEN = ("device", "workers")
 
 SMALLEST_FLOAT = sys.float_info.min
 
 
 @dataclass(frozen=True, kw_only=True)
 class Translation:
-    """The overrides of the command, and one line `--flag: reason` per flag that is lost."""
+    """The overrides of the command; one line `--flag: reason` per flag that is lost, and what is still to do."""
 
     words: list[str]
     lost: list[str]
+    to_do: list[str]
 
 
 def translate_command(words: list[str]) -> Translation:
     """Translate a command of the reference into overrides of `sota-exp train`."""
-    flags, processes = parse_command(words)
-    untranslated = [flag for flag in NO_COUNTERPART if flags[flag] != DEFAULTS[flag]]
+    found = parse_command(words)
+    flags, processes = found.flags, found.num_local_processes * found.num_machines
+    untranslated = [flag for flag in NO_COUNTERPART if flag in found.given]
     if flags["norm-weight-decay"] == 0 and flags["bias-weight-decay"] == 0:
         untranslated.remove("bias-weight-decay")  # exempt=norm_and_bias covers both.
     lost = [f"--{flag}: {NO_COUNTERPART[flag]}" for flag in untranslated]
@@ -96,10 +102,25 @@ def translate_command(words: list[str]) -> Translation:
         *(
             [word.format(flags[flag]) for word in words]
             for flag, words in OVERRIDES.items()
-            if flags[flag] != DEFAULTS[flag]
+            if flags[flag] != DEFAULTS[flag] or (flag in TAKEN_WHERE_GIVEN and flag in found.given)
         ),
     ]
-    return Translation(words=[word for part in parts for word in part], lost=lost)
+    return Translation(words=[word for part in parts for word in part], lost=lost, to_do=list_what_is_to_do(found))
+
+
+def list_what_is_to_do(found: ReferenceCommand) -> list[str]:
+    """What the words of the command cannot say: how it is started, and the data where it names none."""
+    lines = []
+    if found.num_local_processes > 1 or found.num_machines > 1:
+        start = f"torchrun --nproc_per_node={found.num_local_processes}"
+        start += f" --nnodes={found.num_machines}" if found.num_machines > 1 else ""
+        lines.append(f"batch_size is that of all processes; to start as many, write `{start} -m sota_exp train …`")
+    if not found.flags["data-path"]:
+        lines.append(
+            "--data-path is missing, so this trains on animals_on_photos; add data=image_folder data.root=DIR "
+            "data.test_fraction=null, with DIR/train and DIR/val"
+        )
+    return lines
 
 
 def _translate_data(flags: dict[str, Any]) -> list[str]:

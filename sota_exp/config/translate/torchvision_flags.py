@@ -1,6 +1,7 @@
 """Parses the command line of torchvision's reference training (references/classification/train.py)."""
 
 import argparse
+from dataclasses import dataclass
 from typing import Any
 
 from sota_exp.errors import ConfigError
@@ -98,8 +99,18 @@ def build_parser() -> argparse.ArgumentParser:
     return result
 
 
-def parse_command(words: list[str]) -> tuple[dict[str, Any], int]:
-    """Parse `torchrun --nproc_per_node=8 train.py --model …` into (flag → value, number of processes).
+@dataclass(frozen=True, kw_only=True)
+class ReferenceCommand:
+    """A command of the reference: flag → value of all flags, those that it names, processes a machine, machines."""
+
+    flags: dict[str, Any]
+    given: frozenset[str]
+    num_local_processes: int
+    num_machines: int
+
+
+def parse_command(words: list[str]) -> ReferenceCommand:
+    """Parse `torchrun --nproc_per_node=8 train.py --model …`.
 
     Raises:
         ConfigError: the reference would not accept the command either.
@@ -119,7 +130,13 @@ def parse_command(words: list[str]) -> tuple[dict[str, Any], int]:
     for flag, minimum in MINIMUM_VALUES.items():
         if vars(values)[flag] < minimum:
             raise ConfigError(f"--{flag} {vars(values)[flag]}: legal: at least {minimum}")
-    return vars(values), started.nproc_per_node * started.nnodes
+    names = {word.partition("=")[0] for word in flags} | {word[:2] for word in flags}
+    return ReferenceCommand(
+        flags=vars(values),
+        given=frozenset(flag for flag in DEFAULTS if {f"--{flag}", ALIASES.get(flag, f"--{flag}")} & names),
+        num_local_processes=started.nproc_per_node,
+        num_machines=started.nnodes,
+    )
 
 
 def parse_process_count(value: str) -> int:

@@ -1,9 +1,9 @@
 """The words on a run that its page, its note in MLflow and the terminal share: scores, classes, techniques, command."""
 
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from sota_exp.config.shell_words import join_command
 from sota_exp.config.values import join_first
 from sota_exp.report.numbers import format_accuracy, format_percent
 from sota_exp.runs.contents import RunContent
@@ -105,4 +105,4 @@ def format_command(content: RunContent) -> str:
     from sota_exp.config.search_path import read_config_directories  # imports Hydra
 
     places = [f"--config-dir={place}" for place in read_config_directories(content.directory)[:1]]
-    return shlex.join(["sota-exp", "train", *places, *map(str, content.origin.get("overrides", []))])
+    return join_command(["sota-exp", "train", *places, *map(str, content.origin.get("overrides", []))])

@@ -26,8 +26,9 @@ def build_study_facts(study: StudyResult, first: Mapping[str, Any]) -> list[str]
 
 
 def build_study_answer(study: StudyResult) -> list[list[str]]:
-    """A warning if networks are at chance level, then the main result."""
-    found: list[list[str]] = [[Strong(f"Warning: {study.warning}")]] if study.warning else []
+    """The main result, then a warning if networks are at chance level; where all are, the warning is the result."""
+    is_all = concerns_all_arms(study.warning)
+    found: list[list[str]] = [[Strong(f"Warning: {study.warning}")]] if is_all else []
     if study.screening:
         found.append([study.screening.words])
     if study.effects:
@@ -40,7 +41,12 @@ def build_study_answer(study: StudyResult) -> list[list[str]]:
         found.append(["No arm of this study has a reference: there is nothing to compare yet."])
     if study.is_chain and (words := describe_ends(study)):
         found.append(words)
-    return found
+    return [*found, *([[f"Warning: {study.warning}"]] if study.warning and not is_all else [])]
+
+
+def concerns_all_arms(warning: str) -> bool:
+    """Whether a warning leaves no arm, so that there is no other result."""
+    return warning.startswith("All ")
 
 
 def describe_arms(study: StudyResult) -> list[str]:
@@ -136,7 +142,9 @@ def describe_undecided(study: StudyResult) -> list[str]:
     ):
         some = [arm.label for arm in study.compared if arm.verdict == verdict]
         if some:
-            words.append(f"{len(some)} {one if len(some) == 1 else many}: {list_names(some)}. ")
+            needed = study.plan.fewest_seeds if verdict == "too few seeds" else None
+            enough = f" (at least {needed} are needed)" if needed else ""
+            words.append(f"{len(some)} {one if len(some) == 1 else many}{enough}: {list_names(some)}. ")
     if study.refused:
         verb = "was" if len(study.refused) == 1 else "were"
         names = list_names([each["name"] for each in study.refused])

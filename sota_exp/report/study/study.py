@@ -178,8 +178,10 @@ class Plan:
     """Seeds needed by size of an effect, and the assumed standard deviation of paired differences.
 
     effect, looks: the smallest effect of interest, and the seeds that each kind of looks takes to show it.
+    fewest_seeds: those that any verdict needs, where the study has fewer.
     """
 
+    fewest_seeds: int | None = None
     seeds_needed: Mapping[float, int] = field(default_factory=dict)
     sd_assumed: float | None = None
     sd_source: str = ""

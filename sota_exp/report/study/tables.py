@@ -1,12 +1,12 @@
 """The tables of a study's report."""
 
-import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from markupsafe import Markup
 
+from sota_exp.config.shell_words import join_command
 from sota_exp.config.values import join_first
 from sota_exp.report.document.markdown import Code, Table, link
 from sota_exp.report.numbers import (
@@ -206,7 +206,7 @@ def build_first_stage_table(study: StudyResult) -> Table:
 def build_cells_table(study: StudyResult) -> Table:
     """The overrides of each cell of stage 1 and the directory of its run."""
     rows = [
-        [name, Code(shlex.join(cell["overrides"])), link(Code(cell["run"]), quote(f"{cell['run']}/"))]
+        [name, Code(join_command(cell["overrides"])), link(Code(cell["run"]), quote(f"{cell['run']}/"))]
         for name, cell in (study.screening.cells if study.screening else {}).items()
         if cell.get("run")
     ]
@@ -250,7 +250,7 @@ def build_overrides_table(study: StudyResult) -> Table:
     """The overrides of each arm and the directories of its runs."""
     columns: Columns = {
         "Arm": lambda arm: format_arm_number(study, arm),
-        "Overrides": lambda arm: Code(shlex.join(arm.overrides) or UNKNOWN),
+        "Overrides": lambda arm: Code(join_command(arm.overrides) or UNKNOWN),
         "Runs by seed": lambda arm: link_runs(study, arm),
     }
     return Table.of(study.arms, columns, columns)

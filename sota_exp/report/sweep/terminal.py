@@ -82,14 +82,14 @@ def build_sweep_summary(summary: Mapping[str, Any], directory: Path) -> Iterator
     from rich.panel import Panel
     from rich.table import Table
 
-    from sota_exp.report.terminal import escape
+    from sota_exp.report.terminal import escape, make_facts
 
     best = Table(box=None, pad_edge=False, show_edge=False)
     for heading in ("trial", *summary["objective"], "values"):
-        best.add_column(heading, justify="right" if heading in summary["objective"] else "left")
+        best.add_column(heading, justify="right" if heading in summary["objective"] else "left", overflow="fold")
     for row in build_trial_rows(summary):
         best.add_row(*map(escape, row))
-    facts = Table.grid(padding=(0, 2))
+    facts = make_facts()
     facts.add_row("trials", f"{format_trial_counts(summary)} of {summary['n_trials']}")
     facts.add_row("took", describe_time(summary))
     if summary.get("fixed"):

@@ -279,7 +279,7 @@ def test_the_page_runs(page):
     for frame, index, columns in re.findall(
         r"^\| `(\S+)` \| (\S*) ?\| (.*) \|$", (ROOT / "docs/python.md").read_text(), re.M
     ):
-        found, told = eval(frame, names), re.findall(r"`([\w/]+)`", columns)
+        found, told = eval(frame, page), re.findall(r"`([\w/]+)`", columns)
         assert f"`{found.index.name}`" == index or found.index.name is None
         assert set(told) - {"top5_accuracy"} <= set(found.columns) and (
             set(found.columns) <= set(told) or "…" in columns

@@ -45,6 +45,7 @@ FLAGS = {
         "data.interpolation": "bilinear",
     },
     "--interpolation bicubic": {"data.interpolation": "bicubic"},
+    "--amp": {"runtime.precision": "fp16"},
     "--data-path /data/imagenet --device cpu -j 2": {"data.root": "/data/imagenet", "runtime.workers": 2},
     "--model-ema --epochs 1": {
         "regularization.average.decay": 1 - 2e-5 * 32 * 32,
