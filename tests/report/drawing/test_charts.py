@@ -1,6 +1,5 @@
 """Charts show their values, labels and marks: nothing is cut or covered, in few inks, wide and narrow."""
 
-import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +29,6 @@ from sota_exp.report.drawing.chart import (
 )
 from sota_exp.report.drawing.cost_scatter import draw_cost_scatter
 from sota_exp.report.drawing.curves import CurveLine, compute_shared_range, cut_to_range, draw_curve_panels, draw_curves
-from sota_exp.report.drawing.difference_matrix import draw_difference_matrix
 from sota_exp.report.drawing.evidence import draw_evidence
 from sota_exp.report.drawing.forest_and_waterfall import (
     LEFT_ARROW,
@@ -217,41 +215,6 @@ def test_a_history_has_rings_for_what_did_not_end_and_a_line_of_the_best() -> No
     least = draw_search_history(trials, -1, "", (850, 230)).to_dict()["layer"][0]["data"]["values"]
     assert {step["value"] for step in least} == {0.5}
     assert picture(draw_search_history(trials[2:3], 1, "", (850, 230))).tips == ["trial 2"]
-
-
-def test_a_matrix_is_shaded_by_sign_and_framed_where_the_sign_is_clear() -> None:
-    cells = [
-        {"row": NAMES[row], "column": NAMES[column], "gain": gain, "text": text, "is_clear": clear, "tip": text}
-        for row, column, gain, text, clear in (
-            (1, 0, 0.02, "+2.00", True),
-            (2, 0, -0.01, "−1.00", False),
-            (2, 1, None, "", False),
-        )
-    ]
-    found = picture(draw_difference_matrix(cells, NAMES[1:3], NAMES[:2], WIDE))
-    assert (found.count(fill=BLUE), found.count(fill=RED)) == (1, 1)
-    assert found.count(stroke=BLUE, fill="none") + found.count(stroke=BLUE) >= 1 and found.count(stroke=RED) == 0
-    assert {"+2.00", "−1.00", "EMA", "类别猫狗"} <= set(found.words)
-
-
-def test_a_difference_of_zero_is_neither_better_nor_worse() -> None:
-    cells = [{"row": "a", "column": "b", "gain": 0.0, "text": "0.0", "is_clear": False, "tip": "a, b: 0.0"}]
-    found = picture(draw_difference_matrix(cells, ["a"], ["b"], WIDE))
-    assert found.count(fill=BLUE) == found.count(fill=RED) == 0 and "0.0" in found.words
-
-
-@pytest.mark.parametrize("width", WIDTHS)
-def test_the_names_of_a_matrix_have_room(width: float) -> None:
-    rows, columns = [f"{at} {NAMES[4]}" for at in range(30)], [f"{at} {NAMES[3]}" for at in range(24)]
-    cells = [
-        {"row": row, "column": name, "gain": 0.1, "text": "+10.00*", "is_clear": False, "tip": ""}
-        for row in rows
-        for name in columns
-    ]
-    found = picture(draw_difference_matrix(cells, rows, columns, width))
-    names = [text for text in found.texts if "repeated" in text.text]
-    assert len(names) == 30 and not any(a.overlaps(b) for a, b in itertools.pairwise(names))
-    assert found.find_cut() == [] and found.width < 1.1 * width
 
 
 @pytest.mark.parametrize("width", WIDTHS)
