@@ -26,7 +26,7 @@ MOST_WHOLE = 3
 
 def write_study_report(directory: Path) -> WrittenReport:
     """Write the report of the study in a directory, by the template `study.md.jinja`."""
-    from sota_exp.report.study import effect_figures, evidence_figure, flips, run_figures
+    from sota_exp.report.study import effect_figures, flips, run_figures
 
     study = read_study(directory)
     unreadable = [f"{problem}; what it says is left out" for problem in find_unreadable_files(study)]
@@ -40,7 +40,6 @@ def write_study_report(directory: Path) -> WrittenReport:
         "study/study.md.jinja",
         study=study,
         effect_figures=effect_figures,
-        evidence_figure=evidence_figure,
         flips=flips,
         run_figures=run_figures,
         tables=tables,

@@ -69,6 +69,7 @@ def build_results_table(study: StudyResult) -> Table:
         f"Difference{points}": lambda arm: scale.difference(arm.difference),
         f"{format_level(study.level)} interval": lambda arm: format_interval(scale, arm.headline),
         "p, joint": lambda arm: format_p_value(arm.headline_p),
+        "Evidence": lambda arm: f"{arm.evidence[-1]:.3g}" if arm.evidence else UNKNOWN,
         "Detectable": lambda arm: scale.value(arm.detectable),
         "Verdict": lambda arm: add_sign(arm.verdict) if study.compared else UNKNOWN,
     }

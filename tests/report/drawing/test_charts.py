@@ -29,7 +29,6 @@ from sota_exp.report.drawing.chart import (
 )
 from sota_exp.report.drawing.cost_scatter import draw_cost_scatter
 from sota_exp.report.drawing.curves import CurveLine, compute_shared_range, cut_to_range, draw_curve_panels, draw_curves
-from sota_exp.report.drawing.evidence import draw_evidence
 from sota_exp.report.drawing.forest_and_waterfall import (
     LEFT_ARROW,
     RIGHT_ARROW,
@@ -185,24 +184,6 @@ def test_costs_are_numbered_points_before_their_front(factor: float, is_log: boo
     assert kind == ("log" if is_log else "linear")
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("num", [1, 12])
-def test_evidence_is_a_numbered_line_per_arm_and_the_line_of_decision(width: float, num: int) -> None:
-    ends = np.geomspace(0.001, 90, num).tolist()
-    lines = [
-        {"number": str(index), "label": f"arm {index}", "ink": BLUE, "evidence": [1.0, 1.4, end, end]}
-        for index, end in enumerate(ends)
-    ]
-    found = picture(draw_evidence(lines, 20.0, width))
-    assert {"evidence", "seeds", "20: decided", "1", "4"} <= set(found.words)
-    assert sorted(map(str, found.tips)) == sorted(
-        f"arm {index}, 4 seeds: evidence {end:.3g}" for index, end in enumerate(ends)
-    )
-    assert found.find_cut() == [] and {str(index) for index in range(num)} <= set(found.words)
-    scale = draw_evidence(lines, 20.0, width).to_dict()["layer"][0]["encoding"]["y"]["scale"]["domain"]
-    assert scale[0] < math.log10(max(ends[0], 0.01)) and scale[1] > math.log10(max(ends[-1], 20))
-
-
 def test_a_history_has_rings_for_what_did_not_end_and_a_line_of_the_best() -> None:
     trials = [
         {"number": at, "value": value, "is_complete": at != 2, "tip": f"trial {at}"}
@@ -233,7 +214,6 @@ def test_reliability_has_a_ring_per_bin_and_a_diagonal_per_panel(width: float) -
 DRAWN: dict[str, Callable[[], Any]] = {
     "forest": lambda: draw_forest_plot([effect("a", 0.1, ink=BLUE)], SHARE_FORMAT, "x", WIDE),
     "curves": lambda: draw_curves([CurveLine(curve=curve(0.5, 0.6), ink=RED)], SHARE_FORMAT, ("x", "y"), (300, 200)),
-    "evidence": lambda: draw_evidence([{"number": "1", "label": "a", "ink": RED, "evidence": [1, 9]}], 20.0, WIDE),
     "cost": lambda: draw_cost_scatter([point(0, 1.0), point(1, 2.0)], ("x", "y"), (300, 200)),
 }
 
