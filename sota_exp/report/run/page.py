@@ -1,6 +1,7 @@
 """The report of a run: `report.html`, `report.md` and `figures/`, from the files of its directory."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -74,6 +75,8 @@ def collect_values(saved: SavedRun, run: RunFigureData, position: SentPosition) 
         "further": Table(further[0], further[1:]) if further else None,
         "classes": build_class_table(run),
         "pairs": build_pair_table(run),
+        "views": build_view_table(result.get("resolution") or {}),
+        "gain": describe_gain(result.get("resolution") or {}),
         "slots": build_slot_table(saved),
         "cost": build_cost_table(result),
         "command": "" if saved.is_evaluation else format_command(saved),
@@ -116,6 +119,26 @@ def build_pair_table(run: RunFigureData) -> Table:
         if (num := counts[true, predicted])
     ]
     return Table(["Class", "Taken for", "Images", "Of the class"], rows, ["Taken for"])
+
+
+def build_view_table(search: dict[str, Any]) -> Table:
+    """The views of a resolution search: the size of the crop and of the image that it is cut from."""
+    names = {str(search.get(name)): name for name in ("default", "chosen")}
+    columns: dict[str, Callable[[dict[str, Any]], str]] = {
+        "Crop, px": lambda view: str(view["size"]),
+        "Of, px": lambda view: str(view["resize"]),
+        "Val accuracy": lambda view: format_accuracy(view["val_accuracy"]),
+        "GFLOPs": lambda view: f"{view['gflops_per_image']:.3f}",
+        "ms per image": lambda view: f"{view['milliseconds_per_image']:.2f}",
+        "": lambda view: names.get(str({"resize": view["resize"], "size": view["size"]}), ""),
+    }
+    return Table.of(search.get("curve") or [], columns, [""])
+
+
+def describe_gain(search: dict[str, Any]) -> str:
+    if "gain" not in search:
+        return ""
+    return f"{SHARE_FORMAT.difference(search['gain'])} ± {SHARE_FORMAT.size(search['gain_standard_error'])}"
 
 
 def build_slot_table(saved: SavedRun) -> Table:

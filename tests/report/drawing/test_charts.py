@@ -1,6 +1,7 @@
 """Charts show their values, labels and marks: nothing is cut or covered, in few inks, wide and narrow."""
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from sota_exp.report.drawing.chart import (
     write_svg,
 )
 from sota_exp.report.drawing.cost_scatter import draw_cost_scatter
-from sota_exp.report.drawing.curves import CurveLine, compute_shared_range, cut_to_range, draw_curve_panels, draw_curves
+from sota_exp.report.drawing.curves import CurveLine, compute_shared_range, draw_curve_panels, draw_curves
 from sota_exp.report.drawing.forest_and_waterfall import (
     LEFT_ARROW,
     RIGHT_ARROW,
@@ -201,11 +202,12 @@ def test_a_history_has_rings_for_what_did_not_end_and_a_line_of_the_best() -> No
 @pytest.mark.parametrize("width", WIDTHS)
 def test_reliability_has_a_ring_per_bin_and_a_diagonal_per_panel(width: float) -> None:
     bins = [
-        {"panel": name, "confidence": at / 5, "correct": at / 6, "weight": at / 10, "ink": GREY, "tip": f"bin {at}"}
+        {"panel": name, "confidence": at / 5, "correct": at / 6, "weight": at / 10, "ink": GREY}
         for name in NAMES[:3]
         for at in range(1, 5)
     ]
     found = picture(draw_reliability_panels(bins, width))
+    assert found.tips[3] == "confidence 80 %: 67 % right, 40 % of images"
     assert len(found.tips) == 12 and found.count(stroke_dasharray="3,3") == 3
     assert found.words.count("confidence, %") == 3 and found.words.count("100") == 6
     assert found.find_overlaps() == []
@@ -290,32 +292,20 @@ def test_a_trial_beyond_the_scale_is_a_triangle_at_its_edge(sign: int, bad: floa
     assert picture(draw_search_history(trials, sign, "", (850, 230))).tips[0] == f"trial 0: {bad}"
 
 
-def test_a_curve_leaves_the_plot_where_it_leaves_the_scale() -> None:
-    """A line from 0 to 1, back to 0 and to 0.5: between 0.2 and 0.6 it is three pieces with ends at the edges."""
-    points = [[0.0, 0.0, 0.1], [1.0, 1.0, 0.1], [2.0, 0.0, 0.1], [3.0, 0.5, 0.3]]
-    pieces = [[[round(number, 9) for number in point] for point in piece] for piece in cut_to_range(points, 0.2, 0.6)]
-    assert pieces == [
-        [[0.2, 0.2, 0.1], [0.6, 0.6, 0.1]],
-        [[1.4, 0.6, 0.1], [1.8, 0.2, 0.1]],
-        [[2.4, 0.2, 0.18], [3.0, 0.5, 0.3]],
-    ]
-    assert cut_to_range(points, -1.0, 2.0) == [points] and cut_to_range(points[:1], -1.0, 1.0) == [points[:1]]
-    assert cut_to_range(points, 2.0, 3.0) == []
-
-
-def test_no_mark_of_a_curve_is_drawn_at_a_value_that_it_does_not_have() -> None:
+def test_a_curve_is_cut_at_the_edge_of_the_plot_and_its_discs_are_at_their_values() -> None:
     mean = np.array([0.1, 0.5, 0.6, 0.7, 0.71, 0.72])
-    line = CurveLine(
-        curve=SeedCurve(x=np.arange(6) + 1.0, mean=mean, sd=mean * 0, n=2), ink=BLUE, marks={1.0: 3, 6.0: 3}
-    )
+    curve = SeedCurve(x=np.arange(6) + 1.0, mean=mean, sd=mean * 0, n=2)
+    line = CurveLine(curve=curve, ink=BLUE, marks={1.0: 3, 6.0: 3})
     ends = compute_shared_range([line.curve], SHARE_FORMAT)
     rows = line.describe(0, ends, SHARE_FORMAT)
+    assert [row["mean"] for row in rows] == pytest.approx(100 * mean)
     discs = [row for row in rows if row["area"]]
     assert [(row["x"], row["shape"]) for row in discs] == [(1.0, "triangle-down"), (6.0, "circle")]
-    assert discs[0]["mean"] == pytest.approx(100 * ends[0]) and discs[0]["tip"] == "1: 10.00 %"
-    for row in rows:
-        if not row["area"]:
-            assert row["mean"] == pytest.approx(100 * np.interp(row["x"], line.curve.x, mean))
+    assert discs[0]["place"] == pytest.approx(100 * ends[0]) and discs[0]["tip"] == "1: 10.00 %"
+    svg = chart_to_svg(draw_curves([line], SHARE_FORMAT, ("", ""), (300, 200)), "what is seen", "wide")
+    clips = re.findall(r'clip-path="url\(#([^)]+)\)"', svg)
+    assert len(set(clips)) == 2 and set(re.findall(r'<clipPath id="(.*?)"><rect', svg)) == set(clips)
+    assert all(name.startswith("wide-") for name in clips), "their names are those of all figures of a page"
 
 
 def test_a_second_interval_that_leaves_the_plot_has_an_arrow_head() -> None:
