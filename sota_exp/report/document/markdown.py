@@ -79,10 +79,14 @@ class Table:
     def is_number(self, index: int) -> bool:
         return index > 0 and self.names[index] not in self.texts
 
+    def select(self, columns: Sequence[int]) -> "Table":
+        """The table with some of its columns."""
+        return Table([self.names[at] for at in columns], [[row[at] for at in columns] for row in self.rows], self.texts)
+
     def drop_empty_columns(self) -> "Table":
         """The table without columns that are empty or – in every row."""
-        kept = [at for at in range(len(self.names)) if at == 0 or any(row[at] not in ("", "–") for row in self.rows)]
-        return Table([self.names[at] for at in kept], [[row[at] for at in kept] for row in self.rows], self.texts)
+        kept = (at == 0 or any(row[at] not in ("", "–") for row in self.rows) for at in range(len(self.names)))
+        return self.select([at for at, is_kept in enumerate(kept) if is_kept])
 
 
 def format_table(table: Table) -> Markup:

@@ -38,7 +38,7 @@ from sota_exp.report.drawing.forest_and_waterfall import (
     draw_waterfall,
 )
 from sota_exp.report.drawing.reliability import draw_reliability_panels
-from sota_exp.report.drawing.search_history import draw_search_history
+from sota_exp.report.drawing.trials import draw_parameters, draw_search_history
 from sota_exp.report.study.runs import SeedCurve
 from sota_exp.report.study.study import ConfidenceInterval
 from sota_exp.statistics.units import PLAIN_FORMAT, SHARE_FORMAT
@@ -290,6 +290,21 @@ def test_a_trial_beyond_the_scale_is_a_triangle_at_its_edge(sign: int, bad: floa
     assert found == [(edges[0] if sign == 1 else edges[1], shape), (0.8, "circle"), (0.82, "circle"), (0.81, "circle")]
     assert all(edges[0] <= row["value"] <= edges[1] for row in line["data"]["values"])
     assert picture(draw_search_history(trials, sign, "", (850, 230))).tips[0] == f"trial 0: {bad}"
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_trials_are_shown_by_each_parameter_on_its_own_kind_of_axis(width: float) -> None:
+    knobs = [{"lr": 10.0**-at, "batch_size": 8 * at, NAMES[4]: NAMES[at], "flag": at == 2} for at in range(1, 5)]
+    trials = [
+        {"number": at, "value": 0.1 * at, "is_complete": True, "tip": f"trial {at}", "knobs": knobs[at]}
+        for at in range(4)
+    ]
+    chart = draw_parameters(trials, list(knobs[0]), 1, "val/accuracy", width)
+    scales = [each["encoding"]["x"].get("scale", {}).get("type") for each in chart.to_dict()["concat"]]
+    assert scales == ["log", "linear", None, None]
+    found = picture(chart)
+    assert found.words.count("val/accuracy") == 4 and {"0.0001", "lr", "batch_size", "true"} <= set(found.words)
+    assert found.find_overlaps() == found.find_cut() == [] and found.width < 1.1 * width
 
 
 def test_a_curve_is_cut_at_the_edge_of_the_plot_and_its_discs_are_at_their_values() -> None:

@@ -119,7 +119,9 @@ def test_every_number_of_a_page_on_real_runs_is_recomputed(real_study: Path) -> 
     assert found.wrong == []
     assert found.num >= 60
     figures = {path.stem for path in (real_study / "figures").iterdir()}
-    assert {"ladder", "effects", "learning_curves", "accuracy_against_cost", "resolution", "reliability"} <= figures
+    assert {"ladder", "effects", "learning_curves", "accuracy_against_cost", "reliability"} <= figures
+    (sizes,) = [table for table in page.tables if "Chosen" in table.heads]
+    assert [row[1] for row in sizes.rows] and all("px by" in row[1] for row in sizes.rows)
     assert "_option_: fake" in page.text and "sota_exp." not in page.text.replace("sota_exp.models.saved", "")
 
 
