@@ -59,7 +59,8 @@ def collect_values(comparison: RunComparison) -> dict[str, Any]:
         "answer": [describe_pair(each, comparison.part) for each in comparison.pairs[:6]],
         "differing": join_with_and(keys[:8]) + (" and more" if len(keys) > 8 else ""),
         "differences": build_difference_figure(comparison),
-        "about_differences": describe_difference_figure(comparison),
+        "accuracy": name_accuracy(comparison.part),
+        "noises": {describe_noise(each, comparison.part): None for each in comparison.pairs if each.images},
         "pairs": pairs,
         "about_pairs": explain_pair_table(pairs, comparison.part),
         "results": results,
@@ -75,9 +76,7 @@ def describe_pair(each: GroupDifference, part: str) -> list[str]:
     if each.images is None:
         return [Strong(f"{each.second} and {each.first}"), f" cannot be compared: {each.remark}."]
     widest = each.both or each.seeds or each.images
-    noise = f"{_name_images(part)} alone"
-    if each.seeds:
-        noise = f"seeds and {_name_images(part)}" if each.both else "seeds alone"
+    noise = describe_noise(each, part)
     low, high, span = widest.low, widest.high, format_interval(SHARE_FORMAT, widest)
     mean = SHARE_FORMAT.format_difference_with_unit(each.images.mean)
     reach = f"{mean} of {name_accuracy(part)}, 95 % interval over {noise} {span}"
@@ -96,8 +95,7 @@ def build_difference_figure(comparison: RunComparison) -> Figure | None:
         EffectRow(
             label=f"{each.second} − {each.first}",
             mean=each.images.mean,
-            interval=each.both or each.seeds,
-            second=each.images,
+            interval=each.both or each.seeds or each.images,
             word=SHARE_FORMAT.difference(each.images.mean),
         )
         for each in comparison.pairs
@@ -108,14 +106,11 @@ def build_difference_figure(comparison: RunComparison) -> Figure | None:
     return build_forest_figure("differences", rows, SHARE_FORMAT, f"difference of {name_accuracy(comparison.part)}")
 
 
-def describe_difference_figure(comparison: RunComparison) -> str:
-    """What the marks of the figure are that it has."""
-    over_seeds = ""
-    if any(each.seeds for each in comparison.pairs):
-        noise = "seeds and images" if any(each.both for each in comparison.pairs) else "seeds"
-        over_seeds = f" Solid: 95 % interval over {noise}."
-    scores, images = name_accuracy(comparison.part), _name_images(comparison.part)
-    return f"Differences of {scores}.{over_seeds} Dashed, orange: 95 % interval over {images}."
+def describe_noise(found: GroupDifference, part: str) -> str:
+    """What the widest known interval of a difference is over."""
+    if not found.seeds:
+        return f"{_name_images(part)} alone"
+    return f"seeds and {_name_images(part)}" if found.both else "seeds alone"
 
 
 def _name_images(part: str) -> str:

@@ -6,6 +6,7 @@ Words are strings: plain, or of a class that says how they are set, so that a te
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
@@ -50,6 +51,12 @@ def format_block(text: str) -> Markup:
     """Lines of a command or a file, between more backticks than they have in a row."""
     fence = "`" * max(max(map(len, re.findall("`+", text)), default=0) + 1, 3)
     return Markup(f"{fence}\n{text.rstrip()}\n{fence}")
+
+
+def hide_home(text: str) -> str:
+    """The text with ~ instead of the home folder, whose name may be that of a person."""
+    home = str(Path.home())
+    return text.replace(f"{home}/", "~/") if home != "/" else text
 
 
 def link(words: str, place: str) -> Markup:

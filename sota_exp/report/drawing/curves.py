@@ -89,8 +89,8 @@ def make_ink(lines: Sequence[CurveLine], width: float) -> alt.Color:
 def find_note(lines: Sequence[CurveLine], scale: MetricFormat) -> str:
     """The note of a figure with these lines."""
     ends = compute_shared_range([each.curve for each in lines], scale)
-    shapes = {point.get("shape", "circle") for each in lines for point in each.describe(0, ends, scale)}
-    return TRIANGLES_NOTE if shapes - {"circle"} else ""
+    discs = [point for each in lines for point in each.describe(0, ends, scale) if point["area"]]
+    return TRIANGLES_NOTE if any(disc["shape"] != "circle" for disc in discs) else ""
 
 
 def make_whole_axis(title: str, most: float) -> alt.Axis:

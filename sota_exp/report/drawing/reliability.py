@@ -18,7 +18,7 @@ def draw_reliability_panels(bins: Sequence[dict[str, Any]], width: float, least:
     """
     columns, side = split_width(width, least)
     percent = {"values": [0, 0.5, 1], "labelExpr": "100 * datum.value", "grid": True}
-    unit, below = alt.Scale(domain=[0, 1]), alt.Axis(title="confidence, %", **percent)
+    unit, below = alt.Scale(domain=[-0.05, 1.06], nice=False), alt.Axis(title="confidence, %", **percent)
     rows = [each | {"tip": describe_bin(each)} for each in bins]
     y = {"scale": unit, "axis": alt.Axis(title="", **percent)}
     base = alt.Chart().encode(alt.X("confidence:Q", scale=unit, axis=below), alt.Color("ink:N", scale=None))

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from statistics import median
 from typing import Any
 
 import altair as alt
@@ -19,7 +20,7 @@ from sota_exp.report.drawing.chart import (
 )
 from sota_exp.report.drawing.curves import make_whole_axis, split_width
 
-#: The largest of positive values divided by the smallest from which on their axis is logarithmic.
+#: The largest of positive values divided by the smallest from which on their axis may be logarithmic.
 LEAST_LOG_RATIO = 20
 
 Trials = Sequence[dict[str, Any]]
@@ -60,10 +61,15 @@ def make_parameter_axis(name: str, values: Sequence[Any], side: float) -> alt.X:
     """Numbers on a scale, which is logarithmic where they differ much; other values side by side."""
     axis = alt.Axis(title=shorten_middle(name, int(side / 7)), labelLimit=0.5 * side, tickCount=4)
     if not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
+        axis.labelAngle = 0 if 7 * sum(len(str(value)) + 2 for value in set(values)) < side else -40
         return alt.X("x:N", axis=axis)
     axis.labelExpr = NUMBER_LABELS
-    is_log = 0 < LEAST_LOG_RATIO * min(values) < max(values)
-    return alt.X("x:Q", scale=alt.Scale(type="log" if is_log else "linear", zero=False, padding=10), axis=axis)
+    low, high = min(values), max(values)
+    is_log = 0 < LEAST_LOG_RATIO * low < high and 4 * median(values) < low + high
+    if is_log:
+        axis["values"] = [10.0**power for power in range(-12, 12)]
+    scale = alt.Scale(type="log" if is_log else "linear", zero=False, nice=False, padding=10)
+    return alt.X("x:Q", scale=scale, axis=axis)
 
 
 def draw_discs(trials: Trials, x: alt.X, ends: tuple[float, float], title: str) -> alt.Chart:

@@ -84,5 +84,11 @@ def draw_resolution_search(report: dict[str, Any], width: float) -> alt.LayerCha
         }
         if curve is not None:
             lines.append(CurveLine(curve=curve, ink=ink, marks=marks, panel=ratio))
-    titles = "side of the evaluation crop, px", "accuracy on val, %"
-    return draw_curves(lines, SHARE_FORMAT, titles, (min(width - 60, 480), 240), has_legend=True, skipped=0)
+    return draw_curves(
+        lines,
+        SHARE_FORMAT,
+        ("side of the evaluation crop, px", ""),
+        (min(width - 60, 480), 240),
+        has_legend=True,
+        skipped=0,
+    )

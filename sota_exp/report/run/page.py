@@ -9,7 +9,7 @@ from urllib.parse import quote
 import yaml
 
 from sota_exp.errors import ConfigError
-from sota_exp.report.document.markdown import Code, Table, link
+from sota_exp.report.document.markdown import Code, Table, hide_home, link
 from sota_exp.report.document.write import WrittenReport, write_report
 from sota_exp.report.numbers import format_accuracy, format_count, format_duration, format_mebibytes, format_quantity
 from sota_exp.report.run.facts import SCORE_HEADINGS, format_command, format_score_cells, list_further_scores
@@ -80,12 +80,12 @@ def collect_values(saved: SavedRun, run: RunFigureData, position: SentPosition) 
         "slots": build_slot_table(saved),
         "cost": build_cost_table(result),
         "command": "" if saved.is_evaluation else format_command(saved),
-        "configuration": yaml.safe_dump(saved.config, sort_keys=False, allow_unicode=True),
+        "configuration": hide_home(yaml.safe_dump(saved.config, sort_keys=False, allow_unicode=True)),
         "environment": Table(
             ["What", "Which"], [[name, Code(text)] for name, text in saved.environment.items()], ["Which"]
         ),
         "files": [link(Code(name), quote(name)) for name in LINKED_FILES if (saved.directory / name).is_file()],
-        "mlflow": position.run_id and f"{position.run_id}, in {position.uri}",
+        "mlflow": position.run_id and hide_home(f"{position.run_id}, in {position.uri}"),
     }
 
 

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from sota_exp.report.drawing.chart import BLUE, GREY, RED, TEXT, Figure
 from sota_exp.report.drawing.forest_and_waterfall import (
     EffectRow,
+    choose_forest_range,
+    choose_waterfall_range,
     draw_forest_plot,
     draw_waterfall,
-    find_forest_note,
-    find_waterfall_note,
+    find_note,
 )
 from sota_exp.report.study.study import DesignEffect, StudyArm, StudyResult
 from sota_exp.report.study.terms import get_metric_name
@@ -43,7 +44,7 @@ def build_ladder_figure(study: StudyResult) -> Figure:
         name="ladder",
         alt=f"Waterfall of {len(arms)} steps: " + "; ".join(f"{step.label} {step.word}" for step in steps),
         draw=lambda width: draw_waterfall(steps, scale, f"{get_metric_name(study)}{unit}", width),
-        note=find_waterfall_note(steps, scale),
+        note=find_note(steps, scale, choose_waterfall_range),
     )
 
 
@@ -91,7 +92,7 @@ def build_forest_figure(name: str, rows: Sequence[EffectRow], scale: MetricForma
         name=name,
         alt=alt,
         draw=lambda width: draw_forest_plot(rows, scale, title, width),
-        note=find_forest_note(rows, scale),
+        note=find_note(rows, scale, choose_forest_range),
     )
 
 
@@ -101,23 +102,3 @@ def build_design_figure(study: StudyResult, name: str, effects: Sequence[DesignE
     largest = sorted(effects, key=lambda each: -abs(each.estimate or 0))[:MOST_ROWS]
     rows = [build_row(each.name, each.estimate, each, scale) for each in largest]
     return build_forest_figure(name, rows, scale, f"difference of {get_metric_name(study).lower()}")
-
-
-def build_noise_figure(study: StudyResult) -> Figure | None:
-    """Forest plot with two intervals per arm: over seeds and over test images."""
-    scale = get_metric_format(study.metric)
-    arms = [arm for arm in select_clearest(study.compared, MOST_ROWS) if arm.examples is not None]
-    if not arms:
-        return None
-    rows = [
-        EffectRow(
-            label=arm.label,
-            word=scale.difference(arm.difference),
-            mean=arm.difference,
-            interval=arm.interval,
-            second=arm.examples.interval if arm.examples else None,
-            is_hollow=arm.verdict not in SHOWN,
-        )
-        for arm in arms
-    ]
-    return build_forest_figure("two_noises", rows, scale, f"difference of {get_metric_name(study).lower()}")

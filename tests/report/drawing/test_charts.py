@@ -17,7 +17,6 @@ from sota_exp.report.drawing.chart import (
     GREY,
     INKS,
     NARROW,
-    ORANGE,
     PAPER,
     RED,
     TEXT,
@@ -32,7 +31,6 @@ from sota_exp.report.drawing.cost_scatter import draw_cost_scatter
 from sota_exp.report.drawing.curves import CurveLine, compute_shared_range, draw_curve_panels, draw_curves
 from sota_exp.report.drawing.forest_and_waterfall import (
     LEFT_ARROW,
-    RIGHT_ARROW,
     EffectRow,
     draw_forest_plot,
     draw_waterfall,
@@ -92,21 +90,20 @@ def test_verdicts_are_seen_in_ink_and_fill_and_far_ends_are_arrows() -> None:
     rows = [
         effect("a", 0.02, word="+2.00  helps", ink=BLUE, is_hollow=False),
         effect("b", -0.02, word="−2.00  hurts", ink=RED, is_hollow=False),
-        effect("c", 0.0, second=interval(-0.004, 0.004)),
+        *(effect(name, 0.0) for name in "cde"),
         EffectRow(label="far", word="0.00", mean=0.0, interval=interval(-0.9, 0.01)),
         effect("gone", None, word="failed", ink=RED),
     ]
     found = picture(draw_forest_plot(rows, SHARE_FORMAT, "points", WIDE))
     assert (found.count(fill=BLUE, stroke=BLUE), found.count(fill=RED, stroke=RED)) == (3, 3)  # two caps and a disc
-    assert found.count(fill=PAPER, stroke=GREY) == 2
-    assert found.count(stroke=ORANGE) == 1
+    assert found.count(fill=PAPER, stroke=GREY) == 4
     texts = {text.text: text.ink for text in found.texts}
     assert texts["+2.00  helps"] == BLUE and texts["−2.00  hurts"] == RED and texts["a"] == TEXT
     assert "0" in found.words and any(word.startswith("−") for word in found.words)
-    assert len(found.tips) == 4
+    assert len(found.tips) == 6
     specification = draw_forest_plot(rows, SHARE_FORMAT, "points", WIDE).to_dict()
     shapes = [row["shape"] for layer in specification["layer"] for row in data(specification, layer) if "shape" in row]
-    assert shapes.count(LEFT_ARROW) == 1 and len(shapes) == 8
+    assert shapes.count(LEFT_ARROW) == 1 and len(shapes) == 12
 
 
 def data(specification: dict[str, Any], layer: dict[str, Any]) -> list[dict[str, Any]]:
@@ -321,11 +318,3 @@ def test_a_curve_is_cut_at_the_edge_of_the_plot_and_its_discs_are_at_their_value
     clips = re.findall(r'clip-path="url\(#([^)]+)\)"', svg)
     assert len(set(clips)) == 2 and set(re.findall(r'<clipPath id="(.*?)"><rect', svg)) == set(clips)
     assert all(name.startswith("wide-") for name in clips), "their names are those of all figures of a page"
-
-
-def test_a_second_interval_that_leaves_the_plot_has_an_arrow_head() -> None:
-    rows = [effect(f"arm {at}", 0.01, second=interval(-0.01, 0.02)) for at in range(15)]
-    rows.append(effect("wide", 0.01, second=interval(-5.0, 0.02)))
-    specification = draw_forest_plot(rows, SHARE_FORMAT, "points", WIDE).to_dict()
-    shapes = [row["shape"] for layer in specification["layer"] for row in data(specification, layer) if "shape" in row]
-    assert shapes.count(LEFT_ARROW) == 1 and shapes.count(RIGHT_ARROW) == 0
