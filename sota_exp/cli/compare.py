@@ -21,8 +21,8 @@ COMMAND = CommandLine(
     "images "
     "like these. won : lost counts the images that only one of the two classifies correctly. Folds of a "
     "cross-validation "
-    "are paired by seed, thus by fold, and the images of all folds are pooled; folds share training images, for which "
-    "the interval for both is widened.",
+    "are paired by seed, thus by fold, and the images of all folds are pooled; the interval for both has the noise "
+    "of the images and what folds differ in beyond it.",
     {
         "compare small_images torchvision": "the runs whose names begin like this",
         "compare multirun/train-1f2e3d4c --each": "a column for each run of a multirun",

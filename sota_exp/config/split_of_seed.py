@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sota_exp.config.configuration import Configuration
@@ -31,15 +32,30 @@ def get_split_of_seed(values: Mapping[str, Any], seed: int) -> dict[str, int]:
     return {"repeat": seed} if "repeat" in split else {}
 
 
-def get_test_to_train(values: Mapping[str, Any], part: str) -> float | None:
-    """Images of `part`, test or val, divided by those of train, where every seed has a split of its own; else None."""
+@dataclass(frozen=True, kw_only=True)
+class ScoredShare:
+    """What each run scores of a data set where every seed has a split of its own.
+
+    of_all: the images of its part, test or val, of all images; to_train: divided by those of train. runs_per_repeat:
+    runs that together score each image once, such as folds; 1: an image is scored by chance.
+    """
+
+    of_all: float
+    to_train: float
+    runs_per_repeat: int
+
+
+def get_scored_share(values: Mapping[str, Any], part: str) -> ScoredShare | None:
+    """Of `part`, test or val; None where all seeds have one split."""
     split = get_split(values)
     if "folds" not in split and "repeat" not in split:
         return None
     data = values["data"]
     tested = 1 / float(split["folds"]) if "folds" in split else float(data["test_fraction"])
     chosen = (1 - tested) * float(data["val_fraction"])
-    return {"test": tested, "val": chosen}[part] / (1 - tested - chosen)
+    of_all = {"test": tested, "val": chosen}[part]
+    runs = int(split["folds"]) if "folds" in split and part == "test" else 1
+    return ScoredShare(of_all=of_all, to_train=of_all / (1 - tested - chosen), runs_per_repeat=runs)
 
 
 def list_split_overrides(values: Mapping[str, Any], seed: int) -> list[str]:
@@ -76,7 +92,7 @@ def describe_folds(values: Mapping[str, Any], seeds: Sequence[int], key: str) ->
     if folds is None:
         return []
     what = f"Cross-validation: seed k tests fold k mod {folds} of repeat k div {folds}, so pairs by seed share images"
-    shared = "Folds share training images: intervals for new images are widened for it, those over seeds alone are not."
+    shared = "Folds share training images, which the interval over seeds alone leaves out."
     repeats, tested = Counter(seed // folds for seed in seeds), Counter(seed % folds for seed in seeds)
     if set(repeats.values()) == {folds}:
         return [f"{what}. Every image is tested once per repeat; repeats: {len(repeats)}. {shared}"]

@@ -7,11 +7,12 @@ Source: crossed random effects, as in Searle, Casella and McCulloch 1992, "Varia
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtri, stdtrit
+from scipy.special import ndtr, ndtri, stdtrit
 
 from sota_exp.statistics.power import DEFAULT_POWER, assume_difference_sd
 
@@ -63,6 +64,24 @@ def estimate_noise(differences: ArrayLike) -> DifferenceNoise:
     )
 
 
+def estimate_noise_of_folds(differences: Sequence[ArrayLike], images: Sequence[ArrayLike]) -> DifferenceNoise | None:
+    """The three variances where runs tested different images; None where no image was tested twice.
+
+    differences, images: of each of at least two runs, those of its images, float [n], and their numbers, int [n].
+    """
+    rows = [np.asarray(row, np.float64) for row in differences]
+    values, (_, places) = np.concatenate(rows), np.unique(np.concatenate(images), return_inverse=True)
+    times = np.bincount(places)
+    if times.max() < 2 or len(times) < 2:
+        return None
+    means = np.bincount(places, weights=values) / times
+    between = float(((values - means[places]) ** 2).sum()) / float((times - 1).sum())
+    within = float(np.mean([row.var() / max(1, len(row) - 1) for row in rows]))
+    seeds = max(0.0, float(np.var([row.mean() for row in rows], ddof=1)) - within)
+    of_images = float(means.var(ddof=1)) - between * float((1 / times).mean())
+    return DifferenceNoise(seeds=seeds, images=max(0.0, of_images), both=max(0.0, between - seeds))
+
+
 def compute_images_quantile(num_tests: int, level: float = 0.95) -> float:
     """How many standard errors of the images an effect must have: of the Šidák level of all tests, and of the power."""
     return float(ndtri((1 + level ** (1 / num_tests)) / 2) + ndtri(DEFAULT_POWER))
@@ -100,8 +119,23 @@ def add_noise_of_images(
     return max(over_seeds.smallest, quantiles * math.sqrt(total) * (num_images + 2) / num_images)
 
 
+def compute_noise_of_folds(
+    noise: DifferenceNoise, over_seeds: EffectOverSeeds, num_runs: int, num_images: int, runs_per_repeat: int
+) -> float:
+    """Variance times `num_images` that folds, or random splits, add to that over seeds: for `add_noise_of_images`.
+
+    The noise of the images of one repeat is in that of the runs, each of which tests others. `combine_folds` takes
+    what runs differ in beyond their images as at least zero, so that it is too large on average.
+    num_images: of all runs. runs_per_repeat: that together test each image once; 1 where it is tested by chance.
+    """
+    mean, sd = noise.seeds / num_runs, over_seeds.error**2 * math.sqrt(2 / over_seeds.df)
+    z = mean / sd
+    excess = sd * math.exp(-z * z / 2) / math.sqrt(2 * math.pi) - mean * float(ndtr(-z))
+    return noise.images * max(0.0, 1 - runs_per_repeat / num_runs) + excess * num_images
+
+
 def add_noise_of_splits(over_seeds: float | None, num_runs: int, test_to_train: float) -> float | None:
-    """The same where each run tests other images and trains on the rest, such as folds: the runs share training images.
+    """The same of a metric without a value per image, where each run tests other images and trains on the rest.
 
     test_to_train: number of test images of a run / number of its training images. None stays None.
     Source: Nadeau and Bengio 2003, Machine Learning 52: the variance of a mean of J runs is S² (1 / J + test / train).

@@ -12,9 +12,11 @@ The first is estimated from the means of the runs, the second from the means of 
 the third are Satterthwaite's, at least the smaller of the first two.
 Source: Searle, Casella and McCulloch 1992, "Variance Components", chapter 4; Satterthwaite 1946, Biometrics Bull. 2.
 
-Runs that tested different images, each trained on the others (cross-validation, a split per seed), share training
-images, so their differences are correlated: the variance of their mean is S² (1 / J + test / train) for J runs, with S²
-their variance and the numbers of test and training images of a run. It covers the choice of training images too.
+Runs that tested different images, each trained on the others (cross-validation, a split per seed), vary by the images
+that were tested, each with its mean over the runs that tested it, and by what runs differ in beyond the images that
+they tested: other training images, and chance. `python -m benchmarks.folds` shows how often that interval holds.
+Where a metric has no value per image, only the runs tell. They share training images, so the variance of their mean is
+S² (1 / J + test / train) for J runs, with S² their variance; in most cases that is too large.
 Source: Nadeau and Bengio 2003, Machine Learning 52; for repeated folds Bouckaert and Frank 2004, PAKDD.
 """
 
@@ -34,7 +36,9 @@ class MeanOfTwoSources:
     """The mean difference, and its variance in new training runs on new images.
 
     middle: of the interval; close to the mean. df: degrees of freedom of the variance. lasting: the part of it that
-    further seeds do not remove. num: of runs.
+    further seeds do not remove. num: of runs. of_runs, df_runs: the part of new training runs on these images, where it
+    is known: few runs with many images have more degrees of freedom together than the runs alone, and the interval for
+    both is never the narrower one.
     """
 
     mean: float
@@ -43,19 +47,23 @@ class MeanOfTwoSources:
     df: float
     lasting: float
     num: int
+    of_runs: float = 0.0
+    df_runs: float = math.inf
 
     @property
     def p_value(self) -> float:
         """Two-sided, of no difference in new training runs on new images."""
         if self.variance <= 0:
             return 1.0
-        return 2 * float(stdtr(self.df, -abs(self.middle) / math.sqrt(self.variance)))
+        parts = [(self.df, self.variance), (self.df_runs, self.of_runs)]
+        return max(2 * float(stdtr(df, -abs(self.middle) / math.sqrt(each))) for df, each in parts if each > 0)
 
     def find_interval(self, level: float = 0.95, largest: float = math.inf) -> Estimate | None:
         """The interval for new training runs on new images, cut at ± `largest`; None without noise to estimate it."""
         if self.variance <= 0:
             return None
-        reach = float(stdtrit(self.df, (1 + level) / 2)) * math.sqrt(self.variance)
+        parts = [(self.df, self.variance), (self.df_runs, self.of_runs)]
+        reach = max(float(stdtrit(df, (1 + level) / 2)) * math.sqrt(each) for df, each in parts)
         low, high = max(-largest, self.middle - reach), min(largest, self.middle + reach)
         return Estimate(mean=self.mean, low=low, high=high, n=self.num)
 
@@ -91,7 +99,45 @@ def combine_crossed(differences: ArrayLike, of_runs: float | None = None, df_run
     variance = max(of_runs + of_images - of_rest, of_runs, of_images)
     noise = of_runs**2 / df_runs + of_images**2 / df_images + of_rest**2 / df_rest
     df = max(min(df_runs, df_images), variance**2 / noise if noise else 0.0)
-    return MeanOfTwoSources(mean=mean, middle=middle, variance=variance, df=df, lasting=of_images, num=num_seeds)
+    return MeanOfTwoSources(
+        mean=mean,
+        middle=middle,
+        variance=variance,
+        df=df,
+        lasting=of_images,
+        num=num_seeds,
+        of_runs=of_runs,
+        df_runs=df_runs,
+    )
+
+
+def combine_folds(differences: Sequence[ArrayLike], images: Sequence[ArrayLike]) -> MeanOfTwoSources:
+    """The mean of differences of runs that tested different images, each trained on the others.
+
+    differences, images: of each of at least two runs, those of its images, float [n], and their numbers, int [n].
+
+    Raises:
+        ValueError: there is one run, a run without images, or one with another number of images than of differences.
+    """
+    rows, numbers = ([np.asarray(each) for each in found] for found in (differences, images))
+    sizes = [len(row) for row in rows]
+    if len(rows) < 2 or not all(sizes) or sizes != [len(each) for each in numbers]:
+        raise ValueError(f"runs of {sizes} differences on {[len(each) for each in numbers]} images: two are needed")
+    runs = np.array([row.mean() for row in rows], np.float64)
+    mean = float(runs.mean())
+    # Image i has the weight w in the mean of the runs: w is 1 / N where folds test all N images equally often.
+    _, places = np.unique(np.concatenate(numbers), return_inverse=True)
+    weights = np.repeat([1 / (len(runs) * size) for size in sizes], sizes)
+    beside = np.bincount(places, weights=weights * (np.concatenate(rows) - mean))
+    df_images = max(1, len(beside) - 1)
+    of_images = float((beside**2).sum()) * len(beside) / df_images
+    within = float(np.mean([row.var(ddof=1) / len(row) if len(row) > 1 else 0.0 for row in rows])) / len(runs)
+    between = float(runs.var(ddof=1)) / len(runs)
+    variance = of_images + max(0.0, between - within)
+    df_within = max(1, sum(sizes) - len(sizes))
+    noise = of_images**2 / df_images + between**2 / (len(runs) - 1) + within**2 / df_within
+    df = max(len(runs) - 1, variance**2 / noise if noise else 0.0)
+    return MeanOfTwoSources(mean=mean, middle=mean, variance=variance, df=df, lasting=of_images, num=len(runs))
 
 
 def combine_splits(differences: ArrayLike, test_to_train: float) -> MeanOfTwoSources:

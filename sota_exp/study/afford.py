@@ -11,12 +11,13 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sota_exp.config.split_of_seed import ScoredShare
 from sota_exp.report.numbers import format_count, format_duration
 from sota_exp.statistics.units import MetricFormat, get_metric_format
 from sota_exp.study.cost_estimate import RunCost
 from sota_exp.study.results import PlannedStudy
 from sota_exp.study.settings import Allowance
-from sota_exp.study.study_json_power import StudyNoise, get_ratio
+from sota_exp.study.study_json_power import StudyNoise, find_scored_share
 
 #: Most seeds of an option: the arms of a null study are 1,000 seeds apart.
 MOST_SEEDS = 999
@@ -106,9 +107,10 @@ def build_option(
     """As many seeds as fit, or as few as show `study.smallest_effect`; None where none fits."""
     num_arms = len(study.arms.ready)
     per_seed = costs.compute(variant, num_arms, allowance.unit)
-    ratio, own = get_ratio(study), noise
-    if ratio is None and variant.folds > 1:
-        ratio = variant.counts["test"] / variant.counts["train"]
+    tested, own = find_scored_share(study), noise
+    if tested is None and variant.folds > 1:
+        to_train = variant.counts["test"] / variant.counts["train"]
+        tested = ScoredShare(of_all=1 / variant.folds, to_train=to_train, runs_per_repeat=variant.folds)
         own = noise.of_splits(variant.counts["test"])
     steps = min(int(allowance.amount / (per_seed * variant.folds)), MOST_SEEDS // variant.folds)
     if steps < 1 or own.sd is None:
@@ -117,7 +119,7 @@ def build_option(
     smallest = study.settings.smallest_effect
 
     def shows(num: int) -> tuple[float | None, float | None]:
-        return own.find_effect(study, num, ratio), study.find_planned_effect(own.sd or 0.0, num)
+        return own.find_effect(study, num, tested), study.find_planned_effect(own.sd or 0.0, num)
 
     def is_enough(num: int) -> bool:
         if smallest is None:

@@ -11,17 +11,24 @@ from dataclasses import asdict
 import numpy as np
 from scipy.special import ndtri
 
-from sota_exp.config.split_of_seed import get_test_to_train
+from sota_exp.config.split_of_seed import get_scored_share
 from sota_exp.statistics.anytime import compute_confidence_sequence
 from sota_exp.statistics.effects import Effect, compute_contrasts
 from sota_exp.statistics.interim import InterimResult
 from sota_exp.statistics.paired import has_spread
 from sota_exp.statistics.power import DEFAULT_POWER
-from sota_exp.statistics.two_sources import MeanOfTwoSources, adjust_p_values, combine_crossed, combine_splits
+from sota_exp.statistics.two_sources import (
+    MeanOfTwoSources,
+    adjust_p_values,
+    combine_crossed,
+    combine_folds,
+    combine_splits,
+)
 from sota_exp.statistics.units import get_metric_format
 from sota_exp.statistics.verdict import OnNewImages
 from sota_exp.study.plan import BASELINE_ARM
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
+from sota_exp.study.tested_images import read_differences
 
 #: What a number of a study is made of: arm → its weight. The difference of an arm is {arm: 1, its reference: −1}.
 Contrast = Mapping[str, float]
@@ -93,20 +100,22 @@ def combine_runs(
     seeds = [seed for seed in among if all(seed in found for found in values.values())]
     if not seeds:
         return None
-    first = next(iter(contrast))
     differences = _sum_up(contrast, values, seeds)
     if of_runs == 0 or (of_runs is None and not has_spread(differences)):
         return None
-    shares_images = all(runs.have_same_images(arms[first], arms[name], seeds) for name in contrast)
-    if shares_images and study.settings.metric.endswith("/accuracy") and (of_runs is not None or len(seeds) > 1):
-        weights = np.array(list(contrast.values()))
-        rows = [weights @ np.array([runs.correct(name, seed) for name in contrast], np.float64) for seed in seeds]
-        return combine_crossed(np.array(rows), of_runs, df_runs)
-    ratio = get_test_to_train(arms[first].configuration.values, study.settings.metric.split("/")[0])
-    are_pairs = all(runs.have_same_images(arms[first], arms[name], [seed]) for name in contrast for seed in seeds)
-    if ratio is None or not are_pairs or len(seeds) < 2:
+    first = arms[next(iter(contrast))]
+    if study.settings.metric.endswith("/accuracy"):
+        if all(runs.have_same_images(first, arms[name], seeds) for name in contrast):
+            weights = np.array(list(contrast.values()))
+            rows = [weights @ np.array([runs.correct(name, seed) for name in contrast], np.float64) for seed in seeds]
+            return combine_crossed(np.array(rows), of_runs, df_runs) if of_runs is not None or len(seeds) > 1 else None
+        if len(seeds) > 1 and (read := read_differences(runs, arms, contrast, seeds)) is not None:
+            return combine_folds(*read)
+    tested = get_scored_share(first.configuration.values, study.settings.metric.split("/")[0])
+    are_pairs = all(runs.have_same_images(first, arms[name], [seed]) for name in contrast for seed in seeds)
+    if tested is None or not are_pairs or len(seeds) < 2:
         return None
-    return combine_splits(differences, ratio)
+    return combine_splits(differences, tested.to_train)
 
 
 def _sum_up(contrast: Contrast, values: Mapping[str, Mapping[int, float]], seeds: Sequence[int]) -> list[float]:

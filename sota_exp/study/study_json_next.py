@@ -15,7 +15,7 @@ from sota_exp.study.arms import ComposedArm
 from sota_exp.study.chance import find_arms_at_chance
 from sota_exp.study.new_images import combine_runs
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
-from sota_exp.study.study_json_power import StudyNoise, get_ratio
+from sota_exp.study.study_json_power import StudyNoise, find_scored_share
 from sota_exp.study.tested_images import read_correctness
 from sota_exp.study.verdicts import compute_pair_interactions
 
@@ -69,9 +69,10 @@ def build_next(study: PlannedStudy, runs: StudyRuns, found: JsonObject, noise: S
     questions = [*_ask_arms(study, runs, found, noise), *_ask_interactions(study, runs, found)]
     questions += _ask_effects(study, found, noise)
     unit, wanted = get_metric_format(study.settings.metric), study.settings.smallest_effect is not None
+    num_images = noise.count_images(find_scored_share(study)) if study.arms.ready else None
     entries, by_words = [], dict[str, list[str]]()
     for question in sorted(questions, key=_rank):
-        words = describe_advice(question.advice, found["num_test"], unit, wanted, _make_cost(question))
+        words = describe_advice(question.advice, num_images, unit, wanted, _make_cost(question))
         entries.append(question.to_json(words))
         by_words.setdefault(words, []).append(question.label)
     told = [f"{join_first(labels, 4)}: {words}" for words, labels in by_words.items()]
@@ -105,7 +106,7 @@ def _measure_seconds(runs: StudyRuns, names: Iterable[str]) -> float | None:
 def _ask_arms(study: PlannedStudy, runs: StudyRuns, found: JsonObject, noise: StudyNoise) -> list[OpenQuestion]:
     arms = {arm.name: arm for arm in study.arms.ready}
     entries = [entry for entry in found["arms"] if entry["reference"] is not None and entry["verdict"] not in CLOSED]
-    asked = []
+    asked, num_images = [], noise.count_images(find_scored_share(study))
     for entry in entries:
         arm, reference = arms[entry["name"]], arms[entry["reference"]]
         differences = runs.differences(arm, study.seeds)
@@ -117,8 +118,8 @@ def _ask_arms(study: PlannedStudy, runs: StudyRuns, found: JsonObject, noise: St
             study.get_test_level(len(study.seeds)),
             study.settings.smallest_effect,
             interval,
-            _compute_image_variance(study, runs, noise, arm if entry["verdict"] in SHOWN_HERE else None),
-            noise.num_test or None,
+            _compute_image_variance(study, runs, noise, num_images, arm if entry["verdict"] in SHOWN_HERE else None),
+            num_images or None,
             _is_same(study, runs, arm, reference, list(differences)),
             _make_anytime_finder(len(differences), further) if study.settings.has_anytime_looks else None,
         )
@@ -134,7 +135,7 @@ def _make_anytime_finder(num_seeds: int, further: int | None) -> SeedsFinder:
 
 
 def _compute_image_variance(
-    study: PlannedStudy, runs: StudyRuns, noise: StudyNoise, shown_here: ComposedArm | None
+    study: PlannedStudy, runs: StudyRuns, noise: StudyNoise, num_images: int, shown_here: ComposedArm | None
 ) -> float:
     """The variance of a mean difference that more seeds do not remove; 0 where it is unknown or only assumed.
 
@@ -144,9 +145,7 @@ def _compute_image_variance(
         contrast = {shown_here.name: 1.0, str(shown_here.arm.reference): -1.0}
         mean = combine_runs(study, runs, contrast, study.seeds)
         return 0.0 if mean is None else mean.lasting
-    if (ratio := get_ratio(study)) is not None:
-        return ratio * (noise.sd or 0.0) ** 2
-    return 0.0 if noise.noise is None or noise.is_assumed else noise.noise.images / noise.num_test
+    return 0.0 if noise.noise is None or noise.is_assumed else noise.noise.images / num_images
 
 
 def _is_same(study: PlannedStudy, runs: StudyRuns, arm: ComposedArm, reference: ComposedArm, seeds: list[int]) -> bool:
@@ -198,7 +197,7 @@ def _describe_how(study: PlannedStudy, questions: list[OpenQuestion]) -> list[st
     settings, folds = study.settings, int(get_split(study.arms.ready[0].configuration.values).get("folds", 1))
     seeds = [each.advice.num_seeds for each in questions if each.advice.num_seeds is not None]
     lines = []
-    if any(each.advice.reason == "images" for each in questions) and get_ratio(study) is None:
+    if any(each.advice.reason == "images" for each in questions) and find_scored_share(study) is None:
         lines.append("Where test images lack, data/split=cross_validation tests all images of the data set.")
     if not seeds:
         return lines

@@ -6,20 +6,23 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sota_exp.config.split_of_seed import get_test_to_train
+from sota_exp.config.split_of_seed import ScoredShare, get_scored_share
 from sota_exp.statistics.paired import has_spread
 from sota_exp.statistics.planned_effect import (
     ASSUMED_NOISE,
     DifferenceNoise,
     add_noise_of_images,
     add_noise_of_splits,
+    compute_noise_of_folds,
     estimate_noise,
+    estimate_noise_of_folds,
 )
 from sota_exp.statistics.power import assume_difference_sd, find_num_seeds
 from sota_exp.statistics.stopping import MAX_SIMULATED_SEEDS, find_num_anytime_seeds
 from sota_exp.statistics.units import is_share_of_images
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
-from sota_exp.study.tested_images import read_correctness
+from sota_exp.study.study_json_effects import estimate_screening_effects
+from sota_exp.study.tested_images import read_correctness, read_differences
 
 #: Numbers of seeds and effects (fractions) in the table of statistical power.
 POWER_TABLE_SEEDS, POWER_TABLE_EFFECTS = (4, 6, 8, 10, 12, 16, 24, 32), (0.001, 0.002, 0.005, 0.01, 0.02)
@@ -51,25 +54,30 @@ class StudyNoise:
             sd = math.sqrt(self.noise.seeds + (self.noise.both + self.noise.images) / num_test)
         return replace(self, sd=sd, num_test=num_test)
 
-    def find_effect(self, study: PlannedStudy, num_seeds: int, test_to_train: float | None) -> float | None:
+    def count_images(self, tested: ScoredShare | None) -> int:
+        """Images on which all runs of an arm measure the metric, with folds those of all folds."""
+        return self.num_test if tested is None else round(self.num_test / tested.of_all)
+
+    def find_effect(self, study: PlannedStudy, num_seeds: int, tested: ScoredShare | None) -> float | None:
         """The smallest effect shown for other images like these in four of five studies; None: none, or unknown.
 
-        test_to_train: `get_test_to_train`, where each seed tests other images.
+        tested: `get_scored_share`, where each seed tests other images.
         """
         if self.sd is None or not self.num_test:
             return None
         over_seeds = study.plan_effect(self.sd, num_seeds)
-        if test_to_train is not None:
-            return add_noise_of_splits(over_seeds.smallest, num_seeds, test_to_train)
         if self.noise is None:
-            return None
+            return add_noise_of_splits(over_seeds.smallest, num_seeds, tested.to_train) if tested else None
+        images, num_images = self.noise.images, self.count_images(tested)
+        if tested is not None:
+            images = compute_noise_of_folds(self.noise, over_seeds, num_seeds, num_images, tested.runs_per_repeat)
         num_tests = study.num_tests if study.blueprint.design is None else study.num_effects
-        return add_noise_of_images(over_seeds, self.noise.images, self.num_test, num_tests, study.settings.level)
+        return add_noise_of_images(over_seeds, images, num_images, num_tests, study.settings.level)
 
 
-def get_ratio(study: PlannedStudy) -> float | None:
-    """`get_test_to_train` of the study; None where all seeds test the same images."""
-    return get_test_to_train(study.arms.ready[0].configuration.values, study.settings.metric.split("/")[0])
+def find_scored_share(study: PlannedStudy) -> ScoredShare | None:
+    """`get_scored_share` of the study; None where all seeds test the same images."""
+    return get_scored_share(study.arms.ready[0].configuration.values, study.settings.metric.split("/")[0])
 
 
 def estimate_study_noise(study: PlannedStudy, runs: StudyRuns, counts: Mapping[str, int] | None = None) -> StudyNoise:
@@ -93,13 +101,9 @@ def estimate_study_noise(study: PlannedStudy, runs: StudyRuns, counts: Mapping[s
     else:
         sd, source = None, f"unknown: it depends on the number of {part} images"
     is_assumed = components is None and is_share_of_images(runs.metric)
-    return StudyNoise(
-        sd=sd,
-        source=source,
-        num_test=num_test,
-        noise=ASSUMED_NOISE if is_assumed else components,
-        is_assumed=is_assumed,
-    )
+    noise = ASSUMED_NOISE if is_assumed else components
+    result = StudyNoise(sd=sd, source=source, num_test=num_test, noise=noise, is_assumed=is_assumed)
+    return result.of_splits(num_test) if measured is None and num_test and find_scored_share(study) else result
 
 
 def estimate_sd(study: PlannedStudy, runs: StudyRuns) -> tuple[float, str] | None:
@@ -115,6 +119,8 @@ def estimate_sd(study: PlannedStudy, runs: StudyRuns) -> tuple[float, str] | Non
         return sd, f"this study's {sum(map(len, samples))} differences"
     cells = [runs.values(arm.name) for arm in study.arms.ready if arm.arm.is_cell]
     common = [seed for seed in study.seeds if cells and all(seed in values for values in cells)]
+    if len(common) == 1:
+        return _estimate_sd_of_one_seed(study, runs)
     if len(common) < 2 or len(cells) < LEAST_DIFFERENCES:
         return None
     table = np.array([[values[seed] for seed in common] for values in cells])
@@ -125,19 +131,33 @@ def estimate_sd(study: PlannedStudy, runs: StudyRuns) -> tuple[float, str] | Non
     return math.sqrt(2 * variance), f"this study's {table.size} runs"
 
 
+def _estimate_sd_of_one_seed(study: PlannedStudy, runs: StudyRuns) -> tuple[float, str] | None:
+    """By what the main effects of a design leave, which has their interactions in it; None: they leave nothing."""
+    effects, _ = estimate_screening_effects(study, runs)
+    if not effects or not effects[0].standard_error:
+        return None
+    num_cells = sum(arm.is_cell for arm in study.blueprint.arms)
+    sd = effects[0].standard_error * math.sqrt(num_cells / 2)
+    return sd, f"this study's {num_cells} runs; interactions are in it, a second seed parts them"
+
+
 def _estimate_components(study: PlannedStudy, runs: StudyRuns) -> DifferenceNoise | None:
     """The mean of the variances that the arms have; None where too few runs tested the same images."""
-    if runs.metric not in ("val/accuracy", "test/accuracy") or get_ratio(study) is not None:
+    if runs.metric not in ("val/accuracy", "test/accuracy"):
         return None
     arms = {arm.name: arm for arm in study.arms.ready}
     found = []
     for arm in study.compared:
         seeds, reference = list(runs.differences(arm, study.seeds)), arms[str(arm.arm.reference)]
-        if len(seeds) < LEAST_DIFFERENCES or not runs.have_same_images(arm, reference, seeds):
+        if len(seeds) < LEAST_DIFFERENCES:
             continue
-        read = read_correctness(runs, arm, reference, seeds)
-        if read is not None and read[0].shape[1] > 1:
-            found.append(estimate_noise(read[0] - read[1]))
+        if runs.have_same_images(arm, reference, seeds):
+            read = read_correctness(runs, arm, reference, seeds)
+            if read is not None and read[0].shape[1] > 1:
+                found.append(estimate_noise(read[0] - read[1]))
+        elif (pairs := read_differences(runs, arms, {arm.name: 1.0, reference.name: -1.0}, seeds)) is not None:
+            of_folds = estimate_noise_of_folds(*pairs)
+            found += [of_folds] if of_folds is not None else []
     if not found:
         return None
     parts = {name: float(np.mean([vars(each)[name] for each in found])) for name in ("seeds", "images", "both")}
@@ -156,10 +176,10 @@ def build_power_table(study: PlannedStudy, runs: StudyRuns, found: StudyNoise | 
     power["num_tests"] = study.num_effects if is_design else study.num_tests
     if sd is None:
         return power
-    ratio, num = get_ratio(study), len(study.seeds)
+    tested, num = find_scored_share(study), len(study.seeds)
     power["new_images"] = {
-        "detectable": found.find_effect(study, num, ratio),
-        "variance": None if ratio is not None or found.noise is None else found.noise.images,
+        "detectable": found.find_effect(study, num, tested),
+        "variance": None if found.noise is None else found.noise.images,
         "is_assumed": found.is_assumed,
     }
     if is_design:

@@ -86,13 +86,14 @@ def _describe_power_on_new_images(power: JsonObject, unit: MetricFormat) -> list
 
 def _describe_power_of_seeds(power: JsonObject, num_seeds: int, unit: MetricFormat) -> list[str]:
     spread = f"have a standard deviation of {unit.size(power['sd_assumed'])} ({power['sd_source']})."
+    detects = "detects" if num_seeds == 1 else "detect"
     if "detectable_effect" in power:
         found = {
             int(seeds): unit.size(value) for seeds, value in power["detectable_effect"].items() if value is not None
         }
         return [
             f"Differences between runs of equal seed {spread}",
-            f"The smallest main effect that {format_count(num_seeds, 'seed')} per cell detect among "
+            f"The smallest main effect that {format_count(num_seeds, 'seed')} per cell {detects} among "
             f"{format_count(power['num_tests'], 'effect')} in four of five studies: "
             f"{found.get(num_seeds, 'none: add a seed')}.",
             f"By seeds per cell: {', '.join(f'{size} with {seeds}' for seeds, size in found.items())}.",
@@ -107,7 +108,7 @@ def _describe_power_of_seeds(power: JsonObject, num_seeds: int, unit: MetricForm
     )
     return [
         f"Differences between paired seeds {spread}",
-        f"The smallest effect that {format_count(num_seeds, 'seed')} detect among "
+        f"The smallest effect that {format_count(num_seeds, 'seed')} {detects} among "
         f"{format_count(power['num_tests'], 'comparison')} in four of five studies: {detected}.",
         f"Seeds needed: {needed} {unit.difference_unit}".strip() + ".",
     ]

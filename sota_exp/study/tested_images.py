@@ -1,6 +1,6 @@
 """The images that the runs of a study tested: all the same ones, or together each of them, by cross-validation."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,26 @@ def read_correctness(
         return None
     own, other = (pool_correctness([runs.correct(name, seed) for seed in seeds], tested) for name in names)
     return own, other
+
+
+def read_differences(
+    runs: StudyRuns, arms: Mapping[str, ComposedArm], contrast: Mapping[str, float], seeds: Sequence[int]
+) -> tuple[list[Correctness], list[NDArray[np.int64]]] | None:
+    """By seed, the contrast of correctness on the images that its runs tested, [n], and the images' numbers, int [n].
+
+    arms, contrast: name of an arm → the arm, and its weight. None where the runs of a seed tested different images, or
+    older files do not say which.
+    """
+    first = next(iter(contrast))
+    if not all(runs.have_same_images(arms[first], arms[name], [seed]) for name in contrast for seed in seeds):
+        return None
+    images = [runs.images(first, seed) for seed in seeds]
+    known = [each for each in images if each is not None]
+    if len(known) < len(images):
+        return None
+    weights = np.array(list(contrast.values()))
+    tables = [np.array([runs.correct(name, seed) for name in contrast], np.float64) for seed in seeds]
+    return [weights @ table for table in tables], known
 
 
 def count_tested(runs: StudyRuns, seeds: Sequence[int]) -> int | None:

@@ -16,7 +16,7 @@ from sota_exp.study.afford import Costs, Variant, build_option, describe_too_lit
 from sota_exp.study.cost_estimate import RunCost, count_images, estimate_arm_costs
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 from sota_exp.study.settings import Allowance, StudySettings
-from sota_exp.study.study_json_power import estimate_study_noise, get_ratio
+from sota_exp.study.study_json_power import estimate_study_noise, find_scored_share
 
 #: The file of the plan in the study's directory.
 PLAN_FILE = "study_plan.json"
@@ -150,7 +150,7 @@ def list_variants(
     splits: list[tuple[tuple[str, ...], dict[str, int], int]] = [
         ((), counts, int(get_split(first.values).get("folds", 1)))
     ]
-    is_open = "data/split" not in keys and get_ratio(study) is None
+    is_open = "data/split" not in keys and find_scored_share(study) is None
     if is_open and counts["test"] < FEW_TEST_IMAGES and (of_folds := count_of_folds()):
         splits.append((FOLD_OVERRIDES, of_folds, FOLDS))
     return [

@@ -4,8 +4,8 @@ from sota_exp.config.fingerprint import compute_training_fingerprint
 from sota_exp.config.split_of_seed import (
     check_split_is_open,
     describe_folds,
+    get_scored_share,
     get_split_of_seed,
-    get_test_to_train,
     list_split_overrides,
     with_split_of_seed,
 )
@@ -80,16 +80,17 @@ def test_holdout_leaves_fingerprints_and_repeats_change_none():
 
 
 @pytest.mark.parametrize(
-    ("split", "part", "ratio"),
+    ("split", "part", "expected"),
     [
-        ({"folds": 5}, "test", 0.2 / 0.72),
-        ({"folds": 5}, "val", 0.08 / 0.72),
-        ({"folds": 20}, "val", 0.1 / 0.9),
-        ({"repeat": 3}, "test", 0.2 / 0.72),
-        ({"repeat": 3}, "val", 0.1 / 0.9),
+        ({"folds": 5}, "test", (0.2, 0.2 / 0.72, 5)),
+        ({"folds": 5}, "val", (0.08, 0.08 / 0.72, 1)),
+        ({"folds": 20}, "val", (0.095, 0.1 / 0.9, 1)),
+        ({"repeat": 3}, "test", (0.2, 0.2 / 0.72, 1)),
+        ({"repeat": 3}, "val", (0.08, 0.1 / 0.9, 1)),
         ({}, "test", None),
     ],
 )
-def test_the_images_of_a_part_for_each_that_is_trained_on(split, part, ratio) -> None:
+def test_the_images_of_a_part_that_a_run_scores(split, part, expected) -> None:
     values = {"data": {"split": split, "val_fraction": 0.1, "test_fraction": 0.2}}
-    assert get_test_to_train(values, part) == (None if ratio is None else pytest.approx(ratio))
+    found = get_scored_share(values, part)
+    assert (found and (found.of_all, found.to_train, found.runs_per_repeat)) == (expected and pytest.approx(expected))

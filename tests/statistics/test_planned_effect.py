@@ -13,10 +13,12 @@ from sota_exp.statistics.planned_effect import (
     add_noise_of_images,
     add_noise_of_splits,
     compute_images_quantile,
+    compute_noise_of_folds,
     estimate_noise,
+    estimate_noise_of_folds,
 )
 from sota_exp.statistics.power import assume_difference_sd, find_detectable_difference, find_num_seeds
-from sota_exp.statistics.two_sources import combine_crossed
+from sota_exp.statistics.two_sources import combine_crossed, combine_folds
 
 NOISE = DifferenceNoise(seeds=1e-4, images=0.02, both=0.2)
 
@@ -82,8 +84,52 @@ def test_one_seed_or_one_image_has_no_estimate(shape: tuple[int, ...]) -> None:
         estimate_noise(np.zeros(shape))
 
 
+@pytest.mark.parametrize(
+    ("repeats", "num_images", "of_runs"), [(2, 240, 0), (4, 120, 0), (2, 1000, 0), (2, 240, 0.1), (2, 1000, 0.04)]
+)
+def test_folds_show_the_effect_that_the_plan_names(repeats: int, num_images: int, of_runs: float) -> None:
+    rng, num_studies, images, num_runs = np.random.default_rng(5), 400, 0.01, 5 * repeats
+    noise = DifferenceNoise(seeds=of_runs**2, images=images, both=0.4)
+    sd = math.sqrt(noise.seeds + (noise.both + images) / (num_images / 5))
+    smallest = find_detectable_difference(sd, num_runs, 1)
+    over_runs = EffectOverSeeds(smallest=smallest, error=sd / math.sqrt(num_runs), df=num_runs - 1)
+    variance = compute_noise_of_folds(noise, over_runs, num_runs, num_images, 5)
+    effect = add_noise_of_images(over_runs, variance, num_images, 1)
+    assert effect is not None
+    num_shown = 0
+    for _ in range(num_studies):
+        before = rng.uniform(0.3, 0.5, num_images)
+        after = before + effect + rng.normal(0, math.sqrt(images), num_images)
+        tested = [fold for _ in range(repeats) for fold in np.array_split(rng.permutation(num_images), 5)]
+        gains = [after[fold] + rng.normal(0, of_runs) for fold in tested]
+        rows = [
+            (rng.random(len(fold)) < gain) * 1.0 - (rng.random(len(fold)) < before[fold])
+            for fold, gain in zip(tested, gains, strict=True)
+        ]
+        found = combine_folds(rows, tested).find_interval()
+        num_shown += found is not None and found.low > 0
+    assert num_shown / num_studies == pytest.approx(0.8, abs=0.07)
+
+
+def test_the_variances_of_folds_are_those_they_were_drawn_with() -> None:
+    rng, found = np.random.default_rng(4), []
+    for _ in range(200):
+        of_image, rows, images = rng.normal(0, 0.3, 200), [], []
+        for _ in range(3):
+            for tested in np.array_split(rng.permutation(200), 5):
+                rows.append(of_image[tested] + rng.normal(0, 0.1) + rng.normal(0, 0.4, len(tested)))
+                images.append(tested)
+        noise = estimate_noise_of_folds(rows, images)
+        assert noise is not None
+        found.append((noise.seeds, noise.images, noise.both))
+    assert np.mean(found, axis=0) == pytest.approx([0.01, 0.09, 0.16], rel=0.06)
+    assert estimate_noise_of_folds(rows[:5], images[:5]) is None  # no image is tested twice
+
+
 @pytest.mark.parametrize(("num_runs", "test_to_train"), [(5, 0.25), (10, 0.25), (1000, 0.28)])
-def test_folds_share_training_images_so_more_repeats_leave_a_part(num_runs: int, test_to_train: float) -> None:
+def test_splits_of_a_metric_without_images_leave_a_part_however_many_they_are(
+    num_runs: int, test_to_train: float
+) -> None:
     """Over seeds alone the effect is that of σ / √J; with Nadeau and Bengio's variance that of σ √(1 / J + ratio)."""
     found = add_noise_of_splits(0.1 / math.sqrt(num_runs), num_runs, test_to_train)
     assert found == pytest.approx(0.1 * math.sqrt(1 / num_runs + test_to_train))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sota_exp.statistics.paired import bonett_price_interval
-from sota_exp.statistics.two_sources import adjust_p_values, combine_crossed, combine_splits
+from sota_exp.statistics.paired import bonett_price_interval, paired_t_interval
+from sota_exp.statistics.two_sources import adjust_p_values, combine_crossed, combine_folds, combine_splits
 
 RNG = np.random.default_rng(0)
 
@@ -46,6 +46,17 @@ def test_equal_images_leave_the_noise_of_the_runs():
     assert (interval.low, interval.high) == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.parametrize("level", [0.8, 0.95, 0.99])
+@pytest.mark.parametrize("shape", [(2, 24), (3, 1000)])
+def test_the_interval_for_both_is_never_narrower_than_that_for_these_images(shape, level):
+    for _ in range(50):
+        table = draw(RNG, *shape, 0.1, 0.3, 0.2)
+        runs, both = paired_t_interval(np.zeros(shape[0]), table.mean(1), level), combine_crossed(table)
+        found = both.find_interval(level)
+        assert found.high - found.low >= (runs.high - runs.low) * (1 - 1e-12)
+        assert (both.p_value <= 1 - level) == (not found.low <= 0 <= found.high)
+
+
 @pytest.mark.parametrize("shape", [(3, 24), (5, 240), (12, 1000)])
 def test_neither_source_alone_has_a_smaller_variance(shape):
     for parts in [(0.0, 0.0, 1.0), (1.0, 0.0, 0.5), (0.0, 1.0, 0.5)]:
@@ -67,7 +78,61 @@ def test_too_little_is_refused(shape):
         combine_crossed(np.zeros(shape))
 
 
-def test_folds_are_corrected_as_nadeau_and_bengio_do():
+def draw_folds(rng, num, repeats, of_runs, of_images, of_rest):
+    """Differences of five folds and their images, all tested once per repeat."""
+    of_image, rows, images = of_images * rng.standard_normal(num), [], []
+    for _ in range(repeats):
+        for tested in np.array_split(rng.permutation(num), 5):
+            rest = of_runs * rng.standard_normal() + of_rest * rng.standard_normal(len(tested))
+            rows.append(of_image[tested] + rest)
+            images.append(tested)
+    return rows, images
+
+
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_folds_vary_by_their_images_and_by_what_runs_differ_in_beyond_them(repeats):
+    rows, images = draw_folds(RNG, 60, repeats, 0.4, 0.3, 0.2)
+    found = combine_folds(rows, images)
+    tested = np.full((repeats, 60), np.nan)
+    for number, (row, image) in enumerate(zip(rows, images, strict=True)):
+        tested[number // 5, image] = row
+    runs, within = np.array([row.mean() for row in rows]), np.mean([row.var(ddof=1) / 12 for row in rows])
+    of_images, excess = tested.mean(0).var(ddof=1) / 60, runs.var(ddof=1) - within
+    assert found.mean == found.middle == pytest.approx(tested.mean()) and found.num == 5 * repeats
+    assert found.lasting == pytest.approx(of_images)
+    assert found.variance == pytest.approx(of_images + excess / (5 * repeats))
+    assert found.df >= 5 * repeats - 1
+    shuffled = RNG.permutation(5 * repeats)
+    again = combine_folds([rows[each] for each in shuffled], [images[each] for each in shuffled])
+    assert again.variance == pytest.approx(found.variance) and again.df == pytest.approx(found.df)
+
+
+@pytest.mark.parametrize("parts", [(0.05, 0.3, 0.3), (0.0, 0.5, 0.0), (0.1, 0.0, 0.4)])
+def test_the_interval_of_folds_contains_the_truth_of_new_runs_on_new_images(parts):
+    rng, hits = np.random.default_rng(3), 0
+    for _ in range(600):
+        interval = combine_folds(*draw_folds(rng, 100, 2, *parts)).find_interval()
+        hits += interval.low <= 0 <= interval.high
+    assert 0.93 < hits / 600 < 0.995
+
+
+def test_an_image_weighs_as_often_as_runs_tested_it():
+    """Random splits test some images more often than others; the mean is that of the runs."""
+    found = combine_folds([[1.0, 0.0], [1.0, 0.5], [1.0, 0.0]], [[7, 1], [7, 2], [7, 1]])
+    assert found.mean == pytest.approx(np.mean([0.5, 0.75, 0.5]))
+    beside = [0.5 * (1 - found.mean), (0 - found.mean) / 3, (0.5 - found.mean) / 6]
+    assert found.lasting == pytest.approx(3 / 2 * np.square(beside).sum())
+
+
+@pytest.mark.parametrize(
+    ("rows", "images"), [([[1.0]], [[0]]), ([[1.0], []], [[0], []]), ([[1.0], [0.0]], [[0], [1, 2]])]
+)
+def test_folds_without_images_or_others_are_refused(rows, images):
+    with pytest.raises(ValueError, match="two are needed"):
+        combine_folds(rows, images)
+
+
+def test_the_splits_of_a_metric_without_images_are_corrected_as_nadeau_and_bengio_do():
     values = RNG.standard_normal(10) + 0.4
     found = combine_splits(values, 1 / 4)
     assert found.variance == pytest.approx(values.var(ddof=1) * (1 / 10 + 1 / 4))
@@ -87,6 +152,7 @@ def test_the_p_value_agrees_with_the_interval(mean):
 
 def test_without_noise_there_is_neither_interval_nor_evidence():
     found = combine_splits([0.1, 0.1, 0.1], 0.25)
+    assert combine_folds([[0.0, 0.0], [0.0]], [[0, 1], [2]]).find_interval() is None
     assert found.find_interval() is None and found.p_value == 1.0 and found.find_detectable(0.95, 0.8) is None
 
 

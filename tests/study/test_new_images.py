@@ -11,7 +11,7 @@ import pytest
 from sota_exp.config.configuration import Configuration
 from sota_exp.report.study.answer import build_study_answer
 from sota_exp.report.study.read import read_study
-from sota_exp.statistics.two_sources import combine_crossed, combine_splits
+from sota_exp.statistics.two_sources import combine_crossed, combine_folds, combine_splits
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.plan import StudyDesign
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
@@ -19,7 +19,7 @@ from sota_exp.study.screening import plan_screening
 from sota_exp.study.study_json import build_study_json
 from sota_exp.study.technique import Technique
 from tests.study.studies import arm, chain, simulated, study, write_all, write_run
-from tests.study.test_tested_images import FOLDS, write_folds
+from tests.study.test_tested_images import FOLDS, fold_of, right, write_folds
 
 NUM = 200
 
@@ -86,21 +86,26 @@ def test_an_interaction_of_a_pair_has_both_noises(tmp_path: Path) -> None:
     assert all(each["new_images"]["p_adjusted"] >= each["new_images"]["p_value"] for each in together)
 
 
-@pytest.mark.parametrize("repeats", [1, 2])
-def test_folds_are_widened_for_the_images_they_share(tmp_path: Path, repeats: int) -> None:
+@pytest.mark.parametrize(("repeats", "metric"), [(1, "accuracy"), (2, "accuracy"), (2, "loss")])
+def test_folds_have_the_noise_of_all_images_and_metrics_without_images_that_of_runs_alone(
+    tmp_path: Path, repeats: int, metric: str
+) -> None:
     split = {"folds": FOLDS, "repeats": 1, "repeat": 0, "fold": None}
     values = {"tracking": {}, "data": {"val_fraction": 0.1, "split": split}}
     arms = [replace(each, configuration=Configuration(choices={}, values=values)) for each in chain("a", "b")]
-    made = study(arms, seeds=FOLDS * repeats)
+    made = study(arms, seeds=FOLDS * repeats, metric=f"test/{metric}")
     write_folds(made, StudyFiles(directory=tmp_path))
     found = build(made, tmp_path)
-    one, other = ([each["values"][seed] for seed in each["values"]] for each in found["arms"])
-    ratio = 1 / (FOLDS - 1) / 0.9  # val is a tenth of what is not tested
-    expected = combine_splits(np.subtract(other, one), ratio).find_interval(largest=1.0)
-    row = found["arms"][1]
-    assert row["new_images"]["interval"] == pytest.approx([expected.low, expected.high])
-    wider = np.diff(row["new_images"]["interval"])[0] / np.diff(row["interval"])[0]
-    assert wider == pytest.approx(np.sqrt(1 + repeats * FOLDS * ratio))
+    before, after = ([each["values"][seed] for seed in each["values"]] for each in found["arms"])
+    expected = combine_splits(np.subtract(after, before), 1 / (FOLDS - 1) / 0.9)  # val is a tenth of the untested
+    if metric == "accuracy":
+        images = [fold_of(seed) for seed in made.seeds]
+        rows = [
+            1.0 * right("b", seed)[each] - right("a", seed)[each] for seed, each in zip(made.seeds, images, strict=True)
+        ]
+        expected = combine_folds(rows, images)
+    ends = expected.find_interval(largest=1.0)
+    assert found["arms"][1]["new_images"]["interval"] == pytest.approx([ends.low, ends.high])
 
 
 @pytest.mark.parametrize("seeds", [8, 40])

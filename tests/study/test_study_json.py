@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from sota_exp.config.split_of_seed import ScoredShare
 from sota_exp.report.study.page import write_study_report
 from sota_exp.statistics.anytime import compute_confidence_sequence
 from sota_exp.statistics.paired import bonett_price_interval
@@ -23,6 +24,7 @@ from sota_exp.study.settings import parse_study_technique
 from sota_exp.study.study_json import build_study_json
 from sota_exp.study.study_json_anytime import build_costs_of_looks
 from sota_exp.study.study_json_power import StudyNoise, build_power_table, estimate_sd, estimate_study_noise
+from sota_exp.study.technique import Technique
 from sota_exp.study.terminal import format_study_result
 from sota_exp.tracking.mlflow_study import format_study_note
 from tests.study.studies import arm, chain, result, simulated, study, write_all, write_run
@@ -348,7 +350,9 @@ def test_the_noise_of_images_is_that_of_shares_of_images(files: StudyFiles, metr
     made = study(chain("a", "b"), metric=metric, seeds=8)
     found = estimate_study_noise(made, StudyRuns.read(made, files, {}), {"train": 192, "val": 48, "test": 24})
     power = build_power_table(made, StudyRuns.read(made, files, {}), found)
-    assert found.num_test == (48 if metric.startswith("val") else 24)
+    assert found.num_test == found.count_images(None) == (48 if metric.startswith("val") else 24)
+    folds = ScoredShare(of_all=0.2, to_train=0.25, runs_per_repeat=5)
+    assert found.count_images(folds) == 5 * found.num_test
     assert (found.noise is None) == (not metric.endswith("accuracy")) == (power["new_images"]["detectable"] is None)
 
 
@@ -368,6 +372,21 @@ def test_the_noise_of_a_design_is_that_between_seeds_within_its_cells(files: Stu
         for other in arms[index + 1 :]
     ]
     assert found[0] == pytest.approx(math.sqrt(np.mean(np.square(pairs))))
+
+
+def test_one_seed_per_cell_tells_its_noise_with_the_interactions_in_it(files: StudyFiles) -> None:
+    """The assumption said that two seeds show half a point, where the interval of one had four points."""
+    techniques = [Technique(name=name, label=name, on=(f"s/{name}=x",), off=(f"s/{name}=none",)) for name in "pqr"]
+    blueprint = plan_screening(techniques, False, lambda on: None, False, beside=False)
+    made = study([arm(each.name, is_cell=True) for each in blueprint.arms], blueprint, kind="screening", seeds=1)
+    write_all(made, files)
+    runs = StudyRuns.read(made, files, {})
+    found = estimate_sd(made, runs)
+    assert found is not None and "interactions are in it" in found[1]
+    effect = build_study_json(made, runs)["effects"][0]
+    num, df = len(made.arms.ready), len(made.arms.ready) - 1 - 3
+    half = (effect["interval"][1] - effect["interval"][0]) / 2
+    assert found[0] * math.sqrt(2 / num) == pytest.approx(half / stats.t.ppf(0.975, df))
 
 
 def test_the_plan_of_looks_at_any_time_has_the_cost_of_each_kind(files: StudyFiles) -> None:

@@ -11,7 +11,6 @@ import hydra_plugins.hydra_optuna_sweeper._impl as stock
 import numpy as np
 import optuna
 import pytest
-import yaml
 from mlflow import MlflowClient
 from optuna.exceptions import StorageInternalError
 from optuna.storages._heartbeat import BaseHeartbeat
@@ -19,10 +18,10 @@ from optuna.trial import Trial, TrialState
 
 from sota_exp.cli.main import run_command_line
 from sota_exp.config.job_returns import make_lost_return
-from sota_exp.config.split_of_seed import get_test_to_train
 from sota_exp.errors import RunLost
 from sota_exp.report.sweep import page
-from sota_exp.statistics.two_sources import combine_crossed, combine_splits
+from sota_exp.runs.find import SavedRun
+from sota_exp.statistics.two_sources import combine_crossed, combine_folds
 from sota_exp.sweep import end, launch, ownership, sweep_json, take_trial
 from sota_exp.sweep import loop as sweep_loop
 from sota_exp.sweep import sweep as sweep_module
@@ -475,9 +474,11 @@ def test_a_trial_is_its_folds_and_so_is_each_arm_of_the_confirmation(tmp_path):
         tested = [np.load(place / f"seed{first + fold}" / "predictions.npz")["test_images"] for fold in range(3)]
         assert sorted(np.concatenate(tested).tolist()) == list(range(60)), place
     default, winner = found["confirm"]["arms"]
-    differences = [winner["test"][seed] - default["test"][seed] for seed in ("1002", "1003", "1004")]
-    config = yaml.safe_load((sweep / "confirm" / "default" / "seed1002" / "config.yaml").read_text())
-    expected = combine_splits(differences, get_test_to_train(config, "test"))
+    runs = {arm["name"]: [SavedRun.read(sweep / "confirm" / arm["name"] / f"seed{seed}") for seed in (1002, 1003, 1004)]
+            for arm in (default, winner)}  # fmt: skip
+    before, after = runs.values()
+    rows = [1.0 * one.correct("test") - other.correct("test") for one, other in zip(after, before, strict=True)]
+    expected = combine_folds(rows, [run.images("test") for run in before])
     assert found["confirm"]["test"]["new_images"]["p_value"] == pytest.approx(expected.p_value)
 
 

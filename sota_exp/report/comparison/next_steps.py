@@ -4,12 +4,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from sota_exp.config.split_of_seed import get_test_to_train
 from sota_exp.report.comparison.groups import SeedGroup
 from sota_exp.report.comparison.pairs import GroupDifference
 from sota_exp.report.numbers import format_duration
 from sota_exp.runs.chance import is_at_chance
-from sota_exp.statistics.planned_effect import estimate_noise
+from sota_exp.statistics.planned_effect import estimate_noise, estimate_noise_of_folds
 from sota_exp.statistics.units import SHARE_FORMAT
 from sota_exp.statistics.what_next import Advice, advise, describe_advice
 
@@ -57,19 +56,20 @@ def _is_open(each: GroupDifference) -> bool:
 
 
 def advise_on_pair(each: GroupDifference, first: SeedGroup, second: SeedGroup, part: str) -> tuple[Advice, int | None]:
-    """What would decide a pair, and the number of images that a run of it tested."""
+    """What would decide a pair, and the number of images that it tested."""
     seeds = each.common_seeds
     before, after = (group.collect_values(seeds, lambda run: run.correct(part)) for group in (first, second))
     differences = [float(one.mean() - other.mean()) for one, other in zip(after, before, strict=True)]
-    scored = first.first.correct(part)
-    num_images = 0 if scored is None else len(scored)
     is_same = len(seeds) > 1 and all(map(np.array_equal, before, after))
-    variance, ratio = 0.0, get_test_to_train(first.first.config, part) if part in ("test", "val") else None
-    if len(seeds) > 1 and num_images > 1:
-        if ratio is not None:
-            variance = ratio * float(np.var(differences, ddof=1))
-        elif len({len(row) for row in (*before, *after)}) == 1:
-            variance = estimate_noise(np.array(after, np.float64) - np.array(before, np.float64)).images / num_images
+    rows = [np.subtract(one, other, dtype=np.float64) for one, other in zip(after, before, strict=True)]
+    scored, noise = first.first.correct(part), None
+    num_images = 0 if scored is None else len(scored)
+    if len(seeds) > 1 and each.has_folds:
+        numbers = first.collect_values(seeds, lambda run: run.images(part))
+        num_images, noise = len(np.unique(np.concatenate(numbers))), estimate_noise_of_folds(rows, numbers)
+    elif len(seeds) > 1 and num_images > 1:
+        noise = estimate_noise(np.array(rows))
+    variance = 0.0 if noise is None else noise.images / num_images
     return advise(differences, 1, image_variance=variance, num_images=num_images, is_same=is_same), num_images
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sota_exp.config.split_of_seed import get_test_to_train
 from sota_exp.report.comparison.groups import SeedGroup
 from sota_exp.runs.find import SavedRun
 from sota_exp.runs.scored_images import PARTS, describe_cut
@@ -18,7 +17,7 @@ from sota_exp.statistics.paired import (
     paired_t_interval,
 )
 from sota_exp.statistics.pooled import pool_correctness
-from sota_exp.statistics.two_sources import MeanOfTwoSources, combine_crossed, combine_splits
+from sota_exp.statistics.two_sources import MeanOfTwoSources, combine_crossed, combine_folds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +25,8 @@ class GroupDifference:
     """Accuracy of `second` minus `first`, paired by image and by seed.
 
     images: interval for the sampling of the images. seeds: interval over seeds, if at least two are common and their
-    differences are not all equal. on_new: in new training runs on new images, where `seeds` is known.
+    differences are not all equal. on_new: in new training runs on new images, where `seeds` is known. has_folds: each
+    seed tested images of its own.
     mcnemar: only for one run each. remark: which noise the intervals cover, or why there are none.
     """
 
@@ -36,6 +36,7 @@ class GroupDifference:
     images: Estimate | None = None
     seeds: Estimate | None = None
     on_new: MeanOfTwoSources | None = None
+    has_folds: bool = False
     mcnemar: McNemarResult | None = None
     remark: str
 
@@ -102,17 +103,18 @@ def compare_pair(first: SeedGroup, second: SeedGroup, part: str) -> GroupDiffere
     is_single = len(rows[0]) == len(rows[1]) == 1
     one, other = ([each.mean() for each in correct] for correct in rows)
     if has_folds:
-        images = first.collect_values(common, lambda run: run.images(part))
-        before, after = (pool_correctness(correct, images) for correct in rows)
+        numbers = first.collect_values(common, lambda run: run.images(part))
+        before, after = (pool_correctness(correct, numbers) for correct in rows)
     else:
         before, after = (np.stack(correct).astype(np.float64) for correct in rows)
     seeds = paired_t_interval(one, other, largest=1.0) if len(common) > 1 else None
     is_new = part in ("test", "val")  # the networks were not trained on these
-    ratio = get_test_to_train(first.first.config, part) if is_new else None
     on_new = None
-    if seeds is not None and has_folds and ratio is not None:
-        on_new = combine_splits(np.subtract(other, one), ratio)
-    elif seeds is not None and not has_folds and is_new:
+    if seeds is not None and is_new and has_folds:
+        on_new = combine_folds(
+            [np.subtract(after, before, dtype=np.float64) for before, after in zip(*rows, strict=True)], numbers
+        )
+    elif seeds is not None and is_new:
         on_new = combine_crossed(after - before)
     return GroupDifference(
         first=first.name,
@@ -121,6 +123,7 @@ def compare_pair(first: SeedGroup, second: SeedGroup, part: str) -> GroupDiffere
         images=bonett_price_interval(before, after),
         seeds=seeds,
         on_new=on_new,
+        has_folds=has_folds,
         mcnemar=mcnemar_test(before[0], after[0]) if is_single else None,
         remark=_explain_pairing(first, second, common, part, has_noise=seeds is not None),
     )
