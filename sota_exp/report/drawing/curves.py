@@ -126,7 +126,7 @@ def arrange_panels(drawn: alt.LayerChart, panels: list[str], columns: int, side:
 def compute_shared_range(
     curves: Sequence[SeedCurve], scale: MetricFormat, skipped: float = 1 / 3
 ) -> tuple[float, float]:
-    """A range for all curves and bands without their first part, by default a third, where they do not differ visibly."""
+    """A range for all curves and bands without their first part, a third, where they do not differ visibly."""
     late = [slice(int(len(each.x) * skipped), None) for each in curves]
     ends = [
         end

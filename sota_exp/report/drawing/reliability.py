@@ -13,7 +13,7 @@ from sota_exp.report.numbers import format_percent
 def draw_reliability_panels(bins: Sequence[dict[str, Any]], width: float, least: float = 165) -> alt.FacetChart:
     """Accuracy by confidence, in panels about `least` pixels wide; on the diagonal they are equal.
 
-    bins: as from `bin_by_confidence`, with panel and ink, and the interval of the accuracy (low, high) where it is known.
+    bins: as from `bin_by_confidence`, with panel and ink, and the interval of the accuracy (low, high) where known.
     The area of a ring is its share of the images.
     """
     columns, side = split_width(width, least)
