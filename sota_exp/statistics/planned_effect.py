@@ -101,20 +101,26 @@ class EffectOverSeeds:
 
 
 def add_noise_of_images(
-    over_seeds: EffectOverSeeds, variance: float, num_images: int, num_tests: int, level: float = 0.95
+    over_seeds: EffectOverSeeds,
+    variance: float,
+    num_images: int,
+    num_tests: int,
+    level: float = 0.95,
+    has_folds: bool = False,
 ) -> float | None:
     """The smallest effect shown for other images like these, in new training runs; None: none.
 
     variance: `DifferenceNoise.images`. By Student's t on the sum of both variances, at the Šidák level of all tests,
     with Satterthwaite's degrees of freedom (1946, Biometrics Bulletin 2), at least those of the seeds. The interval
     adds two images (Bonett and Price 2012), so that of N images the effect must be (N + 2) / N times as large.
+    has_folds: the variance is that of `compute_noise_of_folds`, which is estimated from the runs.
     """
     if over_seeds.smallest is None:
         return None
     of_seeds, of_images = over_seeds.error**2, variance / num_images
     total = of_seeds + of_images
     spread = of_seeds**2 / over_seeds.df + of_images**2 / max(1, num_images - 1)
-    df = max(over_seeds.df, total**2 / spread) if spread else over_seeds.df
+    df = max(over_seeds.df, total**2 / spread) if spread and not has_folds else over_seeds.df
     quantiles = float(stdtrit(df, (1 + level ** (1 / num_tests)) / 2) + stdtrit(df, DEFAULT_POWER))
     return max(over_seeds.smallest, quantiles * math.sqrt(total) * (num_images + 2) / num_images)
 

@@ -72,7 +72,9 @@ class StudyNoise:
         if tested is not None:
             images = compute_noise_of_folds(self.noise, over_seeds, num_seeds, num_images, tested.runs_per_repeat)
         num_tests = study.num_tests if study.blueprint.design is None else study.num_effects
-        return add_noise_of_images(over_seeds, images, num_images, num_tests, study.settings.level)
+        return add_noise_of_images(
+            over_seeds, images, num_images, num_tests, study.settings.level, has_folds=tested is not None
+        )
 
 
 def find_scored_share(study: PlannedStudy) -> ScoredShare | None:

@@ -94,7 +94,7 @@ def test_folds_show_the_effect_that_the_plan_names(repeats: int, num_images: int
     smallest = find_detectable_difference(sd, num_runs, 1)
     over_runs = EffectOverSeeds(smallest=smallest, error=sd / math.sqrt(num_runs), df=num_runs - 1)
     variance = compute_noise_of_folds(noise, over_runs, num_runs, num_images, 5)
-    effect = add_noise_of_images(over_runs, variance, num_images, 1)
+    effect = add_noise_of_images(over_runs, variance, num_images, 1, has_folds=True)
     assert effect is not None
     num_shown = 0
     for _ in range(num_studies):
