@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sota_exp.report.comparison.compare_runs import RunComparison, compare_runs
-from sota_exp.report.comparison.groups import group_runs, index_to_letters
+from sota_exp.report.comparison.groups import SeedGroup, group_runs, index_to_letters, name_groups
 from sota_exp.report.comparison.page import collect_values
 from sota_exp.report.document.write import render_markdown
 from sota_exp.runs.find import SavedRun
@@ -275,3 +275,15 @@ def test_surroundings_that_differ_are_said(tmp_path: Path) -> None:
     one = make(tmp_path / "a", device="cpu: AMD, 1 thread")
     other = make(tmp_path / "b", device="cpu: AMD, 4 threads", versions={"torch": "2.13.0"})
     assert compare_runs(runs(one, other)).environment == {"threads": ["1", "4"], "torch": ["2.14.0", "2.13.0"]}
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        ([0.06824078427098834, 0.8], ["lr=0.06824", "lr=0.8"]),
+        ([0.12345671, 0.12345678], ["lr=0.12345671", "lr=0.12345678"]),
+    ],
+)
+def test_the_names_of_groups_have_as_many_digits_as_tell_them_apart(values: list[float], names: list[str]) -> None:
+    groups = [SeedGroup(name=letter, runs=()) for letter in "AB"]
+    assert [group.name for group in name_groups(groups, {}, {"optimizer.lr": values})] == names
