@@ -15,7 +15,7 @@ from sota_exp.report.folds import (
     describe_tested,
     write_folds,
 )
-from sota_exp.report.terminal import escape, make_console, shorten_path
+from sota_exp.report.terminal import escape, make_console, shorten_path, to_rich
 from sota_exp.runs.environment import changed_environment, get_rank
 from sota_exp.runs.sent_position import ORIGIN_VARIABLE
 from sota_exp.runs.status import COMPLETE_STATUSES
@@ -91,7 +91,7 @@ def train_folds(
             results[each.place] = run(request, add_tracking(listener))
         has_started |= listener.has_started
     found = save()
-    out.print(build_folds_table(found, results))
+    out.print(to_rich(build_folds_table(found, results)))
     out.print(describe_tested(found))
     if not has_started and all(each["status"] in COMPLETE_STATUSES for each in results.values()):
         out.print("All folds were finished before; nothing was done. For others change seed or hydra.run.dir.")

@@ -7,15 +7,16 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from rich.table import Table
-
 from sota_exp.config.formats import FILE_FORMAT
+from sota_exp.report.document.markdown import Strong, Table
 from sota_exp.report.numbers import format_accuracy, format_duration
 from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.runs.digests import read_object
 from sota_exp.runs.sent_position import FOLDS_FILE
 from sota_exp.statistics.proportion import wilson_interval
-from sota_exp.statistics.units import UNKNOWN
+
+#: The parts of the data whose accuracy is shown.
+PARTS = ("val", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,23 +73,16 @@ def _count_tested(runs: Sequence[FoldRun], results: Mapping[str, dict[str, Any]]
 
 def build_folds_table(found: Mapping[str, Any], results: Mapping[str, dict[str, Any]]) -> Table:
     """One row a fold, then mean and standard deviation over folds. found: the content of `folds.json`."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("")
-    for heading in ("val accuracy", "test accuracy", "test images", "time"):
-        table.add_column(heading, justify="right")
+    rows = []
     for run in found["runs"]:
-        result = results.get(run["place"])
-        if result is not None:
-            metrics, seconds = result["metrics"], sum(result["seconds"].values())
-            scores = [format_accuracy(metrics[f"{part}/accuracy"]) for part in ("val", "test")]
-            num = f"{result['evaluated_images']['test']:,}"
-            table.add_row(f"repeat {run['repeat']}, fold {run['fold']}", *scores, num, format_duration(seconds))
+        if (result := results.get(run["place"])) is not None:
+            scores = [format_accuracy(result["metrics"][f"{part}/accuracy"]) for part in PARTS]
+            num, seconds = f"{result['evaluated_images']['test']:,}", sum(result["seconds"].values())
+            rows.append([f"repeat {run['repeat']}, fold {run['fold']}", *scores, num, format_duration(seconds)])
     for name in ("mean", "sd"):
-        values = [found["metrics"].get(f"{part}/accuracy", {}).get(name) for part in ("val", "test")]
-        table.add_row(
-            f"[bold]{name} over folds[/]", *(UNKNOWN if each is None else format_accuracy(each) for each in values)
-        )
-    return table
+        values = [found["metrics"].get(f"{part}/accuracy", {}).get(name) for part in PARTS]
+        rows.append([Strong(f"{name} over folds"), *map(format_accuracy, values), "", ""])
+    return Table(["", "val accuracy", "test accuracy", "test images", "time"], rows)
 
 
 def describe_tested(found: Mapping[str, Any]) -> str:

@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
-
 from sota_exp.config.printable import make_printable
+from sota_exp.report.document.markdown import Strong
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-    from rich.table import Table
+    from rich.table import Table as RichTable
+
+    from sota_exp.report.document.markdown import Table
 
 #: What consoles print: everything, the progress of what takes long, or nothing.
 EVERYTHING, PROGRESS, NOTHING = "everything", "progress", "nothing"
@@ -49,6 +50,8 @@ def join_what_fits(parts: Mapping[str, str], less: Sequence[str], width: int) ->
 
     Those are in the files too.
     """
+    from rich.cells import cell_len
+
     line = ""
     for num in range(len(less) + 1):
         line = "  ".join(text for name, text in parts.items() if text and name not in less[:num])
@@ -70,7 +73,7 @@ def indent(text: str, style: str = "dim") -> "RenderableType":
     return Padding(Text(make_printable(text), style), (0, 0, 0, 2), expand=False)
 
 
-def make_facts() -> "Table":
+def make_facts() -> "RichTable":
     """A table of names and facts; a path or class that is too long is wrapped."""
     from rich.table import Table
 
@@ -92,3 +95,18 @@ def escape(text: str) -> str:
     from rich import markup
 
     return markup.escape(make_printable(text))
+
+
+def to_rich(table: "Table") -> "RichTable":
+    """A table of a page for the terminal."""
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    drawn = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for index, name in enumerate(table.names):
+        is_number = table.is_number(index)
+        style, is_whole = "" if index else "cyan", is_number or not index
+        drawn.add_column(name, style=style, justify="right" if is_number else "left", no_wrap=is_whole, overflow="fold")
+    for row in table.rows:
+        drawn.add_row(*(Text(make_printable(cell), "bold" if isinstance(cell, Strong) else "") for cell in row))
+    return drawn

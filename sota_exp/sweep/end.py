@@ -32,19 +32,17 @@ def finish_sweep(sweep: Sweep, stopped: str | None) -> None:
         raise RunFailed(f"no trial of {summary['name']} is complete or pruned; the last reason: {last}")
     confirmation = Confirmation.of(sweep, summary)
     summary = _write_summary(sweep, stopped, confirmation.run() if confirmation is not None else None)
-    _write_page(sweep, summary)
+    _write_page(sweep)
     for part in build_sweep_summary(summary, sweep.directory):
         make_console().print(part, soft_wrap=isinstance(part, str))
     _update_mlflow(sweep, "FINISHED")
 
 
-def _write_page(sweep: Sweep, summary: dict[str, Any]) -> None:
-    """Draw the figures and write the report; an error is only logged: a sweep is complete without them."""
-    from sota_exp.report.sweep.figures import draw_sweep_figures
+def _write_page(sweep: Sweep) -> None:
+    """Write the report; an error is only logged: a sweep is complete without them."""
     from sota_exp.report.sweep.page import write_sweep_report
 
     try:
-        draw_sweep_figures(sweep.study, summary, sweep.directory / "figures")
         write_sweep_report(sweep.directory)
     except Exception as error:
         log.warning("the report of the sweep could not be written: %s: %s", type(error).__name__, error)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import optuna
 from optuna.trial import Trial, TrialState
 
-from sota_exp.report.sweep.terminal import format_parameter
+from sota_exp.report.sweep.tables import format_parameter
 from sota_exp.sweep import ownership
 from sota_exp.sweep.sampler import is_grid, make_sampler
 from sota_exp.sweep.start_points import DEFAULT_ATTRIBUTE

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from sota_exp.cli import main
-from sota_exp.report.sweep import figures
 from tests.experiments import TINY
 
 MODULE = """
@@ -151,7 +150,6 @@ def test_a_metric_that_fails_is_told_in_one_line(
 def test_a_sweep_searches_by_it(
     own: list[str], tmp_path: Path, objective: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(figures, "draw_sweep_figures", lambda *given: None)
     words = ["sweep", *own, *TINY, "recipe=baseline", "optimizer.lr=interval(0.01,0.1)", "hydra.sweeper.n_trials=2"]
     words += ["hydra.sweeper.confirm={top: 1, seeds: 2}", "schedule.length.epochs=1"]
     words += [f"hydra.sweeper.objective={objective}", f"hydra.sweep.dir={tmp_path}/s"]

@@ -8,7 +8,8 @@ import pytest
 from sota_exp.cli import main
 from sota_exp.cli.compare import main as compare
 from sota_exp.errors import ConfigError
-from sota_exp.report.sweep.page import build_history_figure, describe_history
+from sota_exp.report.sweep.figures import build_search_figures, list_history
+from sota_exp.report.sweep.page import describe_history
 from sota_exp.report.sweep.terminal import format_sweep_note
 from sota_exp.tracking.mlflow_sweep import build_metrics
 from tests.report.pages import Page
@@ -151,7 +152,7 @@ def test_a_sweep_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert page.tables[1].rows == [["2", "85.00", "lr=0.1"], ["0", "80.00", "its own values"]]
     assert page.tables[2].rows == [["lr", "75 %"], ["wd", "25 %"]]
     assert "Caution: of 2 trials alone" in page.text
-    assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"confirmed", "search_history"}
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"confirmed", "search_history", "reports"}
 
 
 def test_a_sweep_says_that_its_winner_was_chosen_on_other_seeds(tmp_path: Path) -> None:
@@ -209,9 +210,9 @@ def test_a_confirmation_of_equal_differences_has_no_intervals(tmp_path: Path) ->
 )
 def test_a_history_explains_the_marks_that_it_has(entries: list[tuple[str, float]], marks: list[bool]) -> None:
     listed = [{"number": at, "state": state, "values": [value]} for at, (state, value) in enumerate(entries)]
-    words = describe_history(SWEEP | {"entries": listed, "objective": ["val/accuracy"], "direction": ["maximize"]})
-    figure = build_history_figure(SWEEP | {"entries": listed, "objective": ["val/accuracy"], "direction": ["maximize"]})
-    assert figure is not None and ["Rings:" in words, "triangle" in figure.note] == marks
+    tree = SWEEP | {"entries": listed, "objective": ["val/accuracy"], "direction": ["maximize"]}
+    words, figure = describe_history(tree, list_history(tree)), build_search_figures(tree)["search_history"]
+    assert ["Rings:" in words, "triangle" in figure.note] == marks
 
 
 @pytest.mark.parametrize(

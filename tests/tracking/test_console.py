@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from sota_exp.cli.multirun_table import build_multirun_table
-from sota_exp.report.numbers import estimate_remaining, format_accuracy
-from sota_exp.report.sweep.terminal import build_trial_rows
+from sota_exp.report.numbers import estimate_remaining
+from sota_exp.report.sweep.tables import build_trial_table
 from sota_exp.report.terminal import join_what_fits
 from sota_exp.runs.find import SavedRun
 from sota_exp.sweep.console import JobConsole
@@ -111,5 +111,6 @@ def test_accuracies_have_one_spelling_and_files_keep_shares(tmp_path: Path) -> N
     assert "**70.00 %**" in format_scores(result())
     sweep = {"objective": ["val/accuracy", "cost/parameters"], "entries": [{"number": 0, "is_default": True}]}
     ranking = [{"number": 0, "values": [0.7, 123456.0], "knobs": {}}]
-    assert build_trial_rows(sweep | {"ranking": ranking})[0][1:3] == [format_accuracy(0.7), "123,456"]
+    trials = build_trial_table(sweep | {"ranking": ranking}, 5)
+    assert trials.names[1] == "val/accuracy, %" and trials.rows[0][1:3] == ["70.00", "123,456"]
     assert SavedRun.read(write_run(tmp_path / "run")).metrics["val/accuracy"] == 0.7

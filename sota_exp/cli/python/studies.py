@@ -21,8 +21,9 @@ from sota_exp.report.study.read import read_study
 from sota_exp.report.study.runs import read_first_run
 from sota_exp.report.study.study import ConfidenceInterval, DesignEffect, StudyArm, StudyResult
 from sota_exp.report.study.tables import build_effects_table, build_results_table
-from sota_exp.report.sweep.page import build_trial_table, read_sweep
-from sota_exp.report.sweep.terminal import format_trial_counts, get_test
+from sota_exp.report.sweep.page import MOST_TRIALS, read_sweep
+from sota_exp.report.sweep.tables import build_trial_table, get_test
+from sota_exp.report.sweep.terminal import format_trial_counts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,8 +118,7 @@ class Study(Reported):
 
     @cached_property
     def _answer(self) -> str:
-        paragraphs = map(markdown.join_words, build_study_answer(self.result))
-        return to_html("\n\n".join(paragraphs))
+        return to_html(build_study_answer(self.result))
 
     def __repr__(self) -> str:
         return f"<Study {self.name}: {self.answer}>"
@@ -178,7 +178,7 @@ class SweepResult(Reported):
 
     def _repr_html_(self) -> str:
         words = str(self.result["confirm"]["words"])
-        table = Markup(to_html(markdown.format_table(build_trial_table(self.result))))
+        table = Markup(to_html(markdown.format_table(build_trial_table(self.result, MOST_TRIALS))))
         picture = self.figures.show("confirmed", "search_history")
         return join_parts(self.name, format_facts([format_trial_counts(self.result)]), words, table, picture)
 

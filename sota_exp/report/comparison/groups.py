@@ -69,7 +69,10 @@ def name_groups(
 
     choices, values: those that differ, by slot and dotted key, one per group.
     """
-    for columns in (choices, choices | values):
+    rounded = {
+        key: [f"{each:.4g}" if isinstance(each, float) else each for each in found] for key, found in values.items()
+    }
+    for columns in (choices, choices | rounded, choices | values):
         pairs = [(re.split("[./]", key)[-1], found) for key, found in columns.items()][:MOST_IN_NAME]
         names = [
             ", ".join(f"{key}={format_yaml_value(found[at])}" for key, found in pairs) for at in range(len(groups))

@@ -16,7 +16,7 @@ from sota_exp.report.comparison.tables import (
     explain_results_table,
     name_accuracy,
 )
-from sota_exp.report.document.markdown import Code, Strong, Table
+from sota_exp.report.document.markdown import Code, Table
 from sota_exp.report.document.write import render_markdown, render_page, to_html
 from sota_exp.report.drawing.chart import INKS, Figure
 from sota_exp.report.numbers import format_interval, join_with_and
@@ -49,17 +49,20 @@ def write_comparison_page(comparison: RunComparison, path: Path) -> None:
 
 
 def collect_values(comparison: RunComparison) -> dict[str, Any]:
-    """What the template shows; a sentence on each of the first six pairs."""
+    """What the template shows."""
     options = [f"{slot} ({', '.join(map(str, found))})" for slot, found in comparison.choices.items()]
     keys, pairs, results = [*options, *comparison.values], build_pair_table(comparison), build_results_table(comparison)
     return {
         "comparison": comparison,
         "title": f"Comparison of {join_first([group.name for group in comparison.groups], MOST_IN_TITLE)}",
         "num_runs": sum(len(group.runs) for group in comparison.groups),
-        "answer": [describe_pair(each, comparison.part) for each in comparison.pairs[:6]],
+        "scale": SHARE_FORMAT,
+        "interval": format_interval,
+        "noise": describe_noise,
         "differing": join_with_and(keys[:8]) + (" and more" if len(keys) > 8 else ""),
         "differences": build_difference_figure(comparison),
-        "about_differences": describe_difference_figure(comparison),
+        "accuracy": name_accuracy(comparison.part),
+        "noises": {describe_noise(each, comparison.part): None for each in comparison.pairs if each.images},
         "pairs": pairs,
         "about_pairs": explain_pair_table(pairs, comparison.part),
         "results": results,
@@ -70,24 +73,6 @@ def collect_values(comparison: RunComparison) -> dict[str, Any]:
     }
 
 
-def describe_pair(each: GroupDifference, part: str) -> list[str]:
-    """`B is more accurate than A: +1.24 points …`, or that the two cannot be distinguished."""
-    if each.images is None:
-        return [Strong(f"{each.second} and {each.first}"), f" cannot be compared: {each.remark}."]
-    widest = each.both or each.seeds or each.images
-    noise = f"{_name_images(part)} alone"
-    if each.seeds:
-        noise = f"seeds and {_name_images(part)}" if each.both else "seeds alone"
-    low, high, span = widest.low, widest.high, format_interval(SHARE_FORMAT, widest)
-    mean = SHARE_FORMAT.format_difference_with_unit(each.images.mean)
-    reach = f"{mean} of {name_accuracy(part)}, 95 % interval over {noise} {span}"
-    if low <= 0 <= high:
-        return [Strong(f"{each.second} cannot be distinguished from {each.first}"), f": {reach}."]
-    word = "more" if low > 0 else "less"
-    doubt = "" if each.seeds else " Whether this holds for other seeds is not known."
-    return [Strong(f"{each.second} is {word} accurate than {each.first}"), f": {reach}.{doubt}"]
-
-
 def build_difference_figure(comparison: RunComparison) -> Figure | None:
     from sota_exp.report.drawing.forest_and_waterfall import EffectRow
     from sota_exp.report.study.effect_figures import build_forest_figure
@@ -96,8 +81,7 @@ def build_difference_figure(comparison: RunComparison) -> Figure | None:
         EffectRow(
             label=f"{each.second} − {each.first}",
             mean=each.images.mean,
-            interval=each.both or each.seeds,
-            second=each.images,
+            interval=each.both or each.seeds or each.images,
             word=SHARE_FORMAT.difference(each.images.mean),
         )
         for each in comparison.pairs
@@ -108,14 +92,11 @@ def build_difference_figure(comparison: RunComparison) -> Figure | None:
     return build_forest_figure("differences", rows, SHARE_FORMAT, f"difference of {name_accuracy(comparison.part)}")
 
 
-def describe_difference_figure(comparison: RunComparison) -> str:
-    """What the marks of the figure are that it has."""
-    over_seeds = ""
-    if any(each.seeds for each in comparison.pairs):
-        noise = "seeds and images" if any(each.both for each in comparison.pairs) else "seeds"
-        over_seeds = f" Solid: 95 % interval over {noise}."
-    scores, images = name_accuracy(comparison.part), _name_images(comparison.part)
-    return f"Differences of {scores}.{over_seeds} Dashed, orange: 95 % interval over {images}."
+def describe_noise(found: GroupDifference, part: str) -> str:
+    """What the widest known interval of a difference is over."""
+    if not found.seeds:
+        return f"{_name_images(part)} alone"
+    return f"seeds and {_name_images(part)}" if found.both else "seeds alone"
 
 
 def _name_images(part: str) -> str:

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from rich.table import Table as RichTable
 
 from sota_exp.config.values import shorten_middle
 from sota_exp.report.comparison.compare_runs import RunComparison
@@ -18,9 +17,8 @@ from sota_exp.report.comparison.tables import (
     explain_pair_table,
     explain_results_table,
 )
-from sota_exp.report.document.markdown import Strong
-from sota_exp.report.document.markdown import Table as PageTable
-from sota_exp.report.terminal import escape, format_next
+from sota_exp.report.document.markdown import Table
+from sota_exp.report.terminal import escape, format_next, to_rich
 
 #: Longest text of an option or value in a cell.
 MAX_LENGTH = 24
@@ -29,11 +27,10 @@ MAX_LENGTH = 24
 def print_comparison(comparison: RunComparison, console: Console) -> None:
     """Print everything, in blocks of as many columns as the console is wide."""
     console.print(build_legend(comparison.groups))
-    results = build_results_table(comparison)
-    texts = shorten_values([results.names, *results.rows])
-    for columns in split_columns(texts, console.width):
+    results = shorten_values(build_results_table(comparison))
+    for columns in split_columns([results.names, *results.rows], console.width):
         console.print()
-        console.print(to_rich(results, texts, [0, *columns]))
+        console.print(to_rich(results.select([0, *columns])))
     console.print()
     same = "" if comparison.choices or comparison.values else "No choice and no value differs. "
     if explained := same + explain_results_table(comparison, results):
@@ -41,7 +38,7 @@ def print_comparison(comparison: RunComparison, console: Console) -> None:
     pairs = build_pair_table(comparison).drop_empty_columns()
     if pairs.rows:
         console.print()
-        console.print(to_rich(pairs, [pairs.names, *pairs.rows], range(len(pairs.names))))
+        console.print(to_rich(pairs))
         console.print(explain_pair_table(pairs, comparison.part), style="dim")
     for line in format_next(comparison.next):
         console.print(line)
@@ -52,8 +49,8 @@ def print_comparison(comparison: RunComparison, console: Console) -> None:
         console.print(f"[dim]different between runs: {escape('; '.join(facts))}[/]", soft_wrap=True)
 
 
-def build_legend(groups: Sequence[SeedGroup]) -> Table:
-    grid = Table.grid(padding=(0, 2))
+def build_legend(groups: Sequence[SeedGroup]) -> RichTable:
+    grid = RichTable.grid(padding=(0, 2))
     for group in groups:
         seeds = ", ".join(map(str, group.seeds))
         count = f" (n = {len(group.runs)})" if len(group.runs) > 1 else ""
@@ -81,10 +78,10 @@ def format_directories(group: SeedGroup) -> str:
     return ", ".join(map(str, paths))
 
 
-def shorten_values(rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:
-    """The rows with long options and values cut in the middle; headings and names stay."""
-    heading, *others = rows
-    return [heading, *([name, *(shorten_middle(text, MAX_LENGTH) for text in texts)] for name, *texts in others)]
+def shorten_values(table: Table) -> Table:
+    """The table with long options and values cut in the middle; headings and names stay."""
+    rows = [[name, *(type(text)(shorten_middle(text, MAX_LENGTH)) for text in texts)] for name, *texts in table.rows]
+    return Table(table.names, rows, table.texts)
 
 
 def split_columns(rows: Sequence[Sequence[str]], width: int) -> list[range]:
@@ -97,18 +94,6 @@ def split_columns(rows: Sequence[Sequence[str]], width: int) -> list[range]:
             begin, used = index, 0
         used += size
     return [*found, range(begin, len(widths) + 1)]
-
-
-def to_rich(table: PageTable, texts: Sequence[Sequence[str]], columns: Sequence[int]) -> Table:
-    """Some columns of a table of the page for the terminal. texts: the headings and the rows."""
-    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for index in columns:
-        justify: Literal["left", "right"] = "right" if table.is_number(index) else "left"
-        style, is_whole = "" if index else "cyan", table.is_number(index) or not index
-        drawn.add_column(table.names[index], style=style, justify=justify, no_wrap=is_whole, overflow="fold")
-    for row, line in zip(table.rows, texts[1:], strict=True):
-        drawn.add_row(*(Text(line[index], "bold" if isinstance(row[index], Strong) else "") for index in columns))
-    return drawn
 
 
 def comparison_to_json(comparison: RunComparison) -> dict[str, Any]:

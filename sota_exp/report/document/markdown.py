@@ -6,6 +6,7 @@ Words are strings: plain, or of a class that says how they are set, so that a te
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
@@ -52,6 +53,12 @@ def format_block(text: str) -> Markup:
     return Markup(f"{fence}\n{text.rstrip()}\n{fence}")
 
 
+def hide_home(text: str) -> str:
+    """The text with ~ instead of the home folder, whose name may be that of a person."""
+    home = str(Path.home())
+    return text.replace(f"{home}/", "~/") if home != "/" else text
+
+
 def link(words: str, place: str) -> Markup:
     """place: a path in which special characters are quoted."""
     return Markup(f"[{escape_markdown(words)}]({place})")
@@ -79,10 +86,14 @@ class Table:
     def is_number(self, index: int) -> bool:
         return index > 0 and self.names[index] not in self.texts
 
+    def select(self, columns: Sequence[int]) -> "Table":
+        """The table with some of its columns."""
+        return Table([self.names[at] for at in columns], [[row[at] for at in columns] for row in self.rows], self.texts)
+
     def drop_empty_columns(self) -> "Table":
         """The table without columns that are empty or – in every row."""
-        kept = [at for at in range(len(self.names)) if at == 0 or any(row[at] not in ("", "–") for row in self.rows)]
-        return Table([self.names[at] for at in kept], [[row[at] for at in kept] for row in self.rows], self.texts)
+        kept = (at == 0 or any(row[at] not in ("", "–") for row in self.rows) for at in range(len(self.names)))
+        return self.select([at for at, is_kept in enumerate(kept) if is_kept])
 
 
 def format_table(table: Table) -> Markup:

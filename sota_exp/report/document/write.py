@@ -61,6 +61,7 @@ PAGES = Environment(loader=FileSystemLoader(ROOM), autoescape=True, undefined=St
 PAGE_RULES = [
     (r'style="text-align:right"', 'class="number"'),
     (r"<th(?=[ >])", '<th scope="col"'),
+    (r'(<th scope="col"[^>]*>)([^<].*?)</th>', r"\1<span>\2</span></th>"),
     (r"<tr>\n<td(.*?)>(.*?)</td>", r'<tr>\n<th scope="row"\1>\2</th>'),
     (r"<td>([▲▼○✕]) (\w+)", r'<td class="verdict \2"><span class="sign" aria-hidden="true">\1</span> \2'),
     (

@@ -140,10 +140,10 @@ def tree_to_svg(tree: dict[str, Any], alt: str = "", name: str = "") -> str:
     svg = re.sub(r'<path aria-label="([^"]*)"([^>]*)/>', r"<path\2><title>\1</title></path>", svg)
     svg = TAG.sub(shorten_tag, svg)
     svg = re.sub(r'<path d="[^"]*"( display="none")?/>', "", svg)
-    # Vega numbers gradients through all charts of a process; in a page, their names may stand once.
-    names = dict.fromkeys(re.findall(r'id="(gradient_\d+)"', svg))
+    # Vega numbers clips and gradients; in a page, their names may stand once.
+    names = dict.fromkeys(re.findall(r' id="(\w+)"', svg))
     renamed = {old: f"{name}-{zlib.crc32(alt.encode()):x}-{at}" for at, old in enumerate(names)}
-    svg = re.sub(r"gradient_\d+", lambda found: renamed.get(found[0], found[0]), svg)
+    svg = re.sub(r'(?<= id=")\w+|(?<=url\(#)\w+', lambda found: renamed[found[0]], svg)
     label = escape(alt, quote=True)
     return svg.replace("<svg ", f'<svg class="{name}" role="img" aria-label="{label}" font-family="{FONT}" ', 1)
 
@@ -243,7 +243,8 @@ def compute_range(values: Iterable[float], margin: float = 0.06, least: float = 
     return middle - reach, middle + reach
 
 
-#: Labels of an axis or legend of shares: `80 %`.
+#: Labels of an axis of numbers, and of one of shares: `80 %`.
+NUMBER_LABELS = "format(datum.value, ',')"
 PERCENT_LABELS = "format(100 * datum.value, '.4~g') + ' %'"
 
 #: Notes of figures with intervals, and with points, beyond their scale.

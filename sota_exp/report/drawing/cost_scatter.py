@@ -14,7 +14,9 @@ Values = Sequence[dict[str, Any]]
 INK = alt.Color("ink:N", scale=None)
 
 
-def draw_cost_scatter(points: Values, titles: tuple[str, str], size: tuple[float, float]) -> alt.LayerChart:
+def draw_cost_scatter(
+    points: Values, titles: tuple[str, str], size: tuple[float, float], has_front: bool = True
+) -> alt.LayerChart:
     """One numbered point per arm (number, time, score, low, high, ink, tip), the Pareto front behind.
 
     titles: horizontal axis, vertical axis. The time axis is logarithmic if times differ by more than 4×.
@@ -31,7 +33,7 @@ def draw_cost_scatter(points: Values, titles: tuple[str, str], size: tuple[float
     count = max(2, int(size[0] / 90))
     x_axis = alt.Axis(title=titles[0], labelExpr="format(datum.value, ',')", tickCount=count, **places)
     y_scale, y_axis = alt.Scale(domain=list(upright), nice=False, zero=False), alt.Axis(title=titles[1], tickCount=6)
-    front = alt.Chart(build_data(find_pareto_front(points, across[1])))
+    front = alt.Chart(build_data(find_pareto_front(points, across[1]) if has_front else []))
     front = front.mark_line(color=FAINT, strokeWidth=2, interpolate="step-after")
     base = alt.Chart(build_data(place_numbers(points, across, upright, size, is_log)))
     number = base.mark_text(fontSize=11, fontWeight=600, align="left", stroke=PAPER, strokeWidth=3)

@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 
 from sota_exp.config.values import shorten_middle
-from sota_exp.report.drawing.chart import TRIANGLES_NOTE, build_data, compute_range, place_in_range
+from sota_exp.report.drawing.chart import NUMBER_LABELS, TRIANGLES_NOTE, build_data, compute_range, place_in_range
 from sota_exp.report.study.runs import SeedCurve
 from sota_exp.statistics.units import MetricFormat
 
@@ -25,47 +25,18 @@ class CurveLine:
     panel: str = ""
 
     def describe(self, order: int, ends: tuple[float, float], scale: MetricFormat) -> list[dict[str, Any]]:
-        """The points of the line, which leaves the plot where it leaves the range `ends`, and its discs.
-
-        A disc beyond the range is a triangle at its edge.
-        """
+        """The points of the line, with discs at some; a disc beyond the range `ends` is a triangle at its edge."""
         points = np.stack([self.curve.x, self.curve.mean, self.curve.sd], 1).tolist()
         marks = self.marks or ({points[0][0]: 3.0} if len(points) == 1 else {})
-        shared = {"panel": self.panel, "ink": self.ink, "dash": list(self.dash)}
-        line = [
-            {"line": f"{order}.{piece}", "area": 0.0, "x": x, "mean": mean * scale.factor}
-            | {name: end * scale.factor for name, end in zip(("low", "high"), scale.spread(mean, sd), strict=True)}
-            for piece, inside in enumerate(cut_to_range(points, *ends))
-            for x, mean, sd in inside
-        ]
-        discs = [
-            {"line": f"{order}", "area": 4 * marks[x] ** 2, "x": x, "mean": place * scale.factor, "shape": shape}
-            | {"tip": f"{self.panel} {x:.0f}: {scale.format_with_unit(mean)}".strip()}
-            for x, mean, _ in points
-            if x in marks
-            for place, shape in [place_in_range(mean, *ends)]
-        ]
-        return [shared | each for each in (*line, *discs)]
-
-
-def cut_to_range(points: Sequence[list[float]], low: float, high: float) -> list[list[list[float]]]:
-    """The pieces of a line between `low` and `high`, with its crossings of them. points: (x, mean, further …)."""
-    pieces: list[list[list[float]]] = [[]]
-    for index, here in enumerate(points):
-        if low <= here[1] <= high:
-            pieces[-1].append(here)
-        else:
-            pieces.append([])
-        if index + 1 == len(points):
-            break
-        after = points[index + 1]
-        crossed = sorted(
-            (edge - here[1]) / (after[1] - here[1]) for edge in (low, high) if (here[1] - edge) * (after[1] - edge) < 0
-        )
-        pieces[-1] += [
-            [(1 - share) * one + share * other for one, other in zip(here, after, strict=True)] for share in crossed
-        ]
-    return [piece for piece in pieces if len(piece) > 1 or len(points) == 1]
+        shared = {"line": order, "panel": self.panel, "ink": self.ink, "dash": list(self.dash)}
+        rows = []
+        for x, mean, sd in points:
+            place, shape = place_in_range(mean, *ends)
+            values = dict(zip(("mean", "place", "low", "high"), (mean, place, *scale.spread(mean, sd)), strict=True))
+            tip = f"{self.panel} {x:.0f}: {scale.format_with_unit(mean)}".strip()
+            row = shared | {"x": x, "area": 4 * marks.get(x, 0) ** 2, "shape": shape, "tip": tip}
+            rows.append(row | {name: scale.factor * value for name, value in values.items()})
+        return rows
 
 
 def draw_curves(
@@ -74,25 +45,29 @@ def draw_curves(
     titles: tuple[str, str],
     size: tuple[float, float],
     has_legend: bool = False,
+    skipped: float = 1 / 3,
 ) -> alt.LayerChart:
-    """Lines over bands of one standard deviation. titles: of the axes, horizontal first. has_legend: of the panels."""
-    low, high = compute_shared_range([each.curve for each in lines], scale)
+    """Lines over bands of one standard deviation.
+
+    titles: of the axes, horizontal first. has_legend: of the panels. skipped: as in `compute_shared_range`.
+    """
+    low, high = compute_shared_range([each.curve for each in lines], scale, skipped)
     values = [point for order, each in enumerate(lines) for point in each.describe(order, (low, high), scale)]
-    y_scale = alt.Scale(domain=[scale.factor * low, scale.factor * high], nice=False, zero=False, clamp=True)
-    y_axis = alt.Axis(title=titles[1], tickCount=5)
-    x_axis = make_whole_axis(titles[0], size[0] / 60)
+    y = {
+        "scale": alt.Scale(domain=[scale.factor * low, scale.factor * high], nice=False, zero=False),
+        "axis": alt.Axis(title=titles[1], tickCount=5, labelExpr=NUMBER_LABELS),
+    }
     base = alt.Chart(build_data(values)).encode(
-        alt.X("x:Q", scale=alt.Scale(zero=False, nice=False), axis=x_axis),
-        alt.Y("mean:Q", scale=y_scale, axis=y_axis),
+        alt.X("x:Q", scale=alt.Scale(zero=False, nice=False), axis=make_whole_axis(titles[0], size[0] / 60)),
         alt.Detail("line:O"),
         make_ink(lines, size[0]) if has_legend else alt.Color("ink:N", scale=None),
     )
-    lines_only = base.transform_filter("datum.area == 0")
-    band = lines_only.mark_area(opacity=0.18).encode(alt.Y("low:Q", scale=y_scale, axis=y_axis), alt.Y2("high"))
-    line = lines_only.mark_line(strokeWidth=1.8).encode(alt.StrokeDash("dash:N", scale=None))
+    band = base.mark_area(opacity=0.18, clip=True).encode(alt.Y("low:Q", **y), alt.Y2("high"))
+    line = base.mark_line(strokeWidth=1.8, clip=True).encode(alt.Y("mean:Q", **y), alt.StrokeDash("dash:N", scale=None))
     discs = base.mark_point(filled=True, opacity=1, aria=True).transform_filter("datum.area > 0")
-    discs = discs.encode(alt.Size("area:Q", scale=None), alt.Shape("shape:N", scale=None), alt.Description("tip:N"))
-    return alt.layer(band, line, discs).properties(width=size[0], height=size[1])
+    looks = alt.Size("area:Q", scale=None), alt.Shape("shape:N", scale=None), alt.Description("tip:N")
+    drawn = alt.layer(band, line, discs.encode(alt.Y("place:Q", **y), *looks))
+    return drawn.properties(width=size[0], height=size[1])
 
 
 def make_ink(lines: Sequence[CurveLine], width: float) -> alt.Color:
@@ -114,8 +89,8 @@ def make_ink(lines: Sequence[CurveLine], width: float) -> alt.Color:
 def find_note(lines: Sequence[CurveLine], scale: MetricFormat) -> str:
     """The note of a figure with these lines."""
     ends = compute_shared_range([each.curve for each in lines], scale)
-    shapes = {point.get("shape", "circle") for each in lines for point in each.describe(0, ends, scale)}
-    return TRIANGLES_NOTE if shapes - {"circle"} else ""
+    discs = [point for each in lines for point in each.describe(0, ends, scale) if point["area"]]
+    return TRIANGLES_NOTE if any(disc["shape"] != "circle" for disc in discs) else ""
 
 
 def make_whole_axis(title: str, most: float) -> alt.Axis:
@@ -148,9 +123,11 @@ def arrange_panels(drawn: alt.LayerChart, panels: list[str], columns: int, side:
     return found.resolve_axis(x="independent", y="independent")
 
 
-def compute_shared_range(curves: Sequence[SeedCurve], scale: MetricFormat) -> tuple[float, float]:
-    """A range for all curves and bands, without their first third, where curves do not differ visibly."""
-    late = [slice(len(each.x) // 3, None) for each in curves]
+def compute_shared_range(
+    curves: Sequence[SeedCurve], scale: MetricFormat, skipped: float = 1 / 3
+) -> tuple[float, float]:
+    """A range for all curves and bands without their first part, a third, where they do not differ visibly."""
+    late = [slice(int(len(each.x) * skipped), None) for each in curves]
     ends = [
         end
         for each, part in zip(curves, late, strict=True)

@@ -1,7 +1,7 @@
 """Charts with a row per arm: the forest plot of differences and the waterfall of a ladder."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,6 @@ from sota_exp.report.drawing.chart import (
     ARROWS_NOTE,
     GREY,
     MUTED,
-    ORANGE,
     PAPER,
     build_data,
     compute_range,
@@ -38,6 +37,9 @@ CAP, LEFT_ARROW, RIGHT_ARROW = "M0,-1V1", "M0,-1L-1.6,0L0,1Z", "M0,-1L1.6,0L0,1Z
 #: The values of a row by name, in the displayed unit.
 Values = dict[str, Any]
 
+#: The horizontal range of a chart with these rows.
+ChooseRange = Callable[[Sequence[Values]], tuple[float, float]]
+
 INK = alt.Color("ink:N", scale=None)
 
 
@@ -45,14 +47,13 @@ INK = alt.Color("ink:N", scale=None)
 class EffectRow:
     """A value, the interval of its difference from `before` (0 in a forest plot), and the text at the right.
 
-    Hollow: undecided. `second`: a dashed interval below the first.
+    Hollow: undecided.
     """
 
     label: str
     word: str
     mean: float | None
     interval: ConfidenceInterval | Estimate | None
-    second: ConfidenceInterval | Estimate | None = None
     before: float | None = None
     ink: str = GREY
     is_hollow: bool = True
@@ -60,8 +61,10 @@ class EffectRow:
     def describe(self, index: int, scale: MetricFormat) -> Values:
         start = self.before or 0.0
         numbers: Values = {"mean": self.mean, "before": self.before}
-        for name, found in (("", self.interval), ("second_", self.second)):
-            numbers |= {f"{name}low": found and start + found.low, f"{name}high": found and start + found.high}
+        numbers |= {
+            "low": self.interval and start + self.interval.low,
+            "high": self.interval and start + self.interval.high,
+        }
         tip = f"{self.label}: {self.word}, interval {format_interval(scale, self.interval)}"
         words = {"label": self.label, "word": self.word, "tip": tip, "ink": self.ink}
         words |= {"word_ink": MUTED if self.ink == GREY else self.ink, "fill": PAPER if self.is_hollow else self.ink}
@@ -91,7 +94,7 @@ def find_numbers(values: Sequence[Values], *names: str) -> list[float]:
 def choose_forest_range(values: Sequence[Values]) -> tuple[float, float]:
     """A range with zero, every estimate and most intervals; one very long interval does not squeeze the rest."""
     means = find_numbers(values, "mean")
-    ends = find_numbers(values, "low", "high", "second_low", "second_high")
+    ends = find_numbers(values, "low", "high")
     reaches = sorted(map(abs, ends))
     usual = 1.6 * reaches[len(reaches) * 7 // 8] if reaches else 0.0
     most = max([usual, *(1.3 * abs(mean) for mean in means)])
@@ -150,7 +153,6 @@ def draw_rows(
     rows = alt.Chart(build_data(values)).encode(alt.Y("row:O", axis=None))
     bars = rows.mark_bar(height=14, opacity=0.35, aria=True)
     links = rows.mark_rule(color=MUTED, strokeDash=[2, 2], yOffset=7, y2Offset=-7)
-    second = rows.mark_rule(strokeWidth=1.6, strokeDash=[3, 2], color=ORANGE, yOffset=6)
     halo = {"align": "left", "stroke": PAPER, "strokeWidth": 3}
     discs = rows.mark_point(size=65, strokeWidth=1.8, opacity=1, aria=True)
     discs = discs.encode(place("mean"), alt.Fill("fill:N", scale=None), alt.Stroke("ink:N", scale=None))
@@ -160,10 +162,8 @@ def draw_rows(
             "datum.mean != null"
         ),
         links.encode(place("mean"), alt.Y2("next")).transform_filter("datum.next != null"),
-        second.encode(place("second_low"), alt.X2("second_high")),
         rows.mark_rule(strokeWidth=2).encode(place("low"), alt.X2("high"), INK),
         draw_ends(values, domain, place("end")),
-        draw_arrows_of_second(values, domain, place("end")),
         rows.mark_tick(thickness=2.5, height=14, opacity=1)
         .encode(place("mean"), INK)
         .transform_filter("datum.before != null"),
@@ -175,29 +175,19 @@ def draw_rows(
     ).properties(width=layout.plot, height=alt.Step(layout.step))
 
 
-def find_forest_note(rows: Sequence[EffectRow], scale: MetricFormat) -> str:
-    """The note of a forest plot of these rows."""
+def find_note(rows: Sequence[EffectRow], scale: MetricFormat, choose_range: ChooseRange) -> str:
+    """The note of a chart of these rows."""
     values = [row.describe(index, scale) for index, row in enumerate(rows)]
-    return find_note(values, choose_forest_range(values))
+    domain = choose_range(values)
+    return ARROWS_NOTE if any(end["shape"] != CAP for end in find_ends(values, domain)) else ""
 
 
-def find_waterfall_note(steps: Sequence[EffectRow], scale: MetricFormat) -> str:
-    """The note of a waterfall of these steps."""
-    values = [step.describe(index, scale) for index, step in enumerate(steps)]
-    return find_note(values, choose_waterfall_range(values))
-
-
-def find_note(values: Sequence[Values], domain: tuple[float, float]) -> str:
-    ends = [*find_ends(values, domain), *find_ends(values, domain, "second_")]
-    return ARROWS_NOTE if any(end["shape"] != CAP for end in ends) else ""
-
-
-def find_ends(values: Sequence[Values], domain: tuple[float, float], which: str = "") -> list[Values]:
-    """The ends of the intervals, or with `which="second_"` of the second ones: arrow heads outside, caps inside."""
+def find_ends(values: Sequence[Values], domain: tuple[float, float]) -> list[Values]:
+    """The ends of the intervals: arrow heads outside, caps inside."""
     return [
         {"row": row["row"], "ink": row["ink"], "end": row[name], "shape": CAP if is_inside else arrow}
         for row in values
-        for name, arrow in ((f"{which}low", LEFT_ARROW), (f"{which}high", RIGHT_ARROW))
+        for name, arrow in (("low", LEFT_ARROW), ("high", RIGHT_ARROW))
         if row[name] is not None
         for is_inside in [domain[0] <= row[name] <= domain[1]]
     ]
@@ -209,10 +199,3 @@ def draw_ends(values: Sequence[Values], domain: tuple[float, float], place: alt.
     marks = marks.mark_point(size=72, filled=True, opacity=1, strokeWidth=2)
     shape = alt.Shape("shape:N", scale=None)
     return marks.encode(alt.Y("row:O", axis=None), place, shape, INK, alt.Stroke("ink:N", scale=None))
-
-
-def draw_arrows_of_second(values: Sequence[Values], domain: tuple[float, float], place: alt.X) -> alt.Chart:
-    """Arrow heads where the second intervals continue outside the plot."""
-    outside = [end for end in find_ends(values, domain, "second_") if end["shape"] != CAP]
-    marks = alt.Chart(build_data(outside)).mark_point(size=72, filled=True, opacity=1, color=ORANGE, yOffset=6)
-    return marks.encode(alt.Y("row:O", axis=None), place, alt.Shape("shape:N", scale=None))

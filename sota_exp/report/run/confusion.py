@@ -110,11 +110,16 @@ def draw_confusion_image(shares: NDArray[np.float64], width: float) -> alt.Chart
     num, side = len(shares), min(640, width - 60)
     blue, grey = ([int(ink[at : at + 2], 16) for at in (1, 3, 5)] for ink in (BLUE, FAINT))
     there = ~np.isnan(shares)[:, :, None]
-    opacity = np.where(there, np.nan_to_num(shares)[:, :, None], 1)
+    # The root of a share: a pixel is small, and most confusions are rare.
+    opacity = np.where(there, np.sqrt(np.nan_to_num(shares))[:, :, None], 1)
     pixels = np.concatenate([np.where(there, blue, grey), 255 * opacity], axis=2).astype(np.uint8)
     image = alt.Chart(build_data([{"url": to_data_url(pixels), "middle": num / 2}]), width=side, height=side)
     return image.mark_image(width=side, height=side, smooth=False).encode(
-        alt.X("middle:Q", scale=alt.Scale(domain=[0, num]), axis=alt.Axis(title="place of the predicted class")),
-        alt.Y("middle:Q", scale=alt.Scale(domain=[num, 0]), axis=alt.Axis(title="place of the true class")),
+        alt.X(
+            "middle:Q",
+            scale=alt.Scale(domain=[0, num]),
+            axis=alt.Axis(title="place of the predicted class", grid=False),
+        ),
+        alt.Y("middle:Q", scale=alt.Scale(domain=[num, 0]), axis=alt.Axis(title="place of the true class", grid=False)),
         alt.Url("url:N"),
     )

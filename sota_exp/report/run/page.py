@@ -1,6 +1,7 @@
 """The report of a run: `report.html`, `report.md` and `figures/`, from the files of its directory."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -8,7 +9,7 @@ from urllib.parse import quote
 import yaml
 
 from sota_exp.errors import ConfigError
-from sota_exp.report.document.markdown import Code, Table, link
+from sota_exp.report.document.markdown import Code, Table, hide_home, link
 from sota_exp.report.document.write import WrittenReport, write_report
 from sota_exp.report.numbers import format_accuracy, format_count, format_duration, format_mebibytes, format_quantity
 from sota_exp.report.run.facts import SCORE_HEADINGS, format_command, format_score_cells, list_further_scores
@@ -74,15 +75,17 @@ def collect_values(saved: SavedRun, run: RunFigureData, position: SentPosition) 
         "further": Table(further[0], further[1:]) if further else None,
         "classes": build_class_table(run),
         "pairs": build_pair_table(run),
+        "views": build_view_table(result.get("resolution") or {}),
+        "gain": describe_gain(result.get("resolution") or {}),
         "slots": build_slot_table(saved),
         "cost": build_cost_table(result),
         "command": "" if saved.is_evaluation else format_command(saved),
-        "configuration": yaml.safe_dump(saved.config, sort_keys=False, allow_unicode=True),
+        "configuration": hide_home(yaml.safe_dump(saved.config, sort_keys=False, allow_unicode=True)),
         "environment": Table(
             ["What", "Which"], [[name, Code(text)] for name, text in saved.environment.items()], ["Which"]
         ),
         "files": [link(Code(name), quote(name)) for name in LINKED_FILES if (saved.directory / name).is_file()],
-        "mlflow": position.run_id and f"{position.run_id}, in {position.uri}",
+        "mlflow": position.run_id and hide_home(f"{position.run_id}, in {position.uri}"),
     }
 
 
@@ -116,6 +119,26 @@ def build_pair_table(run: RunFigureData) -> Table:
         if (num := counts[true, predicted])
     ]
     return Table(["Class", "Taken for", "Images", "Of the class"], rows, ["Taken for"])
+
+
+def build_view_table(search: dict[str, Any]) -> Table:
+    """The views of a resolution search: the size of the crop and of the image that it is cut from."""
+    names = {str(search.get(name)): name for name in ("default", "chosen")}
+    columns: dict[str, Callable[[dict[str, Any]], str]] = {
+        "Crop, px": lambda view: str(view["size"]),
+        "Of, px": lambda view: str(view["resize"]),
+        "Val accuracy": lambda view: format_accuracy(view["val_accuracy"]),
+        "GFLOPs": lambda view: f"{view['gflops_per_image']:.3f}",
+        "ms per image": lambda view: f"{view['milliseconds_per_image']:.2f}",
+        "": lambda view: names.get(str({"resize": view["resize"], "size": view["size"]}), ""),
+    }
+    return Table.of(search.get("curve") or [], columns, [""])
+
+
+def describe_gain(search: dict[str, Any]) -> str:
+    if "gain" not in search:
+        return ""
+    return f"{SHARE_FORMAT.difference(search['gain'])} ± {SHARE_FORMAT.size(search['gain_standard_error'])}"
 
 
 def build_slot_table(saved: SavedRun) -> Table:

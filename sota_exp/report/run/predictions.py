@@ -9,14 +9,18 @@ from numpy.typing import NDArray
 NUM_BINS = 15
 
 
-def bin_by_confidence(
-    confidence: NDArray[np.float64], values: NDArray[Any]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(number of images, mean of the values) by bin of confidence, [NUM_BINS]; confidence and values: [N]."""
+def bin_by_confidence(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> list[dict[str, Any]]:
+    """The bins with images: their number and share (weight), mean confidence, share that is correct.
+
+    confidence, correct: [N].
+    """
     index = np.clip(np.ceil(confidence * NUM_BINS).astype(int) - 1, 0, NUM_BINS - 1)
-    num = np.bincount(index, minlength=NUM_BINS).astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        return num, np.bincount(index, weights=values, minlength=NUM_BINS) / num
+    num, sure, right = (np.bincount(index, weights, NUM_BINS) for weights in (None, confidence, correct))
+    return [
+        {"images": int(num[at]), "weight": num[at] / len(index)}
+        | {"confidence": sure[at] / num[at], "correct": right[at] / num[at]}
+        for at in np.flatnonzero(num).tolist()
+    ]
 
 
 def compute_confidence(

@@ -1,20 +1,17 @@
-"""The figures of a study that show its effects: forest plots, ladder, interactions, classes. Imports Altair."""
+"""The figures of a study that show its effects: forest plots and the ladder. Imports Altair."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from sota_exp.report.drawing.chart import BLUE, GREY, RED, TEXT, Figure
-from sota_exp.report.drawing.difference_matrix import draw_difference_matrix
 from sota_exp.report.drawing.forest_and_waterfall import (
     EffectRow,
+    choose_forest_range,
+    choose_waterfall_range,
     draw_forest_plot,
     draw_waterfall,
-    find_forest_note,
-    find_waterfall_note,
+    find_note,
 )
-from sota_exp.report.numbers import format_interval
-from sota_exp.report.study.study import DesignEffect, Difference, StudyArm, StudyResult
-from sota_exp.report.study.tables import format_arm_number, format_change, select_classes
+from sota_exp.report.study.study import DesignEffect, StudyArm, StudyResult
 from sota_exp.report.study.terms import get_metric_name
 from sota_exp.statistics.units import SHARE_FORMAT, MetricFormat, get_metric_format
 from sota_exp.statistics.verdict import SHOWN
@@ -47,7 +44,7 @@ def build_ladder_figure(study: StudyResult) -> Figure:
         name="ladder",
         alt=f"Waterfall of {len(arms)} steps: " + "; ".join(f"{step.label} {step.word}" for step in steps),
         draw=lambda width: draw_waterfall(steps, scale, f"{get_metric_name(study)}{unit}", width),
-        note=find_waterfall_note(steps, scale),
+        note=find_note(steps, scale, choose_waterfall_range),
     )
 
 
@@ -95,95 +92,13 @@ def build_forest_figure(name: str, rows: Sequence[EffectRow], scale: MetricForma
         name=name,
         alt=alt,
         draw=lambda width: draw_forest_plot(rows, scale, title, width),
-        note=find_forest_note(rows, scale),
+        note=find_note(rows, scale, choose_forest_range),
     )
 
 
-def build_main_effects_figure(study: StudyResult) -> Figure:
-    """Forest plot of the effects of a design."""
+def build_design_figure(study: StudyResult, name: str, effects: Sequence[DesignEffect]) -> Figure | None:
+    """Forest plot of main effects or interactions of a design, the largest first."""
     scale = get_metric_format(study.metric)
-    largest = sorted(study.effects, key=lambda each: -abs(each.estimate or 0))[:MOST_ROWS]
+    largest = sorted(effects, key=lambda each: -abs(each.estimate or 0))[:MOST_ROWS]
     rows = [build_row(each.name, each.estimate, each, scale) for each in largest]
-    return build_forest_figure("main_effects", rows, scale, f"difference of {get_metric_name(study).lower()}")
-
-
-def build_noise_figure(study: StudyResult) -> Figure | None:
-    """Forest plot with two intervals per arm: over seeds and over test images."""
-    scale = get_metric_format(study.metric)
-    arms = [arm for arm in select_clearest(study.compared, MOST_ROWS) if arm.examples is not None]
-    if not arms:
-        return None
-    rows = [
-        EffectRow(
-            label=arm.label,
-            word=scale.difference(arm.difference),
-            mean=arm.difference,
-            interval=arm.interval,
-            second=arm.examples.interval if arm.examples else None,
-            is_hollow=arm.verdict not in SHOWN,
-        )
-        for arm in arms
-    ]
-    return build_forest_figure("two_noises", rows, scale, f"difference of {get_metric_name(study).lower()}")
-
-
-def build_interactions_figure(study: StudyResult) -> Figure | None:
-    """The lower triangle: rows are all factors but the first, columns all but the last."""
-    pairs = {frozenset(each.labels): each for each in study.interactions if len(each.labels) == 2}
-    factors = list(dict.fromkeys(name for each in pairs.values() for name in each.labels))
-    if not 2 <= len(factors) <= 24:
-        return None
-    scale = get_metric_format(study.metric)
-    sign = 1 if study.higher_is_better else -1
-    cells = [
-        describe_cell(first, second, pairs.get(frozenset((first, second))), scale, sign)
-        for index, second in enumerate(factors)
-        for first in factors[:index]
-    ]
-    return Figure(
-        name="interactions",
-        alt="Interaction matrix: "
-        + "; ".join(f"{each.name} {scale.difference(each.estimate)}" for each in pairs.values()),
-        draw=lambda width: draw_difference_matrix(cells, factors[1:], factors[:-1], width),
-    )
-
-
-def describe_cell(column: str, row: str, found: DesignEffect | None, scale: MetricFormat, sign: int) -> dict[str, Any]:
-    """The cell of a pair of factors; without text if the pair was not measured."""
-    if found is None or found.estimate is None:
-        return {"row": row, "column": column, "gain": None, "text": "", "is_clear": False, "tip": ""}
-    return {
-        "row": row,
-        "column": column,
-        "gain": sign * found.estimate,
-        "text": scale.difference(found.estimate),
-        "is_clear": found.interval is not None and found.interval.excludes_zero,
-        "tip": f"{found.name}: {scale.difference(found.estimate)}, interval {format_interval(scale, found.interval)}",
-    }
-
-
-def build_class_figure(study: StudyResult) -> Figure | None:
-    """The changes of the table of classes as shades."""
-    names = select_classes(study)
-    arms = [arm for arm in select_clearest(study.compared, MOST_ROWS) if arm.classes]
-    cells = [
-        {
-            "row": format_arm_number(study, arm),
-            "column": name,
-            "gain": None if change.difference is None else round(change.difference, 3),  # as the text has it
-            "text": format_change(change),
-            "is_clear": change.interval is not None and change.interval.excludes_zero,
-            "tip": f"{arm.label}, {name}: {format_change(change)}",
-        }
-        for arm in arms
-        for name in names
-        for change in [arm.classes.get(name, Difference())]
-    ]
-    if not cells:
-        return None
-    rows = [format_arm_number(study, arm) for arm in arms]
-    return Figure(
-        name="classes",
-        alt=f"Changes of {len(names)} classes by {len(arms)} arms",
-        draw=lambda width: draw_difference_matrix(cells, rows, names, width),
-    )
+    return build_forest_figure(name, rows, scale, f"difference of {get_metric_name(study).lower()}")

@@ -1,9 +1,6 @@
 """Images that one arm classifies correctly and its reference does not, or the reverse, most often across seeds."""
 
-import csv
-from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,19 +12,11 @@ from sota_exp.report.study.runs import iterate_run_directories
 from sota_exp.report.study.study import StudyArm, StudyResult
 from sota_exp.runs.arrays import open_arrays
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 #: Most images, and most runs of an arm whose predictions are read.
 MOST_IMAGES, MOST_RUNS = 12, 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class Flip:
-    """An image, uint8 [3, H, W]; before, after: the share of seeds that classify it correctly."""
-
-    name: str
-    label: str
-    image: NDArray[np.uint8]
-    before: float
-    after: float
 
 
 def build_flips_figure(study: StudyResult) -> Figure | None:
@@ -36,56 +25,49 @@ def build_flips_figure(study: StudyResult) -> Figure | None:
 
     arm = max(study.compared, key=lambda each: abs(each.difference or 0), default=None)
     reference = study.arm(arm.reference) if arm else None
-    if arm is None or reference is None or not (found := find_flips(study, arm, reference)):
+    if arm is None or reference is None:
+        return None
+    images, found = find_flips(study, arm, reference)
+    if not images:
         return None
     texts = [
         [
-            each.label,
-            f"{reference.label}: {format_percent(each.before)}",
-            f"{arm.label}: {format_percent(each.after)}",
-            each.name,
+            label,
+            f"{reference.label}: {format_percent(before)}",
+            f"{arm.label}: {format_percent(after)}",
+            name,
         ]
-        for each in found
+        for (name, label), (before, after) in zip(found.index, found.to_numpy(), strict=True)
     ]
     return Figure(
         name="flips",
         alt=f"{len(found)} images on which {arm.label} and {reference.label} differ most often",
-        draw=lambda width: draw_image_grid([each.image for each in found], texts, width),
+        draw=lambda width: draw_image_grid(images, texts, width),
         note=f"{arm.label} against {reference.label}.",
     )
 
 
-def find_flips(study: StudyResult, arm: StudyArm, reference: StudyArm) -> list[Flip]:
-    """The images that flip most often, of those whose pixels are in a run's file of mistakes."""
+def find_flips(
+    study: StudyResult, arm: StudyArm, reference: StudyArm
+) -> "tuple[list[NDArray[np.uint8]], pd.DataFrame]":
+    """The images that flip most often, of those whose pixels, uint8 [3, H, W], are in a run's file of mistakes.
+
+    The frame has a row for each, by image and label: the share of seeds that classify it correctly, before and after.
+    """
+    import pandas as pd
+
     images: dict[str, NDArray[np.uint8]] = {}
-    labels: dict[str, str] = {}
-    rights: list[Counter[str]] = [Counter(), Counter()]
-    counts: list[Counter[str]] = [Counter(), Counter()]
-    for side, each in enumerate((reference, arm)):
+    rows = [pd.DataFrame(columns=["image", "label", "arm", "right"])]
+    for number, each in enumerate((reference, arm)):
         for place in list(iterate_run_directories(study, each))[:MOST_RUNS]:
             try:
                 with open_arrays(place / "mistakes.npz") as arrays:
                     images |= dict(zip(read_names(place / "mistakes.csv"), arrays["images"], strict=False))
-                rows = read_test_rows(place / "predictions.csv")
+                table = pd.read_csv(place / "predictions.csv", dtype=str, keep_default_na=False).query("part == 'test'")
+                rows.append(table.assign(arm=number, right=(table["label"] == table["prediction"]).astype(float)))
             except (OSError, KeyError, ValueError):
                 continue
-            labels |= {row["image"]: row["label"] for row in rows}
-            counts[side].update(row["image"] for row in rows)
-            rights[side].update(row["image"] for row in rows if row["label"] == row["prediction"])
-    shares = {
-        name: [right[name] / num[name] for right, num in zip(rights, counts, strict=True)]
-        for name in images
-        if all(num[name] for num in counts)
-    }
-    names = sorted(shares, key=lambda name: -abs(shares[name][1] - shares[name][0]))
-    return [
-        Flip(name=name, label=labels[name], image=images[name], before=shares[name][0], after=shares[name][1])
-        for name in names[:MOST_IMAGES]
-        if shares[name][0] != shares[name][1]
-    ]
-
-
-def read_test_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a table of predictions on test."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file) if row["part"] == "test"]
+    shares = pd.concat(rows).pivot_table("right", ["image", "label"], "arm").reindex(columns=[0, 1]).dropna()
+    shares = shares[shares.index.isin(images, level=0) & (shares[0] != shares[1])]
+    order = (shares[0] - shares[1]).abs().sort_values(ascending=False, kind="stable").index[:MOST_IMAGES]
+    return [images[name] for name, _ in order], shares.loc[order]

@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+from sota_exp.report.document.markdown import hide_home
 from sota_exp.report.document.write import WrittenReport, write_report
 from sota_exp.report.study import tables
 from sota_exp.report.study.answer import build_study_answer, build_study_facts
@@ -26,7 +27,7 @@ MOST_WHOLE = 3
 
 def write_study_report(directory: Path) -> WrittenReport:
     """Write the report of the study in a directory, by the template `study.md.jinja`."""
-    from sota_exp.report.study import effect_figures, evidence_figure, flips, run_figures
+    from sota_exp.report.study import effect_figures, flips, run_figures
 
     study = read_study(directory)
     unreadable = [f"{problem}; what it says is left out" for problem in find_unreadable_files(study)]
@@ -40,12 +41,11 @@ def write_study_report(directory: Path) -> WrittenReport:
         "study/study.md.jinja",
         study=study,
         effect_figures=effect_figures,
-        evidence_figure=evidence_figure,
         flips=flips,
         run_figures=run_figures,
         tables=tables,
         facts=build_study_facts(study, first),
-        dashboard=first.get("dashboard"),
+        dashboard=hide_home(first.get("dashboard", "")),
         answer=build_study_answer(study),
         scale=get_metric_format(study.metric),
         noun=get_noun(study),
@@ -66,5 +66,5 @@ def write_study_report(directory: Path) -> WrittenReport:
         spent=[f"{alpha:.3g}" for alpha in study.looks.alpha_spent] if study.looks else [],
         missing_runs=[*describe_missing_runs(study), *unreadable],
         changes=tables.build_config_changes_table(study),
-        configurations=[(arm, text) for arm in whole if (text := read_configuration(study, arm))],
+        configurations=[(arm, hide_home(text)) for arm in whole if (text := read_configuration(study, arm))],
     )

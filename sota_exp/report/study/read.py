@@ -10,7 +10,6 @@ from typing import Any, get_args, get_origin, get_type_hints
 from sota_exp.config.formats import get_format
 from sota_exp.errors import ConfigError
 from sota_exp.report.study.study import ConfidenceInterval, StudyArm, StudyResult, WithHeadline
-from sota_exp.statistics.units import find_direction
 
 
 def read_study(directory: Path) -> StudyResult:
@@ -28,8 +27,7 @@ def read_study(directory: Path) -> StudyResult:
         get_format(tree, path)
         arms = tuple(parse_arm(arm, index) for index, arm in enumerate(tree["arms"]))
         name = tree.get("name") or directory.name
-        better = tree.get("higher_is_better", bool(find_direction(tree.get("metric", ""))))
-        named = {"higher_is_better": better, "name": name, "title": tree.get("title") or name, "directory": directory}
+        named = {"name": name, "title": tree.get("title") or name, "directory": directory}
         study: StudyResult = convert(StudyResult, tree | named | {"arms": ()})
         return dataclasses.replace(study, arms=arms)
     except (TypeError, ValueError, KeyError, AttributeError) as error:

@@ -1,23 +1,16 @@
-"""The figures of a study that show its runs: learning curves, cost, inference sizes, reliability. Imports Altair."""
+"""The figures of a study that show its runs: learning curves, cost, reliability. Imports Altair."""
 
-import numpy as np
-
-from sota_exp.report.drawing.chart import GREEN, GREY, PURPLE, TEXT, Figure
+from sota_exp.report.drawing.chart import GREY, PURPLE, TEXT, Figure
 from sota_exp.report.drawing.cost_scatter import draw_cost_scatter
 from sota_exp.report.drawing.curves import CurveLine, draw_curve_panels, find_note
 from sota_exp.report.drawing.reliability import draw_reliability_panels
-from sota_exp.report.numbers import choose_time_unit, format_percent
+from sota_exp.report.numbers import choose_time_unit
 from sota_exp.report.study.effect_figures import INKS, MOST_ROWS, get_ink, select_clearest
-from sota_exp.report.study.runs import (
-    compute_reliability,
-    has_resolution_search,
-    read_inference_sizes,
-    read_learning_curve,
-)
+from sota_exp.report.study.runs import compute_reliability, read_learning_curve
 from sota_exp.report.study.study import StudyResult
 from sota_exp.report.study.tables import format_arm_number
 from sota_exp.report.study.terms import get_metric_name
-from sota_exp.statistics.units import SHARE_FORMAT, get_metric_format
+from sota_exp.statistics.units import get_metric_format
 
 #: Most panels of curves; with more arms, the largest differences are drawn.
 MOST_PANELS = 24
@@ -72,55 +65,18 @@ def build_cost_figure(study: StudyResult) -> Figure | None:
     )
 
 
-def build_resolution_figure(study: StudyResult) -> Figure | None:
-    """Accuracy on val by inference size, for arms with a resolution search."""
-    searching = [arm for arm in study.arms if has_resolution_search(study, arm)][:MOST_PANELS]
-    found = {arm.name: sizes for arm in searching if (sizes := read_inference_sizes(study, arm)) is not None}
-    shown = [(arm, found[arm.name]) for arm in searching if arm.name in found]
-    if not shown:
-        return None
-    lines = [
-        CurveLine(
-            curve=sizes.curve,
-            ink=GREEN,
-            marks={float(size): 2.5 + 4 * num / sizes.curve.n for size, num in sizes.chosen.items()},
-            panel=format_arm_number(study, arm),
-        )
-        for arm, sizes in shown
-    ]
-    chosen = [
-        f"{arm.label} " + ", ".join(f"{size} px by {num}" for size, num in each.chosen.items()) for arm, each in shown
-    ]
-    return Figure(
-        name="resolution",
-        alt=f"Validation accuracy by inference size; chosen: {'; '.join(chosen)}",
-        draw=lambda width: draw_curve_panels(lines, SHARE_FORMAT, "inference size, px", 210, width),
-        note=find_note(lines, SHARE_FORMAT),
-    )
-
-
 def build_reliability_figure(study: StudyResult) -> Figure | None:
     """Reliability of the first arm and of the three arms whose calibration changes most."""
     changed = sorted(study.compared, key=lambda arm: -abs(arm.calibration.difference or 0))[:3]
     kept = {arm.name for arm in (*study.arms[:1], *changed)}
-    found = [
-        (arm, bins) for arm in study.arms if arm.name in kept and (bins := compute_reliability(study, arm)) is not None
-    ]
-    points = [
-        {
-            "panel": format_arm_number(study, arm),
-            "ink": PURPLE if arm.reference else GREY,
-            "confidence": bins.confidence[index],
-            "correct": bins.correct[index],
-            "weight": bins.weight[index],
-            "tip": f"confidence {format_percent(bins.confidence[index])}: {format_percent(bins.correct[index])} right, "
-            f"{format_percent(bins.weight[index])} of images",
-        }
-        for arm, bins in found
-        for index in np.flatnonzero(bins.weight > 0).tolist()
-    ]
-    if not points:
+    found = [(arm, bins) for arm in study.arms if arm.name in kept and (bins := compute_reliability(study, arm))]
+    if not found:
         return None
+    points = [
+        each | {"panel": format_arm_number(study, arm), "ink": PURPLE if arm.reference else GREY}
+        for arm, bins in found
+        for each in bins
+    ]
     return Figure(
         name="reliability",
         alt="Reliability on test of " + "; ".join(arm.label for arm, _ in found),

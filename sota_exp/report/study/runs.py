@@ -4,6 +4,7 @@ Runs are read one at a time; only means and spreads over seeds are kept. Files t
 `find_unreadable_files` tells.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,24 +38,6 @@ class SeedCurve:
     x: NDArray[np.float64]
     mean: NDArray[np.float64]
     sd: NDArray[np.float64]
-    n: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class InferenceSizes:
-    """Accuracy on val by inference size in pixels; `chosen`: number of seeds that chose each size."""
-
-    curve: SeedCurve
-    chosen: dict[int, int]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReliabilityBins:
-    """By bin of confidence, [NUM_BINS]: share of the images, mean confidence, accuracy; NaN in empty bins."""
-
-    weight: NDArray[np.float64]
-    confidence: NDArray[np.float64]
-    correct: NDArray[np.float64]
     n: int
 
 
@@ -110,64 +93,29 @@ def average_over_seeds(runs: Sequence[dict[float, float]]) -> SeedCurve | None:
     return SeedCurve(x=np.array(shared, np.float64), mean=values.mean(axis=0), sd=sd, n=len(runs))
 
 
-def read_inference_sizes(study: StudyResult, arm: StudyArm) -> InferenceSizes | None:
-    """Accuracy by inference size of the runs with a resolution search; the best crop ratio at each size."""
-    found = [search for place in iterate_run_directories(study, arm) if (search := read_resolution_search(place))]
-    curve = average_over_seeds([find_best_by_size(search) for search in found])
-    if curve is None or len(curve.x) < 2:
-        return None
-    chosen = [int(search["chosen"]["size"]) for search in found]
-    return InferenceSizes(curve=curve, chosen={size: chosen.count(size) for size in sorted(set(chosen))})
+def count_chosen_sizes(study: StudyResult, arm: StudyArm) -> Counter[int]:
+    """How many runs of the arm chose each size of inference, in pixels; none without a resolution search."""
+    if arm.choices.get("evaluation/resolution") == "fixed":
+        return Counter()
+    results = [try_read_json(place / "result.json") or {} for place in iterate_run_directories(study, arm)]
+    searches = [search for result in results if (search := result.get("resolution") or {}).get("curve")]
+    return Counter(int(search["chosen"]["size"]) for search in searches)
 
 
-def has_resolution_search(study: StudyResult, arm: StudyArm) -> bool:
-    """Whether the first run of the arm has a resolution search."""
-    option = arm.choices.get("evaluation/resolution")
-    if option is not None:
-        return option != "fixed"
-    first = next(iterate_run_directories(study, arm), None)
-    return first is not None and read_resolution_search(first) is not None
+def compute_reliability(study: StudyResult, arm: StudyArm) -> list[dict[str, Any]]:
+    """The bins of the test predictions of the first `MOST_SCORED` runs together; none without predictions."""
+    places = list(iterate_run_directories(study, arm))[:MOST_SCORED]
+    found = [each for place in places if (each := read_confidences(place)) is not None]
+    return bin_by_confidence(*map(np.concatenate, zip(*found, strict=True))) if found else []
 
 
-def read_resolution_search(place: Path) -> dict[str, Any] | None:
-    """The resolution search in a result; None if only one size was evaluated."""
-    result = try_read_json(place / "result.json")
-    found = (result or {}).get("resolution") or {}
-    return found if found.get("curve") else None
-
-
-def find_best_by_size(search: dict[str, Any]) -> dict[float, float]:
-    found: dict[float, float] = {}
-    for point in search["curve"]:
-        size, value = float(point["size"]), point["val_accuracy"]
-        found[size] = max(found.get(size, value), value)
-    return found
-
-
-def compute_reliability(study: StudyResult, arm: StudyArm) -> ReliabilityBins | None:
-    """Reliability over the test predictions of the first `MOST_SCORED` runs together."""
-    found = [
-        each
-        for place in list(iterate_run_directories(study, arm))[:MOST_SCORED]
-        if (each := read_confidences(place)) is not None
-    ]
-    if not found:
-        return None
-    confidence = np.concatenate([each[0] for each in found])
-    correct = np.concatenate([each[1] for each in found])
-    num, mean = bin_by_confidence(confidence, confidence)
-    _, share = bin_by_confidence(confidence, correct)
-    return ReliabilityBins(weight=num / num.sum(), confidence=mean, correct=share, n=len(found))
-
-
-def read_confidences(place: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """(confidence [N], correctness 0 or 1 [N]) on test; None if the run has no predictions."""
+def read_confidences(place: Path) -> tuple[NDArray[np.float64], NDArray[np.bool_]] | None:
+    """(confidence [N], correctness [N]) on test; None if the run has no predictions."""
     try:
         with open_arrays(place / "predictions.npz") as arrays:
-            confidence, correct = compute_confidence(arrays["test_logits"], arrays["test_labels"])
+            return compute_confidence(arrays["test_logits"], arrays["test_labels"])
     except (OSError, KeyError, ValueError):
         return None
-    return confidence, correct.astype(np.float64)
 
 
 def read_first_run(study: StudyResult) -> dict[str, Any]:

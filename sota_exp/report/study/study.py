@@ -208,7 +208,6 @@ class StudyResult:
     recipe: str = ""
     data: str = ""
     metric: str
-    higher_is_better: bool = True
     level: float = 0.95
     power: float = 0.8
     seeds: tuple[int, ...] = ()

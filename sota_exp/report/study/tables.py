@@ -10,6 +10,7 @@ from sota_exp.config.shell_words import join_command
 from sota_exp.config.values import join_first
 from sota_exp.report.document.markdown import Code, Table, link
 from sota_exp.report.numbers import (
+    format_count,
     format_duration,
     format_interval,
     format_mebibytes,
@@ -17,6 +18,7 @@ from sota_exp.report.numbers import (
     format_quantity,
     format_yaml_value,
 )
+from sota_exp.report.study.runs import count_chosen_sizes
 from sota_exp.report.study.study import DesignEffect, Difference, StudyArm, StudyResult
 from sota_exp.statistics.units import (
     SECONDS_FORMAT,
@@ -69,6 +71,7 @@ def build_results_table(study: StudyResult) -> Table:
         f"Difference{points}": lambda arm: scale.difference(arm.difference),
         f"{format_level(study.level)} interval": lambda arm: format_interval(scale, arm.headline),
         "p, joint": lambda arm: format_p_value(arm.headline_p),
+        "Evidence": lambda arm: f"{arm.evidence[-1]:.3g}" if arm.evidence else UNKNOWN,
         "Detectable": lambda arm: scale.value(arm.detectable),
         "Verdict": lambda arm: add_sign(arm.verdict) if study.compared else UNKNOWN,
     }
@@ -130,6 +133,18 @@ def build_looks_table(study: StudyResult) -> Table:
         "Shown in": lambda cost: f"{100 * cost.power:.0f} % of studies",
     }
     return Table.of(study.plan.looks, columns, ["Looks"])
+
+
+def build_inference_size_table(study: StudyResult) -> Table:
+    """The sizes of inference that the runs of each arm chose."""
+    found = [(arm, sizes) for arm in study.arms if (sizes := count_chosen_sizes(study, arm))]
+    columns: Columns = {
+        "Arm": lambda each: format_arm_number(study, each[0]),
+        "Chosen": lambda each: ", ".join(
+            f"{size} px by {format_count(num, 'run')}" for size, num in sorted(each[1].items())
+        ),
+    }
+    return Table.of(found, columns, ["Chosen"])
 
 
 def build_calibration_table(study: StudyResult) -> Table:

@@ -1,129 +1,139 @@
-"""The figures of a sweep: by Optuna, except the importances, whose numbers are those of `sweep.json`."""
+"""The figures of a sweep: confirmation, history, values by epoch and by parameter, front. Imports Altair."""
 
-import warnings
-from collections import defaultdict
-from collections.abc import Callable, Mapping
-from pathlib import Path
+import functools
+from collections.abc import Mapping
 from typing import Any
 
-import optuna
-from optuna.trial import FrozenTrial, TrialState
+from sota_exp.report.drawing.chart import BLUE, GREY, TRIANGLES_NOTE, Figure
+from sota_exp.report.drawing.cost_scatter import draw_cost_scatter
+from sota_exp.report.drawing.curves import CurveLine, draw_curves
+from sota_exp.report.drawing.forest_and_waterfall import EffectRow
+from sota_exp.report.drawing.trials import choose_history_range, draw_parameters, draw_search_history
+from sota_exp.report.study.effect_figures import build_forest_figure
+from sota_exp.report.study.read import parse_interval
+from sota_exp.report.study.runs import average_over_seeds
+from sota_exp.report.sweep.tables import get_test, name_test_metric
+from sota_exp.statistics.units import get_metric_format
 
-from sota_exp.report.drawing.chart import BLUE, GREEN, ORANGE, PERCENT_LABELS, build_data, chart_to_svg, write_png
-from sota_exp.report.drawing.matplotlib_canvas import save_figure
-from sota_exp.report.numbers import format_percent
+#: Most parameters, and most trials whose values by epoch are drawn.
+MOST_PARAMETERS, MOST_CURVES = 8, 100
 
-#: Most trials in a legend, which are the colours that Optuna has.
-MOST_IN_LEGEND = 20
-
-#: Most parameters in one figure.
-MAX_PARAMETERS = 8
-
-
-def draw_sweep_figures(study: optuna.Study, summary: Mapping[str, Any], folder: Path) -> None:
-    """Write every figure of the sweep into `folder`; none without a complete trial."""
-    folder.mkdir(exist_ok=True)
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if complete:
-        shares: Mapping[str, float] = next(iter(summary["importances"].values()), {})
-        parameters = rank_parameters(complete, shares)
-        drawings = choose_drawings(study, list(summary["objective"]), parameters)
-        save_all(drawings, folder)
-        if summary["importances"]:
-            draw_importances(summary["importances"], folder / "importances.png")
+Tree = Mapping[str, Any]
 
 
-def rank_parameters(complete: list[FrozenTrial], shares: Mapping[str, float]) -> list[str]:
-    """Searched parameters with more than one value, the most important first."""
-    found: dict[str, set[str]] = defaultdict(set)
-    for trial in complete:
-        for name, value in trial.params.items():
-            found[name].add(str(value))
-    varied = sorted(name for name, values in found.items() if len(values) > 1)
-    return sorted(varied, key=lambda name: -shares.get(name, 0.0))[:MAX_PARAMETERS]
-
-
-def choose_drawings(
-    study: optuna.Study, objectives: list[str], parameters: list[str]
-) -> dict[str, Callable[[], object]]:
-    """The figures that this study has data for, by name."""
-    from optuna.visualization import matplotlib as plots
-
-    of_first: dict[str, Any] = {"target_name": objectives[0]}
-    of_first |= {"target": lambda trial: trial.values[0]} if len(objectives) > 1 else {}
-    drawings: dict[str, Callable[[], object]] = {"timeline": lambda: plots.plot_timeline(study)}
-    drawings["history"] = lambda: draw_history(study, of_first)
-    if any(trial.intermediate_values for trial in study.get_trials(deepcopy=False)):
-        drawings["intermediate_values"] = lambda: draw_reports(study)
-    if parameters:
-        drawings["slice"] = lambda: plots.plot_slice(study, parameters, **of_first)
-        drawings["parallel_coordinates"] = lambda: plots.plot_parallel_coordinate(study, parameters, **of_first)
-    if len(parameters) > 1:
-        drawings["contour"] = lambda: plots.plot_contour(study, parameters[:2], **of_first)
-    if len(objectives) > 1:
-        drawings["front"] = lambda: draw_front(study, objectives)
-    return drawings
-
-
-def save_all(drawings: Mapping[str, Callable[[], object]], folder: Path) -> None:
-    """Write each figure as a PNG; pyplot's settings, which Optuna changes, are restored."""
-    import matplotlib as mpl
-    from matplotlib import pyplot
-
-    with mpl.rc_context({"backend": "agg", "savefig.bbox": "tight"}), warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        for name, draw in drawings.items():
-            draw()
-            save_figure(pyplot.gcf(), folder / f"{name}.png")
-            pyplot.close()
-
-
-def draw_history(study: optuna.Study, of_first: Mapping[str, Any]) -> None:
-    """The value of each complete trial, the best so far, and the value of the recipe's own trial."""
-    from optuna.visualization.matplotlib import plot_optimization_history
-
-    axes = plot_optimization_history(study, **of_first)
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        if trial.user_attrs.get("default"):
-            axes.axhline(trial.values[0], linestyle=":", label="the recipe's own values")
-    axes.legend()
-
-
-def draw_reports(study: optuna.Study) -> None:
-    """The values of each trial by epoch; a legend where its colours differ: one of 1,000 trials has 20,000 pixels."""
-    from optuna.visualization.matplotlib import plot_intermediate_values
-
-    legend = plot_intermediate_values(study).get_legend()
-    if legend is not None and len(legend.get_texts()) > MOST_IN_LEGEND:
-        legend.remove()
-
-
-def draw_front(study: optuna.Study, objectives: list[str]) -> None:
-    """The first two objectives and the Pareto front, with trial numbers."""
-    from optuna.visualization.matplotlib import plot_pareto_front
-
-    axes = plot_pareto_front(study, target_names=objectives[:2], targets=lambda trial: trial.values[:2])
-    for trial in study.best_trials:
-        axes.annotate(str(trial.number), trial.values[:2], xytext=(5, 5), textcoords="offset points", fontsize=8.5)
-
-
-def draw_importances(methods: Mapping[str, Mapping[str, float]], path: Path) -> None:
-    """Importance of each parameter by each method."""
-    import altair as alt
-
-    values = [
-        {"parameter": name, "method": method, "share": share, "words": format_percent(share)}
-        for method, shares in methods.items()
-        for name in next(iter(methods.values()))
-        for share in [shares.get(name, 0.0)]
+def build_confirmation_figure(tree: Tree) -> Figure | None:
+    """Forest plot of the differences from the recipe's own values: of all arms on val, of the winner on test."""
+    confirm, scale = tree["confirm"], get_metric_format(tree["objective"][0])
+    metric = confirm["metric"] or tree["objective"][0]
+    rows = [
+        EffectRow(
+            label=f"{arm['name']}, {name}",
+            mean=found["mean"],
+            interval=parse_interval(found["interval"]),
+            word=scale.difference(found["mean"]),
+            ink=ink,
+            is_hollow=ink == GREY,
+        )
+        for arm in confirm["arms"]
+        for name, found, ink in (
+            (metric, arm.get("difference"), GREY),
+            (name_test_metric(metric), get_test(confirm, arm), BLUE),
+        )
+        if found
     ]
-    base = alt.Chart(build_data(values), width=480, height=alt.Step(18, **{"for": "offset"})).encode(
-        alt.X("share:Q", axis=alt.Axis(title="share of the variation", labelExpr=PERCENT_LABELS, tickCount=6)),
-        alt.Y("parameter:N", sort=None, axis=alt.Axis(title="", grid=False)),
-        alt.YOffset("method:N", sort=None),
+    return build_forest_figure("confirmed", rows, scale, "difference from the recipe's own values") if rows else None
+
+
+def list_history(tree: Tree) -> list[dict[str, Any]]:
+    """The trials that have a value, with it in its unit; of a pruned trial, its last report."""
+    scale = get_metric_format(tree["objective"][0])
+    return [
+        {
+            "number": int(item["number"]),
+            "value": scale.factor * float(values[0]),
+            "is_complete": item.get("state") == "complete",
+            "tip": f"trial {item['number']}: {scale.format_with_unit(values[0])}",
+            "knobs": item.get("knobs") or item.get("params") or {},
+        }
+        for item in tree["entries"]
+        if (values := item.get("values") or list((item.get("reports") or {}).values())[-1:])
+    ]
+
+
+def build_search_figures(tree: Tree) -> dict[str, Figure]:
+    """The figures that the trials have data for, by name."""
+    trials, sign = list_history(tree), -1 if tree["direction"][0] == "minimize" else 1
+    if not trials:
+        return {}
+    low, high = choose_history_range([each["value"] for each in trials], sign)
+    title = name_axis(tree["objective"][0])
+    make = functools.partial(
+        Figure, note="" if all(low <= each["value"] <= high for each in trials) else TRIANGLES_NOTE
     )
-    ink = alt.Color(
-        "method:N", sort=None, scale=alt.Scale(range=[BLUE, ORANGE, GREEN]), legend=alt.Legend(orient="top")
+    found = [
+        make(
+            name="search_history",
+            alt=f"Values of {len(trials)} trials in their order",
+            draw=lambda width: draw_search_history(trials, sign, title, (width - 70, 230)),
+        )
+    ]
+    if names := rank_parameters(tree, trials):
+        draw = lambda width: draw_parameters(trials, names, sign, title, width)  # noqa: E731
+        found.append(make(name="parameters", alt=f"Values of the trials by {', '.join(names)}", draw=draw))
+    found += [each for each in (build_reports_figure(tree), build_front_figure(tree)) if each is not None]
+    return {figure.name: figure for figure in found}
+
+
+def name_axis(objective: str) -> str:
+    unit = get_metric_format(objective).unit
+    return objective + (f", {unit}" if unit else "")
+
+
+def rank_parameters(tree: Tree, trials: list[dict[str, Any]]) -> list[str]:
+    """The searched parameters with more than one value, the most important first."""
+    shares: Mapping[str, float] = next(iter(tree["importances"].values()), {})
+    values = {name: {str(each["knobs"].get(name)) for each in trials} for each in trials for name in each["knobs"]}
+    varied = sorted(name for name, found in values.items() if len(found) > 1)
+    return sorted(varied, key=lambda name: -shares.get(name, 0.0))[:MOST_PARAMETERS]
+
+
+def build_reports_figure(tree: Tree) -> Figure | None:
+    """The objective of the trials by epoch."""
+    lines = []
+    for item in tree["entries"][:MOST_CURVES]:
+        reports = {float(epoch): value for epoch, value in (item.get("reports") or {}).items()}
+        curve, ink = average_over_seeds([reports]), BLUE if item.get("state") == "complete" else GREY
+        if curve is not None and len(reports) > 1:
+            lines.append(
+                CurveLine(curve=curve, ink=ink, marks={max(reports): 3.0}, panel=f"trial {item['number']}, epoch")
+            )
+    if not lines:
+        return None
+    title, scale = name_axis(tree["objective"][0]), get_metric_format(tree["objective"][0])
+    return Figure(
+        name="reports",
+        alt=f"Values of {len(lines)} trials by epoch",
+        draw=lambda width: draw_curves(lines, scale, ("epoch", title), (width - 70, 230)),
     )
-    text = base.mark_text(align="left", dx=4, fontSize=10.5).encode(alt.Text("words:N"))
-    write_png(chart_to_svg(alt.layer(base.mark_bar().encode(ink), text).properties(title="Importance")), path)
+
+
+def build_front_figure(tree: Tree) -> Figure | None:
+    """The first two objectives of the complete trials, with the Pareto front."""
+    scales = [get_metric_format(name) for name in tree["objective"][:2]]
+    points = [
+        {"number": str(item["number"]), "tip": f"trial {item['number']}", "time": scales[1].factor * item["values"][1]}
+        | dict.fromkeys(("score", "low", "high"), scales[0].factor * item["values"][0])
+        | {"ink": BLUE if any(each["number"] == item["number"] for each in tree.get("front") or ()) else GREY}
+        for item in tree["entries"]
+        if len(item.get("values") or ()) > 1
+    ]
+    if not points:
+        return None
+    titles, signs = (name_axis(tree["objective"][1]), name_axis(tree["objective"][0])), tree["direction"][:2]
+    return Figure(
+        name="front",
+        alt=f"{tree['objective'][0]} by {tree['objective'][1]} of {len(points)} trials",
+        draw=lambda width: draw_cost_scatter(
+            points, titles, (width - 70, 300), has_front=signs == ["maximize", "minimize"]
+        ),
+    )

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from sota_exp.report.comparison.compare_runs import RunComparison, compare_runs
-from sota_exp.report.comparison.groups import group_runs, index_to_letters
-from sota_exp.report.comparison.page import describe_pair
+from sota_exp.report.comparison.groups import SeedGroup, group_runs, index_to_letters, name_groups
+from sota_exp.report.comparison.page import collect_values
+from sota_exp.report.document.write import render_markdown
 from sota_exp.runs.find import SavedRun
 from sota_exp.statistics.paired import bonett_price_interval, mcnemar_test, paired_t_interval
 from sota_exp.statistics.proportion import wilson_interval
@@ -82,12 +83,12 @@ def test_differences_are_paired_by_image_and_by_seed(grid: RunComparison) -> Non
 def test_seeds_that_differ_alike_have_no_interval(tmp_path: Path) -> None:
     one = [make(tmp_path / f"a{seed}", seed, correct=right(28 + seed)) for seed in range(2)]
     other = [make(tmp_path / f"b{seed}", seed, choices=MIXUP, correct=right(29 + seed)) for seed in range(2)]
-    (pair,) = compare_runs(runs(*one, *other)).pairs
+    found = compare_runs(runs(*one, *other))
+    (pair,) = found.pairs
     assert pair.seeds is None and pair.images is not None and pair.images.low < 0 < pair.images.high
     assert pair.remark == "the same difference at 2 seeds, so the noise of seeds is unknown: test-set noise only"
-    assert ": +2.50 points of test accuracy, 95 % interval over test images alone −" in "".join(
-        describe_pair(pair, "test")
-    )
+    page = render_markdown("comparison/comparison.md.jinja", **collect_values(found)).text
+    assert ": +2.50 points of test accuracy, 95 % interval over test images alone −" in page
 
 
 def test_groups_of_other_seeds_in_other_numbers_are_compared(tmp_path: Path) -> None:
@@ -274,3 +275,15 @@ def test_surroundings_that_differ_are_said(tmp_path: Path) -> None:
     one = make(tmp_path / "a", device="cpu: AMD, 1 thread")
     other = make(tmp_path / "b", device="cpu: AMD, 4 threads", versions={"torch": "2.13.0"})
     assert compare_runs(runs(one, other)).environment == {"threads": ["1", "4"], "torch": ["2.14.0", "2.13.0"]}
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        ([0.06824078427098834, 0.8], ["lr=0.06824", "lr=0.8"]),
+        ([0.12345671, 0.12345678], ["lr=0.12345671", "lr=0.12345678"]),
+    ],
+)
+def test_the_names_of_groups_have_as_many_digits_as_tell_them_apart(values: list[float], names: list[str]) -> None:
+    groups = [SeedGroup(name=letter, runs=()) for letter in "AB"]
+    assert [group.name for group in name_groups(groups, {}, {"optimizer.lr": values})] == names

@@ -172,7 +172,7 @@ def test_what_is_explained_is_there(
         assert {words for words in EXPLANATIONS if words in text} == explained
         for words in explained:
             assert EXPLANATIONS[words].strip() in text
-    assert ("Solid: 95 % interval over seeds" in page.text) is ("by seed." in explained)
+    assert ("95 % intervals over seeds" in page.text) is ("by seed." in explained)
     assert ("a band of one standard deviation" in page.text) is ("by seed." in explained)
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from sota_exp.report.drawing.chart import (
     GREY,
     INKS,
     NARROW,
-    ORANGE,
     PAPER,
     RED,
     TEXT,
@@ -29,18 +29,15 @@ from sota_exp.report.drawing.chart import (
     write_svg,
 )
 from sota_exp.report.drawing.cost_scatter import draw_cost_scatter
-from sota_exp.report.drawing.curves import CurveLine, compute_shared_range, cut_to_range, draw_curve_panels, draw_curves
-from sota_exp.report.drawing.difference_matrix import draw_difference_matrix
-from sota_exp.report.drawing.evidence import draw_evidence
+from sota_exp.report.drawing.curves import CurveLine, compute_shared_range, draw_curve_panels, draw_curves
 from sota_exp.report.drawing.forest_and_waterfall import (
     LEFT_ARROW,
-    RIGHT_ARROW,
     EffectRow,
     draw_forest_plot,
     draw_waterfall,
 )
 from sota_exp.report.drawing.reliability import draw_reliability_panels
-from sota_exp.report.drawing.search_history import draw_search_history
+from sota_exp.report.drawing.trials import draw_parameters, draw_search_history
 from sota_exp.report.study.runs import SeedCurve
 from sota_exp.report.study.study import ConfidenceInterval
 from sota_exp.statistics.units import PLAIN_FORMAT, SHARE_FORMAT
@@ -95,21 +92,20 @@ def test_verdicts_are_seen_in_ink_and_fill_and_far_ends_are_arrows() -> None:
     rows = [
         effect("a", 0.02, word="+2.00  helps", ink=BLUE, is_hollow=False),
         effect("b", -0.02, word="−2.00  hurts", ink=RED, is_hollow=False),
-        effect("c", 0.0, second=interval(-0.004, 0.004)),
+        *(effect(name, 0.0) for name in "cde"),
         EffectRow(label="far", word="0.00", mean=0.0, interval=interval(-0.9, 0.01)),
         effect("gone", None, word="failed", ink=RED),
     ]
     found = picture(draw_forest_plot(rows, SHARE_FORMAT, "points", WIDE))
     assert (found.count(fill=BLUE, stroke=BLUE), found.count(fill=RED, stroke=RED)) == (3, 3)  # two caps and a disc
-    assert found.count(fill=PAPER, stroke=GREY) == 2
-    assert found.count(stroke=ORANGE) == 1
+    assert found.count(fill=PAPER, stroke=GREY) == 4
     texts = {text.text: text.ink for text in found.texts}
     assert texts["+2.00  helps"] == BLUE and texts["−2.00  hurts"] == RED and texts["a"] == TEXT
     assert "0" in found.words and any(word.startswith("−") for word in found.words)
-    assert len(found.tips) == 4
+    assert len(found.tips) == 6
     specification = draw_forest_plot(rows, SHARE_FORMAT, "points", WIDE).to_dict()
     shapes = [row["shape"] for layer in specification["layer"] for row in data(specification, layer) if "shape" in row]
-    assert shapes.count(LEFT_ARROW) == 1 and len(shapes) == 8
+    assert shapes.count(LEFT_ARROW) == 1 and len(shapes) == 12
 
 
 def data(specification: dict[str, Any], layer: dict[str, Any]) -> list[dict[str, Any]]:
@@ -188,24 +184,6 @@ def test_costs_are_numbered_points_before_their_front(factor: float, is_log: boo
     assert kind == ("log" if is_log else "linear")
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("num", [1, 12])
-def test_evidence_is_a_numbered_line_per_arm_and_the_line_of_decision(width: float, num: int) -> None:
-    ends = np.geomspace(0.001, 90, num).tolist()
-    lines = [
-        {"number": str(index), "label": f"arm {index}", "ink": BLUE, "evidence": [1.0, 1.4, end, end]}
-        for index, end in enumerate(ends)
-    ]
-    found = picture(draw_evidence(lines, 20.0, width))
-    assert {"evidence", "seeds", "20: decided", "1", "4"} <= set(found.words)
-    assert sorted(map(str, found.tips)) == sorted(
-        f"arm {index}, 4 seeds: evidence {end:.3g}" for index, end in enumerate(ends)
-    )
-    assert found.find_cut() == [] and {str(index) for index in range(num)} <= set(found.words)
-    scale = draw_evidence(lines, 20.0, width).to_dict()["layer"][0]["encoding"]["y"]["scale"]["domain"]
-    assert scale[0] < math.log10(max(ends[0], 0.01)) and scale[1] > math.log10(max(ends[-1], 20))
-
-
 def test_a_history_has_rings_for_what_did_not_end_and_a_line_of_the_best() -> None:
     trials = [
         {"number": at, "value": value, "is_complete": at != 2, "tip": f"trial {at}"}
@@ -220,49 +198,15 @@ def test_a_history_has_rings_for_what_did_not_end_and_a_line_of_the_best() -> No
     assert picture(draw_search_history(trials[2:3], 1, "", (850, 230))).tips == ["trial 2"]
 
 
-def test_a_matrix_is_shaded_by_sign_and_framed_where_the_sign_is_clear() -> None:
-    cells = [
-        {"row": NAMES[row], "column": NAMES[column], "gain": gain, "text": text, "is_clear": clear, "tip": text}
-        for row, column, gain, text, clear in (
-            (1, 0, 0.02, "+2.00", True),
-            (2, 0, -0.01, "−1.00", False),
-            (2, 1, None, "", False),
-        )
-    ]
-    found = picture(draw_difference_matrix(cells, NAMES[1:3], NAMES[:2], WIDE))
-    assert (found.count(fill=BLUE), found.count(fill=RED)) == (1, 1)
-    assert found.count(stroke=BLUE, fill="none") + found.count(stroke=BLUE) >= 1 and found.count(stroke=RED) == 0
-    assert {"+2.00", "−1.00", "EMA", "类别猫狗"} <= set(found.words)
-
-
-def test_a_difference_of_zero_is_neither_better_nor_worse() -> None:
-    cells = [{"row": "a", "column": "b", "gain": 0.0, "text": "0.0", "is_clear": False, "tip": "a, b: 0.0"}]
-    found = picture(draw_difference_matrix(cells, ["a"], ["b"], WIDE))
-    assert found.count(fill=BLUE) == found.count(fill=RED) == 0 and "0.0" in found.words
-
-
-@pytest.mark.parametrize("width", WIDTHS)
-def test_the_names_of_a_matrix_have_room(width: float) -> None:
-    rows, columns = [f"{at} {NAMES[4]}" for at in range(30)], [f"{at} {NAMES[3]}" for at in range(24)]
-    cells = [
-        {"row": row, "column": name, "gain": 0.1, "text": "+10.00*", "is_clear": False, "tip": ""}
-        for row in rows
-        for name in columns
-    ]
-    found = picture(draw_difference_matrix(cells, rows, columns, width))
-    names = [text for text in found.texts if "repeated" in text.text]
-    assert len(names) == 30 and not any(a.overlaps(b) for a, b in itertools.pairwise(names))
-    assert found.find_cut() == [] and found.width < 1.1 * width
-
-
 @pytest.mark.parametrize("width", WIDTHS)
 def test_reliability_has_a_ring_per_bin_and_a_diagonal_per_panel(width: float) -> None:
     bins = [
-        {"panel": name, "confidence": at / 5, "correct": at / 6, "weight": at / 10, "ink": GREY, "tip": f"bin {at}"}
+        {"panel": name, "confidence": at / 5, "correct": at / 6, "weight": at / 10, "ink": GREY}
         for name in NAMES[:3]
         for at in range(1, 5)
     ]
     found = picture(draw_reliability_panels(bins, width))
+    assert found.tips[3] == "confidence 80 %: 67 % right, 40 % of images"
     assert len(found.tips) == 12 and found.count(stroke_dasharray="3,3") == 3
     assert found.words.count("confidence, %") == 3 and found.words.count("100") == 6
     assert found.find_overlaps() == []
@@ -271,7 +215,6 @@ def test_reliability_has_a_ring_per_bin_and_a_diagonal_per_panel(width: float) -
 DRAWN: dict[str, Callable[[], Any]] = {
     "forest": lambda: draw_forest_plot([effect("a", 0.1, ink=BLUE)], SHARE_FORMAT, "x", WIDE),
     "curves": lambda: draw_curves([CurveLine(curve=curve(0.5, 0.6), ink=RED)], SHARE_FORMAT, ("x", "y"), (300, 200)),
-    "evidence": lambda: draw_evidence([{"number": "1", "label": "a", "ink": RED, "evidence": [1, 9]}], 20.0, WIDE),
     "cost": lambda: draw_cost_scatter([point(0, 1.0), point(1, 2.0)], ("x", "y"), (300, 200)),
 }
 
@@ -347,37 +290,32 @@ def test_a_trial_beyond_the_scale_is_a_triangle_at_its_edge(sign: int, bad: floa
     assert picture(draw_search_history(trials, sign, "", (850, 230))).tips[0] == f"trial 0: {bad}"
 
 
-def test_a_curve_leaves_the_plot_where_it_leaves_the_scale() -> None:
-    """A line from 0 to 1, back to 0 and to 0.5: between 0.2 and 0.6 it is three pieces with ends at the edges."""
-    points = [[0.0, 0.0, 0.1], [1.0, 1.0, 0.1], [2.0, 0.0, 0.1], [3.0, 0.5, 0.3]]
-    pieces = [[[round(number, 9) for number in point] for point in piece] for piece in cut_to_range(points, 0.2, 0.6)]
-    assert pieces == [
-        [[0.2, 0.2, 0.1], [0.6, 0.6, 0.1]],
-        [[1.4, 0.6, 0.1], [1.8, 0.2, 0.1]],
-        [[2.4, 0.2, 0.18], [3.0, 0.5, 0.3]],
+@pytest.mark.parametrize("width", WIDTHS)
+def test_trials_are_shown_by_each_parameter_on_its_own_kind_of_axis(width: float) -> None:
+    knobs = [{"lr": 10.0**-at, "batch_size": 8 * at, NAMES[4]: NAMES[at], "flag": at == 2} for at in range(1, 5)]
+    trials = [
+        {"number": at, "value": 0.1 * at, "is_complete": True, "tip": f"trial {at}", "knobs": knobs[at]}
+        for at in range(4)
     ]
-    assert cut_to_range(points, -1.0, 2.0) == [points] and cut_to_range(points[:1], -1.0, 1.0) == [points[:1]]
-    assert cut_to_range(points, 2.0, 3.0) == []
+    chart = draw_parameters(trials, list(knobs[0]), 1, "val/accuracy", width)
+    scales = [each["encoding"]["x"].get("scale", {}).get("type") for each in chart.to_dict()["concat"]]
+    assert scales == ["log", "linear", None, None]
+    found = picture(chart)
+    assert found.words.count("val/accuracy") == 4 and {"0.0001", "lr", "batch_size", "true"} <= set(found.words)
+    assert found.find_overlaps() == found.find_cut() == [] and found.width < 1.1 * width
 
 
-def test_no_mark_of_a_curve_is_drawn_at_a_value_that_it_does_not_have() -> None:
+def test_a_curve_is_cut_at_the_edge_of_the_plot_and_its_discs_are_at_their_values() -> None:
     mean = np.array([0.1, 0.5, 0.6, 0.7, 0.71, 0.72])
-    line = CurveLine(
-        curve=SeedCurve(x=np.arange(6) + 1.0, mean=mean, sd=mean * 0, n=2), ink=BLUE, marks={1.0: 3, 6.0: 3}
-    )
+    curve = SeedCurve(x=np.arange(6) + 1.0, mean=mean, sd=mean * 0, n=2)
+    line = CurveLine(curve=curve, ink=BLUE, marks={1.0: 3, 6.0: 3})
     ends = compute_shared_range([line.curve], SHARE_FORMAT)
     rows = line.describe(0, ends, SHARE_FORMAT)
+    assert [row["mean"] for row in rows] == pytest.approx(100 * mean)
     discs = [row for row in rows if row["area"]]
     assert [(row["x"], row["shape"]) for row in discs] == [(1.0, "triangle-down"), (6.0, "circle")]
-    assert discs[0]["mean"] == pytest.approx(100 * ends[0]) and discs[0]["tip"] == "1: 10.00 %"
-    for row in rows:
-        if not row["area"]:
-            assert row["mean"] == pytest.approx(100 * np.interp(row["x"], line.curve.x, mean))
-
-
-def test_a_second_interval_that_leaves_the_plot_has_an_arrow_head() -> None:
-    rows = [effect(f"arm {at}", 0.01, second=interval(-0.01, 0.02)) for at in range(15)]
-    rows.append(effect("wide", 0.01, second=interval(-5.0, 0.02)))
-    specification = draw_forest_plot(rows, SHARE_FORMAT, "points", WIDE).to_dict()
-    shapes = [row["shape"] for layer in specification["layer"] for row in data(specification, layer) if "shape" in row]
-    assert shapes.count(LEFT_ARROW) == 1 and shapes.count(RIGHT_ARROW) == 0
+    assert discs[0]["place"] == pytest.approx(100 * ends[0]) and discs[0]["tip"] == "1: 10.00 %"
+    svg = chart_to_svg(draw_curves([line], SHARE_FORMAT, ("", ""), (300, 200)), "what is seen", "wide")
+    clips = re.findall(r'clip-path="url\(#([^)]+)\)"', svg)
+    assert len(set(clips)) == 2 and set(re.findall(r'<clipPath id="(.*?)"><rect', svg)) == set(clips)
+    assert all(name.startswith("wide-") for name in clips), "their names are those of all figures of a page"

@@ -11,8 +11,8 @@ from sota_exp.report.study.runs import (
     MAX_CURVE_POINTS,
     average_over_seeds,
     compute_reliability,
+    count_chosen_sizes,
     read_confidences,
-    read_inference_sizes,
     read_learning_curve,
     read_metric_by_epoch,
 )
@@ -51,20 +51,17 @@ def test_a_study_is_read_from_its_runs(tmp_path: Path) -> None:
     study = read_study(write_study(tmp_path, steps, range(3), num_test=50))
     curve = read_learning_curve(study, study.arms[0], "val/accuracy")
     assert curve is not None and curve.n == 3 and len(curve.x) == 12
-    sizes = read_inference_sizes(study, study.arms[1])
-    assert sizes is not None and sum(sizes.chosen.values()) == 3 and set(sizes.chosen) <= set(sizes.curve.x)
-    assert read_inference_sizes(study, study.arms[0]) is None
+    sizes = count_chosen_sizes(study, study.arms[1])
+    assert sizes.total() == 3 and set(sizes) <= {48, 56, 64, 72, 80} and not count_chosen_sizes(study, study.arms[0])
     found = compute_reliability(study, study.arms[0])
-    assert found is not None and found.n == 3 and found.weight.sum() == pytest.approx(1)
+    assert sum(each["images"] for each in found) == 150 and sum(each["weight"] for each in found) == pytest.approx(1)
 
 
 def test_the_reliability_diagram_holds_the_calibration_error(tmp_path: Path) -> None:
     """Σ weight · |accuracy − confidence| over the bins of one run equals its recorded calibration error."""
     study = read_study(write_study(tmp_path, STEPS[:1], range(1), num_test=400))
     found = compute_reliability(study, study.arms[0])
-    assert found is not None
-    there = found.weight > 0
-    error = (found.weight * np.abs(found.correct - found.confidence))[there].sum()
+    error = sum(each["weight"] * abs(each["correct"] - each["confidence"]) for each in found)
     with np.load(tmp_path / study.arms[0].runs[0] / "predictions.npz") as arrays:
         expected = calibration_error(arrays["test_logits"].astype(float), arrays["test_labels"])
     assert error == pytest.approx(expected, abs=1e-3)
