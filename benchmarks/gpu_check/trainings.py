@@ -46,7 +46,7 @@ def list_trainings(setting: Setting) -> dict[str, tuple[str, ...]]:
     make_files(setting.folder)
     found = {name: (*TINY, *words) for name, words in VARIANTS.items()}
     found["tf32"] = (*TINY, *OFF, "recipe=torchvision", "runtime.precision=tf32")
-    found |= {str(option): overrides(option, setting.folder) for option in TABLE}
+    found |= {str(option): overrides([option], setting.folder) for option in TABLE}
     return {name: words for name, words in found.items() if setting.only in name}
 
 

@@ -13,7 +13,7 @@ from sota_exp.data.train_loader import load_crops
 class Crops:
     """As `TrainCrops`, without images."""
 
-    images = SimpleNamespace(blocks=None)
+    images, streams, num_lanes = SimpleNamespace(blocks=None), SimpleNamespace(world_size=1), 1
 
     def __getitem__(self, step):
         return torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.tensor([step])

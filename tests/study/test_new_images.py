@@ -199,9 +199,7 @@ def test_an_interaction_can_be_of_two_whole_points(tmp_path: Path) -> None:
     low, high = row["new_images"]["interval"]
     assert 1 < low < row["estimate"] < high <= 2
     (tmp_path / "study.json").write_text(json.dumps(found))
-    assert "1 pair helps more together" in " ".join(
-        str(part) for words in build_study_answer(read_study(tmp_path)) for part in words
-    )
+    assert "1 pair helps more together" in build_study_answer(read_study(tmp_path))
 
 
 def test_an_interaction_that_is_shown_here_is_told(tmp_path: Path) -> None:
@@ -213,7 +211,7 @@ def test_an_interaction_that_is_shown_here_is_told(tmp_path: Path) -> None:
     found = build(made, tmp_path)
     assert found["interactions"][0]["verdict"] == "helps here"
     (tmp_path / "study.json").write_text(json.dumps(found))
-    words = " ".join(str(part) for words in build_study_answer(read_study(tmp_path)) for part in words)
+    words = build_study_answer(read_study(tmp_path))
     assert "1 pair changed the score on these test images" in words and "No interaction" not in words
 
 

@@ -1,6 +1,6 @@
 """On fake CUDA tensors: no option mixes tensors of the CPU and of the device, none waits for the device in a step."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest import mock
@@ -69,6 +69,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("made")
     make_files(place)
     return place
+
+
+def overrides(group: Sequence[Option], made: Path) -> tuple[str, ...]:
+    """Of a tiny experiment with these options."""
+    own = (text for option in group for text in (f"{option.slot}={option.name}", *overrides_of(option, made)))
+    return (*context_of(group[0]), *(text for text in own if not text.startswith("~")))
 
 
 def start(mode: FakeCuda, *overrides: str) -> tuple[TrainingSession, TrainingState]:
@@ -154,9 +160,8 @@ def in_groups() -> list[list[Option]]:
 
 @pytest.mark.parametrize("group", in_groups(), ids=lambda group: " ".join(map(str, group)))
 def test_no_option_mixes_or_waits(group: list[Option], made: Path) -> None:
-    own = (text for option in group for text in (f"{option.slot}={option.name}", *overrides_of(option, made)))
     with fake_cuda() as mode:
-        session, state = start(mode, *context_of(group[0]), *(text for text in own if not text.startswith("~")))
+        session, state = start(mode, *overrides(group, made))
         train(mode, session, state)
         if group[0].slot.startswith(("evaluation", "model")):
             score(mode, session, state)

@@ -83,7 +83,7 @@ def test_another_process_says_why_it_cannot_and_what_to_do(trained, monkeypatch)
 
 
 def test_wrong_objects_are_told():
-    with pytest.raises(ConfigError, match=r"model: str is no torch.nn.Module: float \[B, 3, H, W\]"):
+    with pytest.raises(ConfigError, match=r"model: str is no module; legal: a torch.nn.Module, float \[B, 3, H, W\]"):
         sota_exp.train(*WORDS, model="resnet18")
     with pytest.raises(
         ConfigError, match=r"model.arch: the network gives \[1, 3\] for an image; legal: \[1, 4\], logits"
