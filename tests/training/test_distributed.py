@@ -145,9 +145,10 @@ def worker(rank: int, port: int, directory: str, arguments: tuple[str, ...]) -> 
 
 def work(world: World, directory: str, arguments: tuple[str, ...]) -> None:
     if arguments and arguments[0] == "signals":
+        moments, batches = SETS[arguments[1]]
         found = {
-            "interrupted": interrupted(world, Path(directory), SETS[arguments[1]]),
-            "in validation": interrupted_in_validation(world, Path(directory)),
+            "interrupted": interrupted(world, Path(directory), moments),
+            "in validation": interrupted_in_validation(world, Path(directory), batches),
             "clock": by_the_clock(world, Path(directory)),
         }
         torch.save(found, Path(directory) / f"rank{world.rank}.pt")
@@ -245,8 +246,9 @@ MOMENTS = (
     (0, 4, signal.SIGINT, 5),
 )
 
-#: `few`: in an epoch, at the end of one, and in the second by the other process.
-SETS = {"few": MOMENTS[::2], "all": MOMENTS}
+#: The moments, and the batches below. `few`: in an epoch, at the end of one, and in the second by the other process; in
+#: the scores of the second epoch, and in the final ones.
+SETS = {"few": (MOMENTS[::2], [1, 3]), "all": (MOMENTS, [0, 1, 2, 3])}
 
 
 def interrupted(
@@ -269,17 +271,19 @@ def interrupted(
 
 
 #: Which process gets SIGTERM at which of its batches of one image: in the first epoch's scores, in the second's, in
-#: those of the trained weights, and in the final ones. Others have a batch more or less.
-BATCHES = ((1, 2), (0, 9), (1, 10), (1, 15))
+#: those of the trained weights, and in the final ones. Others have a batch more or less. After how many steps all stop,
+#: and whether an epoch is still to be validated.
+BATCHES = ((1, 2, 3, True), (0, 9, 6, True), (1, 10, 6, True), (1, 15, 6, False))
 
 SCORED = (*STATEFUL, "data.num_images=61", "evaluation.batch_size=1")
 
 
-def interrupted_in_validation(world: World, directory: Path) -> list[tuple[int, int, bool]]:
+def interrupted_in_validation(world: World, directory: Path, batches: Sequence[int]) -> list[tuple[int, int, bool]]:
     """Of one process of runs that get a signal at a batch: (signal, steps, whether an epoch is to be validated)."""
     found = []
     run(request(directory / "scored", *SCORED), Silent())
-    for index, (rank, batch) in enumerate(BATCHES):
+    for index in batches:
+        rank, batch, *_ = BATCHES[index]
         place, listener = directory / f"scored{index}", Silent()
         try:
             with at_batch(batch, signal.SIGTERM if rank == world.rank else None):
@@ -318,7 +322,7 @@ def signalled(request, tmp_path_factory):
 
 
 def test_a_signal_to_any_process_ends_all_after_the_same_step_and_the_resumed_run_is_equal_to_the_bit(signalled):
-    directory, ranks, moments = signalled
+    directory, ranks, (moments, _) = signalled
     expected = [(int(number), stop, stop) for _, _, number, stop in moments]
     assert [rank["interrupted"] for rank in ranks] == [expected, expected]
     for index in range(len(moments)):
@@ -326,12 +330,10 @@ def test_a_signal_to_any_process_ends_all_after_the_same_step_and_the_resumed_ru
 
 
 def test_a_signal_to_any_process_within_validation_ends_all_at_the_same_batch(signalled):
-    directory, ranks, _ = signalled
-    expected = [
-        (int(signal.SIGTERM), steps, unclosed) for steps, unclosed in ((3, True), (6, True), (6, True), (6, False))
-    ]
+    directory, ranks, (_, batches) = signalled
+    expected = [(int(signal.SIGTERM), *BATCHES[index][2:]) for index in batches]
     assert [rank["in validation"] for rank in ranks] == [expected, expected]
-    for index in range(len(BATCHES)):
+    for index in batches:
         assert_same_run(directory / f"scored{index}", directory / "scored")
 
 
