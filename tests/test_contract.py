@@ -258,9 +258,8 @@ def test_the_yaml_is_the_classs_own_schema(option: Option) -> None:
     assert text.startswith("# ") and sys.modules[cls.__module__].__doc__
 
 
-@each_row("option", OPTIONS)
-def test_it_composes_and_builds_a_stage_of_its_slot(option: Option, made: Path) -> None:
-    found = with_option(option, made)
+def assert_builds_stage(option: Option, found: Configuration) -> None:
+    """It is a stage of its slot."""
     assert found.choices[option.slot] == option.name
     node: typing.Any = found.experiment
     for part in option.slot.split("/"):
@@ -270,9 +269,10 @@ def test_it_composes_and_builds_a_stage_of_its_slot(option: Option, made: Path) 
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=str)
-def test_it_trains_repeats_resumes_and_changes_something(option: Option, made: Path) -> None:
+def test_it_builds_trains_repeats_resumes_and_changes_something(option: Option, made: Path) -> None:
     """Six steps; again, with a checkpoint in the middle of the second epoch; and beside the slot's neutral option."""
     configuration = with_option(option, made)
+    assert_builds_stage(option, configuration)
     trace = trace_once(configuration)
     assert all(map(torch.isfinite, torch.tensor(trace.losses))) and len(trace.losses) >= 6
     assert differences(trace, trace_once(configuration, interrupt_at=4)) == set()
