@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sota_exp.config.experiment import RuntimeSettings
-from sota_exp.errors import ConfigError, is_out_of_memory
+from sota_exp.errors import GPU_ERRORS, ConfigError, error_to_failure, is_out_of_memory
 from sota_exp.training import device as device_module
 from sota_exp.training.device import copy_to_device, get_cuda_versions, pick_device, set_numerics
 from sota_exp.training.distributed import World, read_world
@@ -182,6 +182,12 @@ def test_cpus_that_torchrun_binds_a_process_to_are_its_own(monkeypatch, tmp_path
         (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"), True),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
         (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED"), True),
+        (RuntimeError("Triton Error [CUDA]: out of memory"), True),
+        (RuntimeError("CUDA driver error: out of memory"), True),
+        (RuntimeError("NCCL error: unhandled cuda error\nLast error:\nCuda failure 2 'out of memory'"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), False),
         (RuntimeError("[enforce fail at alloc_cpu.cpp:75] . DefaultCPUAllocator: can't allocate memory"), True),
         (MemoryError(), True),
         (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
@@ -190,6 +196,13 @@ def test_cpus_that_torchrun_binds_a_process_to_are_its_own(monkeypatch, tmp_path
 )
 def test_full_memory_is_known_whoever_says_it(error, is_memory):
     assert is_out_of_memory(error) is is_memory
+
+
+@pytest.mark.parametrize("words", GPU_ERRORS)
+def test_a_gpu_that_fails_is_told_in_a_line(words):
+    assert str(error_to_failure(RuntimeError(f"{words}: it fell off the bus\nmore"))) == (
+        f"the GPU failed: {words}: it fell off the bus; sota-exp doctor tries it, runtime.device=cpu needs none"
+    )
 
 
 def test_a_run_on_a_cpu_has_no_versions_of_cuda():
