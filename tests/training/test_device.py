@@ -148,7 +148,7 @@ def test_cpus_are_those_that_the_process_may_use(monkeypatch, tmp_path, affinity
     path = tmp_path / "cpu.max"
     if written is not None:
         path.write_text(written + "\n")
-    monkeypatch.setattr(device_module, "CPU_MAX", path)
+    monkeypatch.setattr(device_module, "CGROUPS", tmp_path)
     monkeypatch.setattr(device_module, "CPU_MAX_OF_VERSION_1", [str(tmp_path / "none")] * 2)
     monkeypatch.setattr(device_module.os, "sched_getaffinity", lambda _: set(range(affinity)))
     assert device_module.count_usable_cpus() == num
@@ -160,15 +160,29 @@ def test_cpus_are_those_that_the_process_may_use(monkeypatch, tmp_path, affinity
 def test_limits_of_the_first_version_of_control_groups_count(monkeypatch, tmp_path, quota, num):
     for name, value in (("quota", quota), ("period", "100000")):
         (tmp_path / name).write_text(value + "\n")
-    monkeypatch.setattr(device_module, "CPU_MAX", tmp_path / "none")
+    monkeypatch.setattr(device_module, "CGROUPS", tmp_path / "none")
     monkeypatch.setattr(device_module, "CPU_MAX_OF_VERSION_1", [str(tmp_path / name) for name in ("quota", "period")])
+    monkeypatch.setattr(device_module.os, "sched_getaffinity", lambda _: set(range(8)))
+    assert device_module.count_usable_cpus() == num
+
+
+@pytest.mark.parametrize(("inner", "outer", "num"), [("200000", "max", 2), ("max", "300000", 3), ("max", "max", 8)])
+def test_limits_of_control_groups_count_however_deep_they_are_nested(monkeypatch, tmp_path, inner, outer, num):
+    """As of systemd (CPUQuota=200%) and batch systems: the outermost group has no file of limits."""
+    (tmp_path / "own").write_text("4:memory:/else\n0::/user.slice/job\n")
+    (tmp_path / "user.slice" / "job").mkdir(parents=True)
+    for place, quota in (("user.slice", outer), ("user.slice/job", inner)):
+        (tmp_path / place / "cpu.max").write_text(f"{quota} 100000\n")
+    monkeypatch.setattr(device_module, "CGROUPS", tmp_path)
+    monkeypatch.setattr(device_module, "OWN_CGROUP", tmp_path / "own")
+    monkeypatch.setattr(device_module, "CPU_MAX_OF_VERSION_1", [str(tmp_path / "none")] * 2)
     monkeypatch.setattr(device_module.os, "sched_getaffinity", lambda _: set(range(8)))
     assert device_module.count_usable_cpus() == num
 
 
 def test_cpus_that_torchrun_binds_a_process_to_are_its_own(monkeypatch, tmp_path):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    monkeypatch.setattr(device_module, "CPU_MAX", tmp_path / "none")
+    monkeypatch.setattr(device_module, "CGROUPS", tmp_path / "none")
     monkeypatch.setattr(device_module.os, "sched_getaffinity", lambda pid: set(range(32 if pid else 8)))
     assert device_module.count_usable_cpus() == 8
     monkeypatch.setattr(device_module.os, "sched_getaffinity", lambda _: set(range(32)))
