@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -100,8 +100,16 @@ def test_a_run_is_shown_whole(store: Store, tmp_path: Path, monkeypatch: pytest.
     directory = write_run(tmp_path / "outputs" / "run")
     written, write = list[SentPosition](), SentPosition.write
     monkeypatch.setattr(SentPosition, "write", lambda self, place: (written.append(self), write(self, place)))
+    batches, log_batch = list[str](), MlflowClient.log_batch
+
+    def count(self: MlflowClient, run_id: str, **content: Any) -> None:
+        batches.append(" ".join(content))
+        log_batch(self, run_id, **content)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", count)
     send(directory, uri)
     assert len(written) == 4, "for where it goes, its id, all its files, its end"
+    assert batches == ["params tags", "metrics"]
     run = the_run(client, directory)
     assert history(client, run) == expected(directory)
     assert run.info.status == "FINISHED"
