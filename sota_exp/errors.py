@@ -117,8 +117,8 @@ RUNTIME_ERRORS = {
 }
 
 
-#: What `RuntimeError`s say of full memory: PyTorch's on the CPU, and outside of PyTorch's allocator CUDA's, Triton's and
-#: NCCL's, cuBLAS's, and that of cuDNN since 9.0.
+#: What `RuntimeError`s say of full memory: PyTorch's on the CPU, and outside of its allocator those of CUDA, Triton and
+#: NCCL, of cuBLAS, and of cuDNN since 9.0.
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED", "ALLOCATION_FAILED")
 
 

@@ -81,7 +81,7 @@ def run_section(name: str, device: str, only: str) -> Iterator[Line]:
 
 
 def end_with_children(pid: int) -> None:
-    """Kill a process and all that it started: torchrun puts its own in groups of their own, and they keep their GPUs."""
+    """Kill a process and all that it started: torchrun puts its own in other groups, and they keep their GPUs."""
     with suppress(psutil.NoSuchProcess):
         section = psutil.Process(pid)
         for each in (section, *section.children(recursive=True)):

@@ -196,27 +196,22 @@ class MLflowUpload:
         Raises:
             FileNotStored: the store of artifacts is full, or does not work.
         """
-        directory, sent = content.directory, dict[str, str]()
+        directory, num = content.directory, 0
         figures = [f"figures/{path.name}" for path in sorted((directory / "figures").glob("*.png"))]
-        try:
-            for name in ("config.yaml", "start.json") if content.status == "running" else (*RUN_ARTIFACTS, *figures):
-                version = get_file_stamp(directory / name)
-                if version and position.artifacts.get(name) != version:
-                    folder = str(Path(name).parent)
-                    assert position.run_id is not None
-                    try:
-                        self.client.log_artifact(
-                            position.run_id, str(directory / name), None if folder == "." else folder
-                        )
-                    except (OSError, MlflowException) as error:
-                        raise FileNotStored(name, error) from error
-                    sent[name] = version
-                    self.on_accepted()
-        finally:  # Once for all files: after each it would be a tenth of the work of sending a run.
-            position = replace(position, artifacts={**position.artifacts, **sent})
-            if sent:
+        for name in ("config.yaml", "start.json") if content.status == "running" else (*RUN_ARTIFACTS, *figures):
+            version = get_file_stamp(directory / name)
+            if version and position.artifacts.get(name) != version:
+                folder = str(Path(name).parent)
+                assert position.run_id is not None
+                try:
+                    self.client.log_artifact(position.run_id, str(directory / name), None if folder == "." else folder)
+                except (OSError, MlflowException) as error:
+                    raise FileNotStored(name, error) from error
+                position = replace(position, artifacts={**position.artifacts, name: version})
                 position.write(directory)
-        return position, len(sent)
+                self.on_accepted()
+                num += 1
+        return position, num
 
     def _status(self, content: RunContent, run: Run) -> int:
         """Set status, name and end time, which is the time of the last written file."""

@@ -22,8 +22,8 @@ from sota_exp.training.memory import forget_locals, free_device_memory, reuse_fr
 
 log = logging.getLogger(__name__)
 
-#: Control groups, and that of this process. The time of one, in its `cpu.max`: microseconds of CPU, or "max", in so many
-#: of a clock.
+#: Control groups, and the names of those of this process. The time of one is in its `cpu.max`: microseconds of CPU, or
+#: "max", in so many of a clock.
 CGROUPS, OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 CPU_MAX_OF_VERSION_1 = ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us")
 
