@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 #: Control groups, and the names of those of this process. The time of one is in its `cpu.max`: microseconds of CPU, or
 #: "max", in so many of a clock.
 CGROUPS, OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
-CPU_MAX_OF_VERSION_1 = ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us")
+CPU_MAX_OF_VERSION_1 = [CGROUPS / "cpu" / f"cpu.cfs_{name}_us" for name in ("quota", "period")]
 
 
 def synchronize_device(device: torch.device) -> None:
@@ -80,7 +80,7 @@ def count_usable_cpus() -> int:
     num = len(own) if is_bound else max(1, len(own) // num_processes)
     for files in (*([group / "cpu.max"] for group in list_control_groups()), CPU_MAX_OF_VERSION_1):
         with suppress(OSError, ValueError):  # no control group of this version, or "max"
-            quota, period = (int(word) for file in files for word in Path(file).read_text().split())
+            quota, period = (int(word) for file in files for word in file.read_text().split())
             share = math.ceil(quota / period) // num_processes
             num = max(1, min(num, share)) if quota > 0 else num
     return num

@@ -149,7 +149,7 @@ def test_cpus_are_those_that_the_process_may_use(monkeypatch, tmp_path, affinity
     if written is not None:
         path.write_text(written + "\n")
     monkeypatch.setattr(device_module, "CGROUPS", tmp_path)
-    monkeypatch.setattr(device_module, "CPU_MAX_OF_VERSION_1", [str(tmp_path / "none")] * 2)
+    monkeypatch.setattr(device_module, "CPU_MAX_OF_VERSION_1", [tmp_path / "none"] * 2)
     monkeypatch.setattr(device_module.os, "sched_getaffinity", lambda _: set(range(affinity)))
     assert device_module.count_usable_cpus() == num
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # of torchrun
@@ -161,7 +161,7 @@ def test_limits_of_the_first_version_of_control_groups_count(monkeypatch, tmp_pa
     for name, value in (("quota", quota), ("period", "100000")):
         (tmp_path / name).write_text(value + "\n")
     monkeypatch.setattr(device_module, "CGROUPS", tmp_path / "none")
-    monkeypatch.setattr(device_module, "CPU_MAX_OF_VERSION_1", [str(tmp_path / name) for name in ("quota", "period")])
+    monkeypatch.setattr(device_module, "CPU_MAX_OF_VERSION_1", [tmp_path / name for name in ("quota", "period")])
     monkeypatch.setattr(device_module.os, "sched_getaffinity", lambda _: set(range(8)))
     assert device_module.count_usable_cpus() == num
 
@@ -175,7 +175,7 @@ def test_limits_of_control_groups_count_however_deep_they_are_nested(monkeypatch
         (tmp_path / place / "cpu.max").write_text(f"{quota} 100000\n")
     monkeypatch.setattr(device_module, "CGROUPS", tmp_path)
     monkeypatch.setattr(device_module, "OWN_CGROUP", tmp_path / "own")
-    monkeypatch.setattr(device_module, "CPU_MAX_OF_VERSION_1", [str(tmp_path / "none")] * 2)
+    monkeypatch.setattr(device_module, "CPU_MAX_OF_VERSION_1", [tmp_path / "none"] * 2)
     monkeypatch.setattr(device_module.os, "sched_getaffinity", lambda _: set(range(8)))
     assert device_module.count_usable_cpus() == num
 
