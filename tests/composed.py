@@ -7,6 +7,7 @@ import tempfile
 PRELOADED = (
     "torchvision",
     "optuna.storages._rdb.storage",
+    "pytest",
     "optuna.importance",
     "scipy.stats",
     "sklearn.ensemble",

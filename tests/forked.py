@@ -16,8 +16,11 @@ from multiprocessing import forkserver, reduction
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sota_exp.runs.environment import changed_environment
 from tests.composing import compositions_share_their_work
+from tests.conftest import only_make_charts
 from tests.options import ROOT
 from tests.study_tables import studies_share_their_tables
 
@@ -144,7 +147,12 @@ def _run(
     multiprocessing.set_start_method(START_METHODS[0], force=True)  # Python's own, as in a program that was started
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # The tests may run under `nohup`.
     try:
-        with compositions_share_their_work(), studies_share_their_tables():
+        with (
+            compositions_share_their_work(),
+            studies_share_their_tables(),
+            pytest.MonkeyPatch.context() as patch,
+        ):
+            only_make_charts(patch)
             _run_program(arguments, path)
     finally:
         atexit._run_exitfuncs()

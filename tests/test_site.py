@@ -162,8 +162,18 @@ def test_overrides_of_a_cell() -> None:
     assert pages.find_overrides("`=none`", "a/b=c") == ("a/b=none",)
 
 
+#: It trains a run and a study of photographs for seven seconds; `make torture` also runs it in a kernel.
+HEAVY_NOTEBOOK = "photographs"
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("path", notebooks.NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=pytest.mark.torture if path.stem == HEAVY_NOTEBOOK else [], id=path.stem)
+        for path in notebooks.NOTEBOOKS
+    ],
+)
 def test_the_cells_of_a_notebook_run_as_a_program(path: Path, tmp_path: Path) -> None:
     shutil.copytree(notebooks.STUDY, tmp_path / "multirun" / notebooks.STUDY.name)
     cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]

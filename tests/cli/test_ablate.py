@@ -230,6 +230,7 @@ def test_an_arm_whose_shared_training_is_lost_trains_itself(
     assert json.loads((resize / "result.json").read_text())["resumed"] == 0
 
 
+@pytest.mark.usefixtures("charts_only_made")
 def test_a_study_of_two_stages_from_the_command_line(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -264,7 +265,7 @@ ENDS = ((1, signal.SIGTERM), (2, signal.SIGUSR1), (3, signal.SIGKILL))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ends", [ENDS[::2], pytest.param(ENDS, marks=pytest.mark.torture)], ids=len)
+@pytest.mark.parametrize("ends", [ENDS[2:], pytest.param(ENDS, marks=pytest.mark.torture)], ids=len)
 def test_a_study_terminated_and_killed_ends_as_an_uninterrupted_one(
     ends: tuple[tuple[int, signal.Signals], ...], extended: tuple[Path, dict[str, int], str], elsewhere: Path
 ) -> None:

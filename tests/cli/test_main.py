@@ -261,6 +261,7 @@ print(wrong, sorted({SLOW_MODULES!r} & set(sys.modules)))
 def test_the_first_step_of_our_own_networks_comes_without_libraries_it_does_not_use(tmp_path):
     script = f"""
 import sys
+import sota_exp.tracking.listeners, sota_exp.tracking.mlflow
 from sota_exp.cli import main
 from sota_exp.training import loop
 

@@ -146,7 +146,9 @@ def test_a_metric_that_fails_is_told_in_one_line(
 
 
 @pytest.mark.usefixtures("charts_only_made")
-@pytest.mark.parametrize("objective", ["val/macro_f1", "val/cost", "val/top2_accuracy"])
+@pytest.mark.parametrize(
+    "objective", [pytest.param("val/macro_f1", marks=pytest.mark.torture), "val/cost", "val/top2_accuracy"]
+)
 def test_a_sweep_searches_by_it(
     own: list[str], tmp_path: Path, objective: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

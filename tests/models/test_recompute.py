@@ -1,6 +1,7 @@
 """Activation checkpointing: the same losses, weights and norm statistics to the bit, from fewer kept activations."""
 
 import copy
+from collections.abc import Iterable
 from contextlib import nullcontext
 from typing import Any
 
@@ -51,6 +52,9 @@ TIMM = {
     "dla34": 64,
 }
 
+#: Networks that take a second each; of most families a smaller one is here too.
+LARGE = ("resnet50", "swin_t", "convnext_tiny", "resnetv2_50")
+
 
 def train(network: nn.Module, size: int, recomputes: bool) -> tuple[list[float], int]:
     """Losses of two steps, and bytes that the first forward pass keeps for its backward pass."""
@@ -87,7 +91,12 @@ def assert_alike(network: nn.Module, size: int, most: float) -> None:
     assert fewer < most * kept
 
 
-@pytest.mark.parametrize("name", TORCHVISION)
+def large_later(names: Iterable[str]) -> list[Any]:
+    """The names; those of large networks are left to `make torture`."""
+    return [pytest.param(name, marks=pytest.mark.torture) if name in LARGE else name for name in names]
+
+
+@pytest.mark.parametrize("name", large_later(TORCHVISION))
 def test_networks_of_torchvision_train_alike(name: str) -> None:
     size, num_blocks = TORCHVISION[name]
     extra: dict[str, Any] = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
@@ -104,7 +113,7 @@ def test_torchvisions_transformer_trains_alike() -> None:
     assert_alike(network, 32, 0.75)
 
 
-@pytest.mark.parametrize("name", TIMM)
+@pytest.mark.parametrize("name", large_later(TIMM))
 def test_networks_of_timm_train_alike(name: str) -> None:
     extra: dict[str, Any] = {"img_size": TIMM[name]} if "patch16" in name else {}
     extra |= {"drop_path_rate": 0.2} if name in ("resnet18", "convnext_atto", "vit_tiny_patch16_224") else {}

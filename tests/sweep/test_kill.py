@@ -70,6 +70,7 @@ def test_a_signal_in_a_trial_ends_the_sweep_with_a_checkpoint_and_the_trial_goes
     assert [(result["status"], result["resumed"]) for result in results] == [("finished", 1), ("finished", 0)]
 
 
+@pytest.mark.torture  # test_loop.py loses a trial of a batch in one process
 def test_workers_that_kill_themselves_are_replaced(tmp_path):
     """The first process of every trial dies, and joblib loses its batch each time."""
     arguments = toy(2, "kind=killed", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweeper.n_jobs=2")

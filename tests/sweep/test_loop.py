@@ -60,7 +60,7 @@ def without_figures(request, monkeypatch):
 
 
 @pytest.fixture
-def with_figures(tmp_path):
+def with_figures(tmp_path, charts_only_made):
     """The names of the figures that the sweep has drawn."""
     return lambda: {path.stem for path in (tmp_path / "sweep" / "figures").iterdir()}
 

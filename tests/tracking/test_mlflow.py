@@ -94,13 +94,6 @@ def test_illegal_values_are_refused(name: str, value: object) -> None:
         MLflow(**{**FIELDS, name: value})
 
 
-def test_training_does_not_import_mlflow() -> None:
-    code = "import sota_exp.tracking.mlflow, sota_exp.tracking.listeners, sys; sys.exit('mlflow' in sys.modules)"
-    assert (
-        subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": "."}, check=False).returncode == 0
-    )
-
-
 def test_the_follower_imports_neither_torch_nor_mlflow_to_begin_with() -> None:
     code = "import sota_exp.tracking.mlflow_follow, sys; sys.exit(bool({'mlflow', 'torch'} & set(sys.modules)))"
     assert (
@@ -288,6 +281,7 @@ def train(root: Path, *overrides: str) -> Program:
 
 
 @pytest.mark.slow
+@pytest.mark.torture  # MLflow makes its tables for four seconds in each process
 def test_two_runs_at_once_on_a_store_that_is_not_there(tmp_path: Path) -> None:
     running = [train(tmp_path, f"seed={seed}", "tracking.patience=300") for seed in range(2)]
     assert [process.wait() for process in running] == [0] * 2, (tmp_path / "said.txt").read_text()

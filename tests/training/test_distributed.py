@@ -145,22 +145,15 @@ def worker(rank: int, port: int, directory: str, arguments: tuple[str, ...]) -> 
 
 def work(world: World, directory: str, arguments: tuple[str, ...]) -> None:
     if arguments and arguments[0] == "signals":
+        moments, batches = SETS[arguments[1]]
         found = {
-            "interrupted": interrupted(world, Path(directory), SETS[arguments[1]]),
-            "in validation": interrupted_in_validation(world, Path(directory)),
+            "interrupted": interrupted(world, Path(directory), moments),
+            "in validation": interrupted_in_validation(world, Path(directory), batches),
             "clock": by_the_clock(world, Path(directory)),
         }
         torch.save(found, Path(directory) / f"rank{world.rank}.pt")
     elif arguments:
-        from sota_exp.cli.main import run_command_line
-
-        own = Path(directory) / (f"machine{world.rank}" if "machines" in arguments else "")
-        own.mkdir(exist_ok=True)
-        os.chdir(own)
-        words = [word for word in arguments if word != "machines"]
-        command = [] if words[0] == "evaluate" else ["train"]
-        Path(f"status{world.rank}").write_text(str(run_command_line([*command, *words])))
-        Path(f"group{world.rank}").write_text(str(dist.is_initialized()))
+        torch.save(as_machine(world, Path(directory), arguments[1:]), Path(directory) / f"rank{world.rank}.pt")
     else:
         torch.save(measured(world), Path(directory) / f"rank{world.rank}.pt")
 
@@ -253,8 +246,9 @@ MOMENTS = (
     (0, 4, signal.SIGINT, 5),
 )
 
-#: `few`: in an epoch, at the end of one, and in the second by the other process.
-SETS = {"few": MOMENTS[::2], "all": MOMENTS}
+#: The moments, and the batches below. `few`: in an epoch, at the end of one, and in the second by the other process; in
+#: the scores of the second epoch, and in the final ones.
+SETS = {"few": (MOMENTS[::2], [1, 3]), "all": (MOMENTS, [0, 1, 2, 3])}
 
 
 def interrupted(
@@ -277,17 +271,19 @@ def interrupted(
 
 
 #: Which process gets SIGTERM at which of its batches of one image: in the first epoch's scores, in the second's, in
-#: those of the trained weights, and in the final ones. Others have a batch more or less.
-BATCHES = ((1, 2), (0, 9), (1, 10), (1, 15))
+#: those of the trained weights, and in the final ones. Others have a batch more or less. After how many steps all stop,
+#: and whether an epoch is still to be validated.
+BATCHES = ((1, 2, 3, True), (0, 9, 6, True), (1, 10, 6, True), (1, 15, 6, False))
 
 SCORED = (*STATEFUL, "data.num_images=61", "evaluation.batch_size=1")
 
 
-def interrupted_in_validation(world: World, directory: Path) -> list[tuple[int, int, bool]]:
+def interrupted_in_validation(world: World, directory: Path, batches: Sequence[int]) -> list[tuple[int, int, bool]]:
     """Of one process of runs that get a signal at a batch: (signal, steps, whether an epoch is to be validated)."""
     found = []
     run(request(directory / "scored", *SCORED), Silent())
-    for index, (rank, batch) in enumerate(BATCHES):
+    for index in batches:
+        rank, batch, *_ = BATCHES[index]
         place, listener = directory / f"scored{index}", Silent()
         try:
             with at_batch(batch, signal.SIGTERM if rank == world.rank else None):
@@ -326,7 +322,7 @@ def signalled(request, tmp_path_factory):
 
 
 def test_a_signal_to_any_process_ends_all_after_the_same_step_and_the_resumed_run_is_equal_to_the_bit(signalled):
-    directory, ranks, moments = signalled
+    directory, ranks, (moments, _) = signalled
     expected = [(int(number), stop, stop) for _, _, number, stop in moments]
     assert [rank["interrupted"] for rank in ranks] == [expected, expected]
     for index in range(len(moments)):
@@ -334,12 +330,10 @@ def test_a_signal_to_any_process_ends_all_after_the_same_step_and_the_resumed_ru
 
 
 def test_a_signal_to_any_process_within_validation_ends_all_at_the_same_batch(signalled):
-    directory, ranks, _ = signalled
-    expected = [
-        (int(signal.SIGTERM), steps, unclosed) for steps, unclosed in ((3, True), (6, True), (6, True), (6, False))
-    ]
+    directory, ranks, (_, batches) = signalled
+    expected = [(int(signal.SIGTERM), *BATCHES[index][2:]) for index in batches]
     assert [rank["in validation"] for rank in ranks] == [expected, expected]
-    for index in range(len(BATCHES)):
+    for index in batches:
         assert_same_run(directory / f"scored{index}", directory / "scored")
 
 
@@ -350,42 +344,74 @@ def test_processes_agree_when_the_clock_asks_for_a_checkpoint(signalled):
     assert_same_run(directory / "clock", directory / "whole")
 
 
+def list_commands(directory: Path) -> dict[str, list[str]]:
+    """Commands, one after the other, of two machines that work in folders of `directory`."""
+    train = ["train", *TINY, *OFF, *SLICED, "data.num_images=61", "hydra.run.dir=run"]
+    score = ["evaluate", f"run={directory / 'machine0' / 'run'}", "hydra.run.dir=scores"]
+    return {
+        "run": train,
+        "repeated": train,
+        "another": [*train, "optimizer.lr=0.5"],
+        "scores": [*score, "evaluation/tta=none"],
+        "repeated scores": [*score, "evaluation/tta=none"],
+        "other scores": [*score, "evaluation/tta=flip"],
+    }
+
+
+def as_machine(world: World, directory: Path, ports: Sequence[str]) -> dict[str, dict]:
+    """Of one process, in a folder of its own, as on another machine: what it finds after each command."""
+    from sota_exp.cli.main import run_command_line
+
+    own, found = directory / f"machine{world.rank}", {}
+    own.mkdir()
+    os.chdir(own)
+    for (name, words), port in zip(list_commands(directory).items(), ports, strict=True):
+        os.environ["MASTER_PORT"] = port
+        found[name] = {
+            "status": run_command_line(words),
+            "is joined": dist.is_initialized(),
+            "files": {str(path): path.stat().st_mtime_ns for path in Path().rglob("*") if path.is_file()},
+        }
+        leave_process_group()
+    return found
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("machines")
+    two_processes(directory, "machines", *(str(free_port()) for _ in list_commands(directory)))
+    return directory, [torch.load(directory / f"rank{rank}.pt") for rank in range(2)]
+
+
 @pytest.mark.slow
-def test_a_whole_run_of_two_processes_counts_what_one_counts(tmp_path, monkeypatch):
-    arguments = (*TINY, *OFF, *SLICED, "data.num_images=61", "hydra.run.dir=run")
-    two_processes(tmp_path, *arguments)
-    assert [(tmp_path / f"status{rank}").read_text() for rank in range(2)] == ["0", "0"]
-    assert [(tmp_path / f"group{rank}").read_text() for rank in range(2)] == ["False", "False"], "else NCCL warns"
-    assert not list((tmp_path / "run").glob("runtime-*")), "on CPUs nothing is measured by default"
-    result = json.loads((tmp_path / "run" / "result.json").read_text())
+def test_a_whole_run_of_two_processes_counts_what_one_counts(machines):
+    directory, ranks = machines
+    assert [rank["run"]["status"] for rank in ranks] == [0, 0]
+    assert [rank["run"]["is joined"] for rank in ranks] == [False, False], "else NCCL warns"
+    run = directory / "machine0" / "run"
+    assert not list(run.glob("runtime-*")), "on CPUs nothing is measured by default"
+    result = json.loads((run / "result.json").read_text())
     _, alone = session_of(composed(*TINY, *OFF, *SLICED, "data.num_images=61").experiment)
     assert result["evaluated_images"] == {split: len(alone.labels(split)) for split in ("val", "test")}
     assert (result["status"], result["images_seen"]) == ("finished", 96)
 
 
 @pytest.mark.slow
-def test_machines_need_no_common_folder_and_a_repeated_run_is_the_main_ones(tmp_path):
-    """Each process has a folder of its own, as on another machine: the first one alone reads and writes the run."""
-    arguments = ("machines", *TINY, *OFF, *SLICED, "data.num_images=61", "hydra.run.dir=run")
-    two_processes(tmp_path, *arguments)
-    main, other = tmp_path / "machine0", tmp_path / "machine1"
-    assert [(place / f"status{rank}").read_text() for rank, place in enumerate((main, other))] == ["0", "0"]
-    assert json.loads((main / "run" / "result.json").read_text())["status"] == "finished"
-    assert [path for path in (other / "run").rglob("*") if path.is_file()] == []
-    written = (main / "run" / "result.json").stat().st_mtime_ns
-    two_processes(tmp_path, *arguments)
-    assert (main / "run" / "result.json").stat().st_mtime_ns == written
-    two_processes(tmp_path, *arguments, "optimizer.lr=0.5")
-    assert [(place / f"status{rank}").read_text() for rank, place in enumerate((main, other))] == ["2", "2"]
-    for flip, expected in (("none", "0"), ("none", "0"), ("flip", "2")):  # the second is the first one's result
-        (main / "status0").unlink(), (other / "status1").unlink()
-        words = ("machines", "evaluate", f"run={main / 'run'}", f"evaluation/tta={flip}", "hydra.run.dir=scores")
-        two_processes(tmp_path, *words)
-        assert [(place / f"status{rank}").read_text() for rank, place in enumerate((main, other))] == [expected] * 2
-        joined = str(expected == "2")  # after a success all have left, else NCCL warns
-        assert [(place / f"group{rank}").read_text() for rank, place in enumerate((main, other))] == [joined] * 2
-    assert json.loads((main / "scores" / "result.json").read_text())["status"] == "finished"
-    assert [path for path in (other / "scores").rglob("*") if path.is_file()] == []
+def test_machines_need_no_common_folder_and_a_repeated_run_is_the_main_ones(machines):
+    """The first one alone reads and writes the run."""
+    directory, (main, other) = machines
+    for name, expected in (("run", 0), ("repeated", 0), ("another", 2), ("scores", 0), ("repeated scores", 0),
+                           ("other scores", 2)):  # fmt: skip
+        assert [main[name]["status"], other[name]["status"]] == [expected] * 2, name
+        joined = expected == 2  # after a success all have left, else NCCL warns
+        assert [main[name]["is joined"], other[name]["is joined"]] == [joined] * 2, name
+        assert [path for path in other[name]["files"] if path.startswith(("run/", "scores/"))] == []
+    for first, second, path in (
+        ("run", "repeated", "run/result.json"),
+        ("scores", "repeated scores", "scores/result.json"),
+    ):
+        assert main[first]["files"][path] == main[second]["files"][path]
+        assert json.loads((directory / "machine0" / path).read_text())["status"] == "finished"
 
 
 def test_alone_nothing_is_joined(monkeypatch):

@@ -89,17 +89,22 @@ def test_terminated_twice_and_killed_once_it_ends_alike(tmp_path, reference):
     assert_alike(place, reference)
 
 
-def test_signals_to_all_processes_of_a_job_reach_data_workers_too_and_it_ends_alike(tmp_path, reference):
+SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+
+
+@pytest.mark.parametrize("numbers", [SIGNALS[:2], pytest.param(SIGNALS, marks=pytest.mark.torture)], ids=len)
+def test_signals_to_all_processes_of_a_job_reach_data_workers_too_and_it_ends_alike(tmp_path, reference, numbers):
     """As a terminal that closes and a batch system send them, with one data worker and with two."""
     place = tmp_path / "killed"
-    for index, number in enumerate((signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM)):
+    for index, number in enumerate(numbers):
         status, said = ended_by(number, place, 0.05, f"runtime.workers={1 + index % 2}", send=os.killpg)
         assert status == 128 + number and f"interrupted by signal {number}" in said and "Traceback" not in said
     run(place, "runtime.workers=2")
-    assert json.loads((place / "result.json").read_text())["resumed"] == 4
+    assert json.loads((place / "result.json").read_text())["resumed"] == len(numbers)
     assert_alike(place, reference)
 
 
+@pytest.mark.torture  # of the signal itself the tests before tell
 def test_a_terminal_that_closes_ends_the_run_with_a_checkpoint(tmp_path, reference):
     """Nothing can be written there any more."""
     place = tmp_path / "killed"

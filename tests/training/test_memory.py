@@ -32,6 +32,12 @@ def test_other_systems_and_libraries_are_left_as_they_are(platform: str, monkeyp
     assert not memory.reuse_freed_memory()
 
 
+@pytest.fixture
+def little_garbage() -> None:
+    """What earlier tests left is not looked through: it takes half a second each time."""
+    gc.freeze()
+
+
 class Fails(Listener):
     """Ends the first of several trainings with an error; knows which networks there were, and which still are."""
 
@@ -48,6 +54,7 @@ class Fails(Listener):
         raise self.error
 
 
+@pytest.mark.usefixtures("little_garbage")
 @pytest.mark.parametrize(
     "error", [RunFailed("diverged"), torch.OutOfMemoryError("CUDA"), ValueError("a fault")], ids=str
 )
@@ -61,6 +68,7 @@ def test_a_failed_job_leaves_no_network_though_its_error_is_kept(error: Exceptio
     assert [network() for network in listener.networks] == [None]
 
 
+@pytest.mark.usefixtures("little_garbage")
 def test_the_next_job_of_a_multirun_has_the_memory_of_the_one_that_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

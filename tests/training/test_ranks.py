@@ -32,6 +32,7 @@ from sota_exp.training.listener import Listener, Pruner
 from sota_exp.training.loop import EpochRecord, TrainingSession, fit, start_training
 from sota_exp.training.members import introduce
 from sota_exp.training.trainer import RunTrainer
+from tests.composing import compositions_share_their_work
 from tests.experiments import OFF, TINY, composed, session_of
 from tests.forked import START_METHOD
 from tests.sync_norm import synchronized_on_cpu
@@ -191,7 +192,8 @@ def worker(rank: int, size: int, port: int, directory: str) -> None:
     torch.set_num_threads(1)
     world = join_process_group(torch.device("cpu"))
     try:
-        torch.save(measure(world), Path(directory) / f"{size}-{rank}.pt")
+        with compositions_share_their_work():
+            torch.save(measure(world), Path(directory) / f"{size}-{rank}.pt")
     finally:
         dist.destroy_process_group()
 

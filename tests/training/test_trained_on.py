@@ -115,7 +115,7 @@ def test_weights_without_the_file_say_that_their_images_are_unknown(
     assert tuned["trained_on"] is None and not (tuned["directory"] / "trained_on.npy").exists()
 
 
-@pytest.mark.parametrize("form", ["safetensors", "torch_export"])
+@pytest.mark.parametrize("form", ["safetensors", pytest.param("torch_export", marks=pytest.mark.torture)])
 def test_exported_weights_keep_what_they_were_trained_on(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
 ) -> None:

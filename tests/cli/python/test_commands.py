@@ -20,6 +20,7 @@ import sota_exp
 from sota_exp import CONF
 from sota_exp.cli.train import main as train_in_shell
 from sota_exp.report.changing_line import loading_pytorch
+from tests.conftest import only_make_charts
 from tests.experiments import TINY
 from tests.options import ROOT
 
@@ -266,6 +267,7 @@ def page(folder):
         )
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(folder)
+            only_make_charts(patch)
             exec(compile(tiny, "docs/python.md", "exec"), names)
     return names
 

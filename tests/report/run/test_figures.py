@@ -58,7 +58,7 @@ def draw(run: RunFigureData, width: float = WIDE) -> dict[str, Picture]:
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"num_epochs": 1}, {"is_averaged": False}, {"mistakes": 0}, {"num_classes": 1000}],
+    [{}, {"num_epochs": 1}, {"is_averaged": False}, {"mistakes": 0}, {"num_classes": 100}],
     ids=["usual", "one epoch", "no average", "no mistake", "many classes"],
 )
 def test_every_picture_is_drawn(tmp_path: Path, changes: dict[str, Any]) -> None:
@@ -141,8 +141,14 @@ def test_numbers_of_axes_are_written_out(tmp_path: Path) -> None:
     assert "50" in words and not any("e+" in word or word.endswith(("0000", "1e-5")) for word in words)
 
 
-@pytest.mark.parametrize("width", [WIDE, NARROW])
-@pytest.mark.parametrize("num", [2, 40, 1000])
+@pytest.mark.parametrize(
+    ("num", "width"),
+    [
+        *((num, width) for num in (2, 40) for width in (WIDE, NARROW)),
+        (1000, WIDE),
+        pytest.param(1000, NARROW, marks=pytest.mark.torture),
+    ],
+)
 def test_a_confusion_matrix_has_a_cell_per_pair_of_classes(tmp_path: Path, num: int, width: float) -> None:
     found = draw(RunFigureData.read(write_run(tmp_path, num_classes=num)), width)
     whole = found["confusion_matrix"]
@@ -169,6 +175,7 @@ def test_classes_that_are_confused_stand_together_and_the_worst_are_shown() -> N
     assert len(everything) == len(set(everything)) == confusion.MAX_COUNTS
 
 
+@pytest.mark.usefixtures("charts_only_made")
 @pytest.mark.parametrize("num", [2, 40])
 def test_the_page_of_a_run_has_its_scores_classes_mistakes_and_command(tmp_path: Path, num: int) -> None:
     directory = write_run(tmp_path / "a run", num_classes=num)

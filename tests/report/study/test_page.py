@@ -113,6 +113,7 @@ def real_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.mark.usefixtures("charts_only_made")
 def test_every_number_of_a_page_on_real_runs_is_recomputed(real_study: Path) -> None:
     page = page_of(real_study)
     found = check(real_study)
