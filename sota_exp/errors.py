@@ -96,6 +96,9 @@ LOST_PROCESS = (
     f"{OTHER_PROCESS} of this run ended or can't be reached: what it printed last says why; the same command goes on"
 )
 
+#: Words of CUDA and its libraries, and of compiled code on it.
+GPU_ERRORS = ("CUDA error", "CUDA driver error", "cuDNN error", "Triton Error [CUDA]")
+
 #: Words in the message of a `RuntimeError` or `ValueError` of PyTorch → what went wrong.
 RUNTIME_ERRORS = {
     "Expected more than 1 value per channel when training": "a batch of one image leaves batch norm a single value per "
@@ -108,14 +111,15 @@ RUNTIME_ERRORS = {
     "gloo/transport": LOST_PROCESS,
     "NCCL": LOST_PROCESS + " ({text})",
     "remote process exited": LOST_PROCESS,
-    "CUDA error": "the GPU failed: {text}; sota-exp doctor tries it, runtime.device=cpu needs none",
+    **dict.fromkeys(GPU_ERRORS, "the GPU failed: {text}; sota-exp doctor tries it, runtime.device=cpu needs none"),
     "PytorchStreamWriter": "cannot write a checkpoint: {text}; is the disk full?",
     "inline_container": "cannot write a checkpoint: {text}; is the disk full?",
 }
 
 
-#: What `RuntimeError`s say of full memory: PyTorch's on the CPU, and CUDA's outside of PyTorch's allocator.
-OUT_OF_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED", "CUDA out of memory")
+#: What `RuntimeError`s say of full memory: PyTorch's on the CPU, and outside of its allocator those of CUDA, Triton and
+#: NCCL, of cuBLAS, and of cuDNN since 9.0.
+OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED", "ALLOCATION_FAILED")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

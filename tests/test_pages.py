@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import re
 import shlex
 import sys
@@ -12,6 +13,7 @@ import pytest
 import sota_exp
 from sota_exp.cli.main import COMMANDS, run_command_line
 from sota_exp.config.compose import get_overrides
+from sota_exp.statistics.units import SHARE_FORMAT
 from tests.composing import compositions_share_their_work
 from tests.options import ROOT
 from tests.rows import each_row
@@ -152,3 +154,23 @@ def test_the_data_set_that_a_page_shows_opens(own_package, monkeypatch) -> None:
     monkeypatch.setenv("SOTA_EXP_CACHE", str(own_package / "cache"))
     found = sota_exp.compose("--config-dir=mine", "data=stripes", "data.num_images=40").experiment.data()
     assert found.count_images() == {"train": 24, "val": 8, "test": 8} and found.classes == ("down", "across")
+
+
+def test_the_table_of_regularizers_has_the_numbers_of_its_studies():
+    studies = {}
+    for name in ("leave_one_out", "two_stages"):
+        tree = json.loads((ROOT / f"docs/results/regularizers/{name}.json").read_text())
+        studies[name] = {arm["label"].removeprefix("Without "): arm for arm in tree["arms"] if arm["reference"]}
+    text = (ROOT / "docs/results/index.md").read_text().split("| without | points |")[1].split("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]
+    assert [row[0] for row in rows] == sorted(
+        studies["leave_one_out"], key=lambda label: -studies["leave_one_out"][label]["difference"]
+    )
+    for label, points, interval, *words in rows:
+        arm = studies["leave_one_out"][label]
+        assert points == SHARE_FORMAT.difference(arm["difference"])
+        assert interval == SHARE_FORMAT.span(*arm["new_images"]["interval"], " … ")
+        found = [studies[name].get(label, {"verdict": "not followed"})["verdict"] for name in studies]
+        assert words == [word.replace("cannot be distinguished", "open") for word in found]
+        values = [studies[name][label]["values"] for name in studies if label in studies[name]]
+        assert values.count(values[0]) == len(values)

@@ -11,7 +11,6 @@ import argparse
 import datetime
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
+import psutil
 import torch
 
 from benchmarks.gpu_check import commands, trainings
@@ -63,8 +63,7 @@ def run_section(name: str, device: str, only: str) -> Iterator[Line]:
 
         def end() -> None:
             is_late.set()
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # with the programs that it started
+            end_with_children(process.pid)
 
         timer = threading.Timer(limit, end)
         timer.start()
@@ -79,6 +78,15 @@ def run_section(name: str, device: str, only: str) -> Iterator[Line]:
             last = (errors.read().decode(errors="replace").strip() or "no message").splitlines()[-1]
             seen = f"ended with status {status}: {last}"
             yield Line(what="the section", seen=seen, expected="ends by itself", verdict=NOT_AS_EXPECTED)
+
+
+def end_with_children(pid: int) -> None:
+    """Kill a process and all that it started: torchrun puts its own in other groups, and they keep their GPUs."""
+    with suppress(psutil.NoSuchProcess):
+        section = psutil.Process(pid)
+        for each in (section, *section.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
 
 
 def print_section(name: str, device: str, only: str) -> None:

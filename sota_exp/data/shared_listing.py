@@ -3,7 +3,8 @@
 The folder `listings/<digest>` has the listing that its digest names, so nothing in it ever changes; a small file beside
 it says which one a request gave last. A request that tells all that the listing depends on, such as the sizes and times
 of archives, is answered from there. Other listings are made anew by each command, as nothing else tells whether files
-came or went; the further processes of the command wait for the first one, or come later, and map what it wrote.
+came or went; the further processes of a training wait for the first one, or come later, and map what it wrote. A
+listing tells nothing of files that came after it began: who waited for it without having been there then makes another.
 """
 
 import hashlib
@@ -37,7 +38,7 @@ _since: ContextVar[float | None] = ContextVar("_since", default=None)
 
 @contextmanager
 def listed_since(moment: float) -> Iterator[None]:
-    """While entered, listings that were made since a moment, in seconds since 1970, are not made again."""
+    """While entered, listings that were begun since a moment, in seconds since 1970, are not made again."""
     token = _since.set(moment)
     try:
         yield
@@ -48,10 +49,9 @@ def listed_since(moment: float) -> Iterator[None]:
 def share_listing(cache: str, request: list[Any], make: Callable[[], Listing], is_complete: bool = False) -> Listing:
     """The listing that `make` returns, mapped from files where it is large.
 
-    It is not made where another process made it for this request while this one waited for it, or since the moment of
-    `listed_since`. request: what is listed,
-    in JSON. is_complete: the request tells all that the listing depends on, so that it need not be made again. A cache
-    that cannot be written is not used.
+    It is not made where another process began it for this request since the moment of `listed_since`. request: what is
+    listed, in JSON. is_complete: the request tells all that the listing depends on, so that it need not be made again.
+    A cache that cannot be written is not used.
     """
     folder = expand_home(cache).absolute() / "listings"
     latest = folder / f"{hashlib.blake2b(json.dumps(request).encode(), digest_size=12).hexdigest()}.json"
@@ -64,20 +64,20 @@ def share_listing(cache: str, request: list[Any], make: Callable[[], Listing], i
             return read_latest(latest, since) or make()
         if (found := read_latest(latest, since)) is not None:
             return found
-        made = make()
-        return keep(made, latest) if len(made) >= LARGE or is_complete else made
+        began, made = time.time(), make()
+        return keep(made, latest, began) if len(made) >= LARGE or is_complete else made
 
 
 def read_latest(latest: Path, since: float) -> Listing | None:
-    """The listing that the file `latest` names, if it was made after `since` and is whole; else None."""
+    """The listing that the file `latest` names, if it was begun after `since` and is whole; else None."""
     try:
         known = json.loads(latest.read_text())
-        return open_listing(latest.parent / known["listing"]) if known["made"] >= since else None
+        return open_listing(latest.parent / known["listing"]) if known["began"] >= since else None
     except DAMAGES:
         return None
 
 
-def keep(listing: Listing, latest: Path) -> Listing:
+def keep(listing: Listing, latest: Path, began: float) -> Listing:
     """The same listing, mapped from a folder beside the file `latest`, which then names it. The caller has the lock."""
     place, draft = latest.with_name(listing.compute_digest()), latest.with_name(f".{latest.stem}.draft")
     try:
@@ -87,7 +87,7 @@ def keep(listing: Listing, latest: Path) -> Listing:
             listing.save(draft)
             with suppress(OSError):  # Another request gave the same, a moment ago.
                 draft.rename(place)
-        write_recomputable_text(latest, json.dumps({"listing": place.name, "made": time.time()}))
+        write_recomputable_text(latest, json.dumps({"listing": place.name, "began": began}))
         return open_listing(place)
     except OSError as error:
         log.warning("the listing of %s can't be kept in data.cache: %s", listing.root, error)

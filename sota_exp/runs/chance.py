@@ -24,3 +24,14 @@ def is_at_chance(result: Mapping[str, Any], part: str = "test") -> bool:
     if accuracy is None or not result.get("per_class_accuracy"):
         return False
     return float(accuracy) <= compute_chance_limit(compute_chance_accuracy(result))
+
+
+def describe_chance(result: Mapping[str, Any], part: str = "test") -> str:
+    """That a training learned nothing, and what to try; empty where it is not at chance level."""
+    if not is_at_chance(result, part):
+        return ""
+    return (
+        f"At chance level: always naming the most frequent class has {100 * compute_chance_accuracy(result):.2f} %. "
+        "This training learned next to nothing. Train longer, on more images, with another learning rate, or from "
+        "pretrained weights (recipe=few_images for some hundreds of photographs)."
+    )

@@ -65,10 +65,12 @@ def find_detectable_anytime_effect(num_seeds: int, num_arms: int, level: float =
     return high
 
 
-def find_num_anytime_seeds(effect: float, num_arms: int, level: float = 0.95) -> int | None:
-    """The seeds within which `DEFAULT_POWER` of studies decide the effect; None: more than `MAX_SIMULATED_SEEDS`."""
+def find_num_anytime_seeds(
+    effect: float, num_arms: int, level: float = 0.95, power: float = DEFAULT_POWER
+) -> int | None:
+    """The seeds within which a share `power` of studies decide the effect; None: more than `MAX_SIMULATED_SEEDS`."""
     for num_seeds in (40, 200, MAX_SIMULATED_SEEDS):
-        found = np.sort(simulate_anytime_seeds(effect, num_arms, num_seeds, level))[int(DEFAULT_POWER * NUM_SIMULATED)]
+        found = np.sort(simulate_anytime_seeds(effect, num_arms, num_seeds, level))[int(power * NUM_SIMULATED)]
         if np.isfinite(found):
             return int(found)
     return None

@@ -35,9 +35,10 @@ from sota_exp.statistics.paired import Estimate, adjust_for_few_images, has_spre
 class MeanOfTwoSources:
     """The mean difference, and its variance in new training runs on new images.
 
-    middle: of the interval; close to the mean. df: degrees of freedom of the variance. lasting: the part of it that
-    further seeds do not remove. num: of runs. of_runs, df_runs: the part of new training runs on these images, where it
-    is known: few runs with many images have more degrees of freedom together than the runs alone, and the interval for
+    middle: of the interval; close to the mean. df: degrees of freedom of the variance. of_images: the part of new
+    images for these trained networks. lasting: what of it further seeds do not remove; 0 where that is not known, as
+    of folds of one repeat. num: of runs. of_runs, df_runs: the part of new training runs on these images, where it is
+    known: few runs with many images have more degrees of freedom together than the runs alone, and the interval for
     both is never the narrower one.
     """
 
@@ -45,6 +46,7 @@ class MeanOfTwoSources:
     middle: float
     variance: float
     df: float
+    of_images: float
     lasting: float
     num: int
     of_runs: float = 0.0
@@ -104,7 +106,8 @@ def combine_crossed(differences: ArrayLike, of_runs: float | None = None, df_run
         middle=middle,
         variance=variance,
         df=df,
-        lasting=of_images,
+        of_images=of_images,
+        lasting=max(0.0, of_images - of_rest),
         num=num_seeds,
         of_runs=of_runs,
         df_runs=df_runs,
@@ -137,7 +140,27 @@ def combine_folds(differences: Sequence[ArrayLike], images: Sequence[ArrayLike])
     df_within = max(1, sum(sizes) - len(sizes))
     noise = of_images**2 / df_images + between**2 / (len(runs) - 1) + within**2 / df_within
     df = max(len(runs) - 1, variance**2 / noise if noise else 0.0)
-    return MeanOfTwoSources(mean=mean, middle=mean, variance=variance, df=df, lasting=of_images, num=len(runs))
+    return MeanOfTwoSources(
+        mean=mean,
+        middle=mean,
+        variance=variance,
+        df=df,
+        of_images=of_images,
+        lasting=max(0.0, of_images - _estimate_rest(np.concatenate(rows), places, weights)),
+        num=len(runs),
+    )
+
+
+def _estimate_rest(values: NDArray[np.float64], places: NDArray[np.intp], weights: NDArray[np.float64]) -> float:
+    """The variance of the mean by what differs between runs on the same image; ∞ where no image was tested twice.
+
+    values, places, weights: of every test of an image, [n]: the difference, which image, and its weight in the mean.
+    """
+    times = np.bincount(places)
+    if times.max() < 2:
+        return math.inf
+    rest = values - (np.bincount(places, weights=values) / times)[places]
+    return float((rest**2).sum() / (times - 1).sum() * (weights**2).sum())
 
 
 def combine_splits(differences: ArrayLike, test_to_train: float) -> MeanOfTwoSources:
@@ -159,6 +182,7 @@ def combine_splits(differences: ArrayLike, test_to_train: float) -> MeanOfTwoSou
         middle=mean,
         variance=variance,
         df=len(values) - 1.0,
+        of_images=spread * test_to_train,
         lasting=spread * test_to_train,
         num=len(values),
     )

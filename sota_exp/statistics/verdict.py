@@ -29,7 +29,7 @@ class OnNewImages:
 
     interval: for this difference alone. p_value, p_adjusted: None under looks at any time, whose interval holds at
     every look. is_shown: whether it is not zero, all verdicts together. detectable: the smallest difference that these
-    runs and images show in four of five studies.
+    runs and images show in four of five studies. lasting: the variance of the mean that further seeds do not remove.
     """
 
     interval: tuple[float, float] | None
@@ -37,6 +37,7 @@ class OnNewImages:
     p_adjusted: float | None
     is_shown: bool
     detectable: float | None
+    lasting: float
 
 
 #: What intervals and words of verdicts are about: of accuracies, and of other metrics.

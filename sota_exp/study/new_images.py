@@ -169,6 +169,7 @@ def _judge_together(
             p_adjusted=together,
             is_shown=together <= 1 - settings.level,
             detectable=mean.find_detectable(1 - error, DEFAULT_POWER),
+            lasting=mean.lasting,
         )
     return found
 
@@ -181,14 +182,14 @@ def find_largest(study: PlannedStudy, name: str) -> float:
 def judge_at_any_time(
     study: PlannedStudy, runs: StudyRuns, contrast: Contrast, among: Sequence[int], mean: MeanOfTwoSources
 ) -> OnNewImages:
-    """By an interval that holds at every look: half of the error is for the seeds, half for what they don't remove."""
+    """By an interval that holds at every look: half of the error is for the seeds, half for the images."""
     values = {name: runs.values(name) for name in contrast}
     found = _sum_up(contrast, values, [seed for seed in among if all(seed in each for each in values.values())])
     highest = get_metric_format(study.settings.metric).highest
 
     def find_interval(error: float) -> tuple[float, float] | None:
         over_seeds = compute_confidence_sequence(found, 1 - error / 2)
-        reach = _find_reach(mean, error)
+        reach = _find_reach(mean.of_images, error)
         if over_seeds is None:
             return None
         return max(-highest, over_seeds.low - reach), min(highest, over_seeds.high + reach)
@@ -196,21 +197,29 @@ def judge_at_any_time(
     error = 1 - study.settings.level
     corrected = find_interval(error / study.num_tests)
     is_shown = corrected is not None and not corrected[0] <= 0 <= corrected[1]
-    return OnNewImages(interval=find_interval(error), p_value=None, p_adjusted=None, is_shown=is_shown, detectable=None)
+    return OnNewImages(
+        interval=find_interval(error),
+        p_value=None,
+        p_adjusted=None,
+        is_shown=is_shown,
+        detectable=None,
+        lasting=mean.lasting,
+    )
 
 
-def _find_reach(mean: MeanOfTwoSources, error: float) -> float:
-    """Half the width of the interval for what further seeds do not remove, with half of the error."""
-    return float(ndtri(1 - error / 4)) * math.sqrt(mean.lasting)
+def _find_reach(variance: float, error: float) -> float:
+    """Half the width of the interval for the images, with half of the error. variance: of the mean, by the images."""
+    return float(ndtri(1 - error / 4)) * math.sqrt(variance)
 
 
 def needs_no_seeds(study: PlannedStudy, runs: StudyRuns, name: str, num_seeds: int) -> bool:
     """Whether an arm that is shown on these images needs no further seeds under looks at any time.
 
-    It is shown on new images too, or cannot be with these images: their noise alone exceeds the difference.
+    It is shown on new images too, or cannot be with these images: their noise exceeds the difference, however many
+    seeds there are.
     """
     contrast, among = list_contrasts(study)[name], study.seeds[:num_seeds]
     mean = combine_runs(study, runs, contrast, among)
-    if mean is None or abs(mean.mean) <= _find_reach(mean, (1 - study.settings.level) / study.num_tests):
+    if mean is None or abs(mean.mean) <= _find_reach(mean.lasting, (1 - study.settings.level) / study.num_tests):
         return True
     return judge_at_any_time(study, runs, contrast, among, mean).is_shown

@@ -1,5 +1,6 @@
 """What would decide the open questions of a study: the entry `next` of `study.json`, for the terminal and the page."""
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -8,12 +9,13 @@ import numpy as np
 from sota_exp.config.split_of_seed import get_split
 from sota_exp.config.values import join_first
 from sota_exp.report.numbers import format_count, format_duration
+from sota_exp.statistics.planned_effect import compute_images_quantile
+from sota_exp.statistics.stopping import find_num_anytime_seeds
 from sota_exp.statistics.units import get_metric_format
 from sota_exp.statistics.verdict import SHOWN, SHOWN_HERE
 from sota_exp.statistics.what_next import Advice, SeedsFinder, advise, describe_advice
 from sota_exp.study.arms import ComposedArm
 from sota_exp.study.chance import find_arms_at_chance
-from sota_exp.study.new_images import combine_runs
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 from sota_exp.study.study_json_power import StudyNoise, find_scored_share
 from sota_exp.study.tested_images import read_correctness
@@ -66,10 +68,10 @@ def build_next(study: PlannedStudy, runs: StudyRuns, found: JsonObject, noise: S
     ready = [arm.name for arm in study.arms.ready if runs.results[arm.name]]
     if ready and set(find_arms_at_chance(study, runs)) >= set(ready):
         return {"lines": [NOTHING_LEARNED, *lines], "open": []}
-    questions = [*_ask_arms(study, runs, found, noise), *_ask_interactions(study, runs, found)]
-    questions += _ask_effects(study, found, noise)
-    unit, wanted = get_metric_format(study.settings.metric), study.settings.smallest_effect is not None
+    questions = _ask_arms(study, runs, found, noise)
     num_images = noise.count_images(find_scored_share(study)) if study.arms.ready else None
+    questions += [*_ask_interactions(study, runs, found, num_images), *_ask_effects(study, found, noise, num_images)]
+    unit, wanted = get_metric_format(study.settings.metric), study.settings.smallest_effect is not None
     entries, by_words = [], dict[str, list[str]]()
     for question in sorted(questions, key=_rank):
         words = describe_advice(question.advice, num_images, unit, wanted, _make_cost(question))
@@ -111,17 +113,18 @@ def _ask_arms(study: PlannedStudy, runs: StudyRuns, found: JsonObject, noise: St
         arm, reference = arms[entry["name"]], arms[entry["reference"]]
         differences = runs.differences(arm, study.seeds)
         interval = entry["interval"] and (float(entry["interval"][0]), float(entry["interval"][1]))
-        further: int | None = entry.get("further_seeds")
+        is_here = entry["verdict"] in SHOWN_HERE
+        finder = _make_anytime_finder(study, len(differences), entry.get("further_seeds"), is_here)
         advice = advise(
             list(differences.values()),
             study.num_tests,
             study.get_test_level(len(study.seeds)),
             study.settings.smallest_effect,
             interval,
-            _compute_image_variance(study, runs, noise, num_images, arm if entry["verdict"] in SHOWN_HERE else None),
+            _get_lasting(entry) if is_here else _compute_image_variance(noise, num_images),
             num_images or None,
             _is_same(study, runs, arm, reference, list(differences)),
-            _make_anytime_finder(len(differences), further) if study.settings.has_anytime_looks else None,
+            finder if study.settings.has_anytime_looks else None,
         )
         names = (arm.name, reference.name)
         seconds = _measure_seconds(runs, names)
@@ -129,23 +132,31 @@ def _ask_arms(study: PlannedStudy, runs: StudyRuns, found: JsonObject, noise: St
     return asked
 
 
-def _make_anytime_finder(num_seeds: int, further: int | None) -> SeedsFinder:
-    """The seeds in all of an arm that takes so many further ones under looks at any time."""
-    return lambda effect, sd: None if further is None else num_seeds + further
+def _make_anytime_finder(study: PlannedStudy, num_seeds: int, further: int | None, is_here: bool) -> SeedsFinder:
+    """The seeds in all that half of the studies need under looks at any time.
 
-
-def _compute_image_variance(
-    study: PlannedStudy, runs: StudyRuns, noise: StudyNoise, num_images: int, shown_here: ComposedArm | None
-) -> float:
-    """The variance of a mean difference that more seeds do not remove; 0 where it is unknown or only assumed.
-
-    shown_here: an arm that the tested images show, whose own variance leaves it open for others.
+    further: those of the evidence of an open arm. is_here: it has this evidence, and lacks that for new images, whose
+    interval has half of the error for the seeds.
     """
-    if shown_here is not None:
-        contrast = {shown_here.name: 1.0, str(shown_here.arm.reference): -1.0}
-        mean = combine_runs(study, runs, contrast, study.seeds)
-        return 0.0 if mean is None else mean.lasting
+    if not is_here:
+        return lambda effect, sd: None if further is None else num_seeds + further
+
+    def find(effect: float, sd: float) -> int | None:
+        found = find_num_anytime_seeds(effect / sd, study.num_tests, (1 + study.settings.level) / 2, power=0.5)
+        return None if found is None else max(found, num_seeds + 1)
+
+    return find
+
+
+def _compute_image_variance(noise: StudyNoise, num_images: int) -> float:
+    """The variance of a mean difference that more seeds do not remove; 0 where it is unknown or only assumed."""
     return 0.0 if noise.noise is None or noise.is_assumed else noise.noise.images / num_images
+
+
+def _get_lasting(entry: JsonObject) -> float:
+    """The same of one arm, effect or interaction; 0 where it is unknown."""
+    found = entry["new_images"]
+    return float(found["lasting"]) if found is not None else 0.0
 
 
 def _is_same(study: PlannedStudy, runs: StudyRuns, arm: ComposedArm, reference: ComposedArm, seeds: list[int]) -> bool:
@@ -155,7 +166,9 @@ def _is_same(study: PlannedStudy, runs: StudyRuns, arm: ComposedArm, reference: 
     return read is not None and bool(np.array_equal(*read))
 
 
-def _ask_interactions(study: PlannedStudy, runs: StudyRuns, found: JsonObject) -> list[OpenQuestion]:
+def _ask_interactions(
+    study: PlannedStudy, runs: StudyRuns, found: JsonObject, num_images: int | None
+) -> list[OpenQuestion]:
     """The open interactions of a study of pairs, whose noise is that of four runs."""
     differences = compute_pair_interactions(study, runs)
     asked = []
@@ -168,6 +181,8 @@ def _ask_interactions(study: PlannedStudy, runs: StudyRuns, found: JsonObject) -
             study.num_tests,
             study.get_test_level(len(study.seeds)),
             study.settings.smallest_effect,
+            image_variance=_get_lasting(entry),
+            num_images=num_images or None,
         )
         first, second = study.interactions[name]
         seconds = _measure_seconds(runs, (f"{first}+{second}", first, second))
@@ -175,8 +190,10 @@ def _ask_interactions(study: PlannedStudy, runs: StudyRuns, found: JsonObject) -
     return asked
 
 
-def _ask_effects(study: PlannedStudy, found: JsonObject, noise: StudyNoise) -> list[OpenQuestion]:
-    """The open effects of a screening design, by the seeds per cell that would show them."""
+def _ask_effects(
+    study: PlannedStudy, found: JsonObject, noise: StudyNoise, num_images: int | None
+) -> list[OpenQuestion]:
+    """The open effects of a screening design, by the seeds per cell that would show them, if any can."""
     if study.blueprint.design is None or noise.sd is None:
         return []
     asked = []
@@ -184,8 +201,14 @@ def _ask_effects(study: PlannedStudy, found: JsonObject, noise: StudyNoise) -> l
         if entry["verdict"] in CLOSED:
             continue
         effect = study.settings.smallest_effect or abs(entry["estimate"])
-        num = study.count_cell_seeds(noise.sd, effect)
-        advice = Advice(reason="seeds" if num else "far", effect=effect, num_seeds=num)
+        left = compute_images_quantile(study.num_effects, study.settings.level) ** 2 * _get_lasting(entry)
+        if effect**2 > left:
+            num = study.count_cell_seeds(noise.sd, math.sqrt(effect**2 - left))
+            advice = Advice(reason="seeds" if num else "far", effect=effect, num_seeds=num)
+        else:
+            here = study.find_detectable_main_effect(noise.sd, len(study.seeds)) or 0.0
+            needed = math.ceil((num_images or 0) * (left + here**2) / effect**2)
+            advice = Advice(reason="images", effect=effect, num_images=needed)
         name = entry.get("factor") or " × ".join(entry["factors"])
         seconds = [arm["cost"]["seconds"] for arm in found["arms"] if arm["cost"]["seconds"] is not None]
         asked.append(OpenQuestion(name=name, label=entry["label"], advice=advice, seconds=sum(seconds) or None))

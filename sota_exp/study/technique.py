@@ -1,6 +1,7 @@
 """A technique of a study: the overrides that turn it on and off, and lists of overrides for sets of techniques."""
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -73,14 +74,22 @@ def build_overrides(techniques: Sequence[Technique], on: Sequence[str]) -> tuple
 
 
 def build_slot_techniques(choices: Mapping[str, str], neutral: Mapping[str, str], taken: set[str]) -> list[Technique]:
-    """One technique per slot whose chosen option is not its neutral one, except for the slots in `taken`."""
+    """One technique per slot whose chosen option is not its neutral one, except for the slots in `taken`.
+
+    Its name is the option, or the slot where several slots have an option of this name.
+    """
+    found = {
+        slot: option
+        for slot, option in choices.items()
+        if slot in neutral and option != neutral[slot] and slot not in taken
+    }
+    names = Counter(found.values())
     return [
         Technique(
-            name=option,
+            name=option if names[option] == 1 else slot.split("/")[-1],
             label=f"{slot.split('/')[-1].replace('_', ' ')}={option}",
             on=(f"{slot}={option}",),
             off=(f"{slot}={neutral[slot]}",),
         )
-        for slot, option in choices.items()
-        if slot in neutral and option != neutral[slot] and slot not in taken
+        for slot, option in found.items()
     ]

@@ -25,6 +25,7 @@ from sota_exp.report.run.facts import (
     list_techniques,
 )
 from sota_exp.report.terminal import escape, join_what_fits, make_console, make_facts
+from sota_exp.runs.chance import describe_chance
 from sota_exp.runs.result_json import describe_saved_epoch
 from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.training.device import get_device_name
@@ -185,6 +186,8 @@ def build_result_panel(result: dict[str, Any], directory: str) -> Panel:
     facts.add_row("cost", format_model_cost(result))
     if result["reason"]:
         facts.add_row("stopped", escape(result["reason"]))
+    if words := describe_chance(result):
+        facts.add_row("warning", f"[bold yellow]{words}[/]")
     facts.add_row("files", escape(directory))
     facts.add_row("page", f"sota-exp report {escape(quote_word(directory))}")
     return build_panel(result, facts, result["status"].replace("_", " "))

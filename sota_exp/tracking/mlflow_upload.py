@@ -151,10 +151,11 @@ class MLflowUpload:
         new = {key: value for key, value in build_params(content).items() if key not in run.data.params}
         wanted = build_tags(content) | {"mlflow.note.content": format_run_note(content)}
         changed = {key: value for key, value in wanted.items() if run.data.tags.get(key) != value}
-        for part in chunk_list(list(new.items()), MOST_PARAMS):
-            self.client.log_batch(run.info.run_id, params=[Param(key, value) for key, value in part])
-        if changed:
-            self.client.log_batch(run.info.run_id, tags=[RunTag(key, value) for key, value in changed.items()])
+        params = [Param(key, value) for key, value in new.items()]
+        tags = [RunTag(key, value) for key, value in changed.items()]
+        while params or tags:
+            self.client.log_batch(run.info.run_id, params=params[:MOST_PARAMS], tags=tags)
+            params, tags = params[MOST_PARAMS:], []
         if "reason" in run.data.tags and "reason" not in wanted:
             self.client.delete_tag(run.info.run_id, "reason")
         return len(new) + len(changed)

@@ -22,9 +22,10 @@ from sota_exp.training.memory import forget_locals, free_device_memory, reuse_fr
 
 log = logging.getLogger(__name__)
 
-#: A control group's time: microseconds of CPU, or "max", in so many of a clock.
-CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
-CPU_MAX_OF_VERSION_1 = ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us")
+#: Control groups, and the names of those of this process. The time of one is in its `cpu.max`: microseconds of CPU, or
+#: "max", in so many of a clock.
+CGROUPS, OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+CPU_MAX_OF_VERSION_1 = [CGROUPS / "cpu" / f"cpu.cfs_{name}_us" for name in ("quota", "period")]
 
 
 def synchronize_device(device: torch.device) -> None:
@@ -77,15 +78,21 @@ def count_usable_cpus() -> int:
     with suppress(OSError):  # no parent that is seen here
         is_bound = own != os.sched_getaffinity(os.getppid())
     num = len(own) if is_bound else max(1, len(own) // num_processes)
-    for read in (
-        lambda: CPU_MAX.read_text().split(),
-        lambda: [Path(each).read_text() for each in CPU_MAX_OF_VERSION_1],
-    ):
+    for files in (*([group / "cpu.max"] for group in list_control_groups()), CPU_MAX_OF_VERSION_1):
         with suppress(OSError, ValueError):  # no control group of this version, or "max"
-            quota, period = map(int, read())
+            quota, period = (int(word) for file in files for word in file.read_text().split())
             share = math.ceil(quota / period) // num_processes
             num = max(1, min(num, share)) if quota > 0 else num
     return num
+
+
+def list_control_groups() -> list[Path]:
+    """The folders of the control groups of this process, innermost first: systemd and batch systems nest them."""
+    own = "0::/"
+    with suppress(OSError):
+        own = next((line for line in OWN_CGROUP.read_text().splitlines() if line.startswith(own)), own)
+    folder = CGROUPS / own.removeprefix("0::/")
+    return [folder, *(each for each in folder.parents if each.is_relative_to(CGROUPS))]
 
 
 def set_up_process(

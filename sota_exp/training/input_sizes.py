@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from sota_exp.errors import ConfigError, first_line, is_out_of_memory
+from sota_exp.errors import GPU_ERRORS, ConfigError, first_line, is_out_of_memory
 from sota_exp.models.cost import read_blank_image
 from sota_exp.stages.evaluation import EvaluationView
 from sota_exp.stages.model import Model
@@ -75,7 +75,7 @@ def find_reading_error(network: nn.Module, size: int) -> str:
     try:
         read_blank_image(network, size)
     except (ArithmeticError, AssertionError, IndexError, RuntimeError, ValueError) as error:
-        if is_out_of_memory(error) or "CUDA error" in str(error):  # no fault of the size
+        if is_out_of_memory(error) or any(words in str(error) for words in GPU_ERRORS):  # no fault of the size
             raise
         return first_line(error)
     return ""

@@ -1,10 +1,12 @@
 """`make gpu-check` without a GPU: the CPU against itself, what is wrong is a line, what needs CUDA says so."""
 
 import json
+import subprocess
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
+import psutil
 import pytest
 from torch.autograd import DeviceType
 
@@ -171,6 +173,15 @@ def test_a_section_that_hangs_is_ended_and_one_that_dies_says_so(monkeypatch):
     monkeypatch.setitem(gpu_check.SECTIONS, "losses", (section, 60.0))
     (dead,) = gpu_check.run_section("losses", "cpu", "")
     assert (dead.verdict, dead.seen) == (NOT_AS_EXPECTED, "ended with status 1: no message")
+
+
+def test_what_a_late_section_started_ends_with_it_in_whatever_group_it_is():
+    """As torchrun does: NCCL that hangs would keep the GPUs from the sections that follow."""
+    words = ["sh", "-c", "setsid sleep 60 & echo $!; wait"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True) as section:
+        started = psutil.Process(int(section.stdout.readline()))
+        gpu_check.end_with_children(section.pid)
+    assert psutil.wait_procs([started], timeout=5)[1] == []
 
 
 @pytest.mark.torture

@@ -27,7 +27,7 @@ from sota_exp.data.listing import Listing, ListingWriter, Names, open_listing
 from sota_exp.data.listing_state import read_state
 from sota_exp.data.read_files import Progress, read_all
 from sota_exp.data.resize import center_crop
-from sota_exp.data.shared_listing import share_listing
+from sota_exp.data.shared_listing import listed_since, share_listing
 from sota_exp.training.trained_on import count_trained_on, list_digests
 from tests.data.test_streaming import losses, of_folder, opened, picture
 
@@ -158,7 +158,13 @@ def test_processes_that_wait_do_not_list_again(tmp_path: Path, monkeypatch: pyte
         return listing_of(tmp_path, ["a/1.jpg", "b/2.jpg"])
 
     found: list[Listing] = []
-    ranks = [threading.Thread(target=lambda: found.append(share_listing(str(tmp_path), ["x"], make))) for _ in range(4)]
+    began = time.time()
+
+    def share() -> None:
+        with listed_since(began):
+            found.append(share_listing(str(tmp_path), ["x"], make))
+
+    ranks = [threading.Thread(target=share) for _ in range(4)]
     for rank in ranks:
         rank.start()
         time.sleep(0.01)
@@ -171,6 +177,32 @@ def test_processes_that_wait_do_not_list_again(tmp_path: Path, monkeypatch: pyte
     assert place is not None
     (place / "rows.npy").write_bytes(b"damaged")
     assert share_listing(str(tmp_path), ["x"], make)[:] == listing_of(tmp_path, ["a/1.jpg", "b/2.jpg"])[:]
+
+
+def test_files_that_came_while_another_command_listed_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that waited for it list once more."""
+    monkeypatch.setattr(shared_listing, "LARGE", 1)
+    files, made = ["a/1.jpg"], list[int]()
+
+    def make() -> Listing:
+        made.append(len(files))
+        listed = [*files]
+        time.sleep(0.1)
+        return listing_of(tmp_path, listed)
+
+    found: list[int] = []
+    commands = [
+        threading.Thread(target=lambda: found.append(len(share_listing(str(tmp_path), ["x"], make)))) for _ in range(4)
+    ]
+    commands[0].start()
+    while not made:
+        time.sleep(0.001)
+    files.append("b/2.jpg")
+    for command in commands[1:]:
+        command.start()
+    for command in commands:
+        command.join()
+    assert sorted(found) == [1, 2, 2, 2] and made[0] == 1
 
 
 def test_a_cache_that_cannot_be_written_is_not_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,9 @@ def test_the_word(difference: float, p_adjusted: float, detectable: float | None
     ],
 )
 def test_an_effect_holds_for_other_images_only_if_it_exceeds_their_noise(is_shown, p_adjusted, word, words) -> None:
-    beyond = OnNewImages(interval=(0.001, 0.023), p_value=0.04, p_adjusted=0.04, is_shown=is_shown, detectable=0.03)
+    beyond = OnNewImages(
+        interval=(0.001, 0.023), p_value=0.04, p_adjusted=0.04, is_shown=is_shown, detectable=0.03, lasting=0.0
+    )
     found = judge_difference(0.012, (0.01, 0.014), p_adjusted, 0.01, 8, 0.95, on_new=beyond)
     assert found.word == word and words in found.sentence
 

@@ -1,5 +1,6 @@
 """Verdicts of a study on new images: what is shown on the tested ones alone, effects, interactions, folds, looks."""
 
+import itertools
 import json
 import shutil
 from dataclasses import replace
@@ -13,6 +14,7 @@ from sota_exp.report.study.answer import build_study_answer
 from sota_exp.report.study.read import read_study
 from sota_exp.statistics.two_sources import combine_crossed, combine_folds, combine_splits
 from sota_exp.study.files import StudyFiles
+from sota_exp.study.new_images import needs_no_seeds
 from sota_exp.study.plan import StudyDesign
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 from sota_exp.study.screening import plan_screening
@@ -138,6 +140,16 @@ def test_looks_at_any_time_go_on_until_an_arm_is_shown_on_new_images_or_cannot_b
     row = found["arms"][1]
     assert row["verdict"] == word and found["looks"]["decided"]["b"] == row["n"] < 40
     assert row["further_seeds"] is None and row["p_adjusted"] <= 0.05
+
+
+def test_an_arm_goes_on_where_further_seeds_lower_the_noise_of_images(tmp_path: Path) -> None:
+    """At 8 seeds most of it is that of trainings on these images: arms left as if no seed could ever show them."""
+    made = study(chain("a", "b"), looks="anytime", seeds=8)
+    files = StudyFiles(directory=tmp_path)
+    for each, seed in itertools.product(made.arms.ready, made.seeds):
+        right = np.random.default_rng([seed, *each.name.encode()]).random(NUM) < (0.81 if each.name == "b" else 0.8)
+        write_run(tmp_path / files.place(each, seed), right, np.arange(NUM) % 2)
+    assert not needs_no_seeds(made, StudyRuns.read(made, files, {}), "b", 8)
 
 
 def build_design(directory: Path, seeds: int, gains: float) -> tuple[PlannedStudy, StudyFiles]:

@@ -123,6 +123,18 @@ def test_slots_that_no_technique_names_are_techniques_of_their_own() -> None:
     assert (found.name, found.on, found.off) == ("pad", ("augmentation/crop=pad",), ("augmentation/crop=none",))
 
 
+def test_slots_with_options_of_one_name_are_two_techniques() -> None:
+    """Warm-up and scaling of the learning rate are both `linear`: neither was left out, and the page named it twice."""
+    base = on_top_of("data=fake", "recipe=small_images")[0]
+    neutral = {"schedule/warmup": "none", "schedule/lr_scaling": "none", "schedule/lr": "constant"}
+    found = {each.name: each for each in build_slot_techniques(base.choices, neutral, set())}
+    assert set(found) == {"warmup", "lr_scaling", "cosine"}
+    arms = plan.plan_leave_one_out(list(found.values()), base.choices).arms
+    changed = {arm.name: arm.overrides for arm in arms}
+    assert changed["without_warmup"] == ("schedule/warmup=none",)
+    assert changed["without_lr_scaling"] == ("schedule/lr_scaling=none",)
+
+
 def test_each_alone_and_each_two() -> None:
     techniques = [
         each for each in on_top_of("data=fake", "recipe=torchvision")[1] if each.name in ("mixup", "cutmix", "ema")

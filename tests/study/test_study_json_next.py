@@ -1,6 +1,7 @@
 """What next: what nothing was learned from first, then the seeds and images that open questions take, and how to go on."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +139,37 @@ def test_terminal_and_page_end_with_it(files: StudyFiles, width: int) -> None:
     write_study_report(files.directory)
     page = (files.directory / "report.md").read_text()
     assert "## What next" in page and "study.looks=anytime, whose verdicts hold whenever you look" in page
+
+
+def test_an_arm_shown_here_takes_the_seeds_of_its_interval_under_looks_at_any_time(files: StudyFiles) -> None:
+    """Its evidence was enough, so no further seeds were known, and "no practical number" was said."""
+    made = study(chain("a", "b"), looks="anytime", seeds=10)
+    write_all(made, files, {"b": 0.2})
+    found = built(made, files)
+    assert found["arms"][1]["verdict"] == "helps here"
+    (question,) = found["next"]["open"]
+    assert question["reason"] == "seeds" and 10 < question["seeds"] < 100
+    assert "half of the time" in question["words"]
+
+
+@pytest.mark.parametrize("kind", ["pairs", "screening"])
+def test_what_is_shown_here_alone_lacks_images_not_seeds(files: StudyFiles, kind: str) -> None:
+    """The same images change at every seed: fewer seeds than there are were said to show what they had shown."""
+    names = ("baseline", "a", "b", "a+b")
+    arms = [arm(name, None if kind == "screening" or name == "baseline" else "baseline") for name in names]
+    planned = tuple(replace(each.arm, is_cell=kind == "screening") for each in arms)
+    arms = [replace(each, arm=one) for each, one in zip(arms, planned, strict=True)]
+    cells = {"factors": {"x": "X", "y": "Y"}, "design": np.array([[-1, -1], [1, -1], [-1, 1], [1, 1]])}
+    more = {"pairs": (("a", "b"),)} if kind == "pairs" else cells
+    made = study(arms, StudyDesign(arms=planned, **more), kind=kind, seeds=8)
+    for each, seed in itertools.product(made.arms.ready, made.seeds):
+        correct = np.arange(400) % 4 > 0
+        if each.name in ("a+b", "a" if kind == "screening" else ""):
+            correct[: 4 * 9 : 4], correct[1 : 4 * 3 : 4] = True, False
+        correct[201 + 4 * np.flatnonzero(np.random.default_rng([seed, *each.name.encode()]).random(40) < 0.04)] = False
+        write_run(files.directory / files.place(each, seed), correct, LABELS)
+    found = built(made, files)
+    entry = found["interactions" if kind == "pairs" else "effects"][0]
+    assert entry["verdict"] == "helps here"
+    (question,) = [each for each in found["next"]["open"] if each["name"] in ("a × b", "x")]
+    assert question["reason"] == "images" and question["images"] > 400

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -73,8 +73,10 @@ def test_a_full_store_of_artifacts_gets_all_points_and_later_the_files(
 ) -> None:
     client, uri = store
     directory, log_artifact = write_run(tmp_path / "run"), MlflowClient.log_artifact
+    tried: list[str] = []
 
     def fill(self: MlflowClient, run_id: str, path: str, folder: str | None = None) -> None:
+        tried.append(Path(path).name)
         if path.endswith("model.json"):
             raise MlflowException("API request failed") from OSError(errno.ENOSPC, "No space left on device")
         log_artifact(self, run_id, path, folder)
@@ -84,6 +86,7 @@ def test_a_full_store_of_artifacts_gets_all_points_and_later_the_files(
         for _ in range(2):
             with pytest.raises(FileNotStored, match=r"^model.json: No space left on device$"):
                 send(directory, uri)
+    assert tried.count("model.json") == 2 and tried.count("config.yaml") == 1, "what was sent is not sent again"
     assert history(client, the_run(client, directory)) == expected(directory)
     assert not tracking_sync.is_sent(directory)
     assert send(directory, uri) > 0 and send(directory, uri) == 0
@@ -92,10 +95,18 @@ def test_a_full_store_of_artifacts_gets_all_points_and_later_the_files(
     assert {item.path for item in client.list_artifacts(run.info.run_id)} >= {"model.json", "figures"}
 
 
-def test_a_run_is_shown_whole(store: Store, tmp_path: Path) -> None:
+def test_a_run_is_shown_whole(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     client, uri = store
     directory = write_run(tmp_path / "outputs" / "run")
+    batches, log_batch = list[str](), MlflowClient.log_batch
+
+    def count(self: MlflowClient, run_id: str, **content: Any) -> None:
+        batches.append(" ".join(content))
+        log_batch(self, run_id, **content)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", count)
     send(directory, uri)
+    assert batches == ["params tags", "metrics"]
     run = the_run(client, directory)
     assert history(client, run) == expected(directory)
     assert run.info.status == "FINISHED"

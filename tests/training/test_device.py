@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sota_exp.config.experiment import RuntimeSettings
-from sota_exp.errors import ConfigError, is_out_of_memory
+from sota_exp.errors import GPU_ERRORS, ConfigError, error_to_failure, is_out_of_memory
 from sota_exp.training import device as device_module
 from sota_exp.training.device import copy_to_device, get_cuda_versions, pick_device, set_numerics
 from sota_exp.training.distributed import World, read_world
@@ -148,8 +148,8 @@ def test_cpus_are_those_that_the_process_may_use(monkeypatch, tmp_path, affinity
     path = tmp_path / "cpu.max"
     if written is not None:
         path.write_text(written + "\n")
-    monkeypatch.setattr(device_module, "CPU_MAX", path)
-    monkeypatch.setattr(device_module, "CPU_MAX_OF_VERSION_1", [str(tmp_path / "none")] * 2)
+    monkeypatch.setattr(device_module, "CGROUPS", tmp_path)
+    monkeypatch.setattr(device_module, "CPU_MAX_OF_VERSION_1", [tmp_path / "none"] * 2)
     monkeypatch.setattr(device_module.os, "sched_getaffinity", lambda _: set(range(affinity)))
     assert device_module.count_usable_cpus() == num
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # of torchrun
@@ -160,15 +160,29 @@ def test_cpus_are_those_that_the_process_may_use(monkeypatch, tmp_path, affinity
 def test_limits_of_the_first_version_of_control_groups_count(monkeypatch, tmp_path, quota, num):
     for name, value in (("quota", quota), ("period", "100000")):
         (tmp_path / name).write_text(value + "\n")
-    monkeypatch.setattr(device_module, "CPU_MAX", tmp_path / "none")
-    monkeypatch.setattr(device_module, "CPU_MAX_OF_VERSION_1", [str(tmp_path / name) for name in ("quota", "period")])
+    monkeypatch.setattr(device_module, "CGROUPS", tmp_path / "none")
+    monkeypatch.setattr(device_module, "CPU_MAX_OF_VERSION_1", [tmp_path / name for name in ("quota", "period")])
+    monkeypatch.setattr(device_module.os, "sched_getaffinity", lambda _: set(range(8)))
+    assert device_module.count_usable_cpus() == num
+
+
+@pytest.mark.parametrize(("inner", "outer", "num"), [("200000", "max", 2), ("max", "300000", 3), ("max", "max", 8)])
+def test_limits_of_control_groups_count_however_deep_they_are_nested(monkeypatch, tmp_path, inner, outer, num):
+    """As of systemd (CPUQuota=200%) and batch systems: the outermost group has no file of limits."""
+    (tmp_path / "own").write_text("4:memory:/else\n0::/user.slice/job\n")
+    (tmp_path / "user.slice" / "job").mkdir(parents=True)
+    for place, quota in (("user.slice", outer), ("user.slice/job", inner)):
+        (tmp_path / place / "cpu.max").write_text(f"{quota} 100000\n")
+    monkeypatch.setattr(device_module, "CGROUPS", tmp_path)
+    monkeypatch.setattr(device_module, "OWN_CGROUP", tmp_path / "own")
+    monkeypatch.setattr(device_module, "CPU_MAX_OF_VERSION_1", [tmp_path / "none"] * 2)
     monkeypatch.setattr(device_module.os, "sched_getaffinity", lambda _: set(range(8)))
     assert device_module.count_usable_cpus() == num
 
 
 def test_cpus_that_torchrun_binds_a_process_to_are_its_own(monkeypatch, tmp_path):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    monkeypatch.setattr(device_module, "CPU_MAX", tmp_path / "none")
+    monkeypatch.setattr(device_module, "CGROUPS", tmp_path / "none")
     monkeypatch.setattr(device_module.os, "sched_getaffinity", lambda pid: set(range(32 if pid else 8)))
     assert device_module.count_usable_cpus() == 8
     monkeypatch.setattr(device_module.os, "sched_getaffinity", lambda _: set(range(32)))
@@ -182,6 +196,12 @@ def test_cpus_that_torchrun_binds_a_process_to_are_its_own(monkeypatch, tmp_path
         (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"), True),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
         (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED"), True),
+        (RuntimeError("Triton Error [CUDA]: out of memory"), True),
+        (RuntimeError("CUDA driver error: out of memory"), True),
+        (RuntimeError("NCCL error: unhandled cuda error\nLast error:\nCuda failure 2 'out of memory'"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), False),
         (RuntimeError("[enforce fail at alloc_cpu.cpp:75] . DefaultCPUAllocator: can't allocate memory"), True),
         (MemoryError(), True),
         (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
@@ -190,6 +210,13 @@ def test_cpus_that_torchrun_binds_a_process_to_are_its_own(monkeypatch, tmp_path
 )
 def test_full_memory_is_known_whoever_says_it(error, is_memory):
     assert is_out_of_memory(error) is is_memory
+
+
+@pytest.mark.parametrize("words", GPU_ERRORS)
+def test_a_gpu_that_fails_is_told_in_a_line(words):
+    assert str(error_to_failure(RuntimeError(f"{words}: it fell off the bus\nmore"))) == (
+        f"the GPU failed: {words}: it fell off the bus; sota-exp doctor tries it, runtime.device=cpu needs none"
+    )
 
 
 def test_a_run_on_a_cpu_has_no_versions_of_cuda():

@@ -15,6 +15,7 @@ from sota_exp.report.numbers import format_accuracy, format_count, format_durati
 from sota_exp.report.run.facts import SCORE_HEADINGS, format_command, format_score_cells, list_further_scores
 from sota_exp.report.run.figure_data import RunFigureData
 from sota_exp.report.run.figures import build_run_figures
+from sota_exp.runs.chance import describe_chance
 from sota_exp.runs.find import SavedRun
 from sota_exp.runs.result_json import describe_saved_epoch
 from sota_exp.runs.sent_position import SentPosition
@@ -68,6 +69,7 @@ def collect_values(saved: SavedRun, run: RunFigureData, position: SentPosition) 
         "scored_all": bool(run.confusion.sum(axis=1).all()),
         "accuracy": format_accuracy(result["metrics"][f"{run.part}/accuracy"]),
         "interval": f"{SHARE_FORMAT.value(low)} to {format_accuracy(high)}",
+        "at_chance": describe_chance(result, run.part),
         "saved": saved,
         "weights": "" if saved.is_evaluation else describe_saved_epoch(result),
         "figures": {figure.name: figure for figure in build_run_figures(run)},
