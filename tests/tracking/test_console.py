@@ -12,9 +12,10 @@ from sota_exp.cli.multirun_table import build_multirun_table
 from sota_exp.report.numbers import estimate_remaining
 from sota_exp.report.sweep.tables import build_trial_table
 from sota_exp.report.terminal import join_what_fits
+from sota_exp.runs.chance import describe_chance
 from sota_exp.runs.find import SavedRun
 from sota_exp.sweep.console import JobConsole
-from sota_exp.tracking.console import ConsoleListener, build_score_table
+from sota_exp.tracking.console import ConsoleListener, build_result_panel, build_score_table
 from sota_exp.tracking.mlflow_note import format_scores
 from sota_exp.training.listener import RunRequest
 from sota_exp.training.loop import StepRecord, start_training
@@ -114,3 +115,14 @@ def test_accuracies_have_one_spelling_and_files_keep_shares(tmp_path: Path) -> N
     trials = build_trial_table(sweep | {"ranking": ranking}, 5)
     assert trials.names[1] == "val/accuracy, %" and trials.rows[0][1:3] == ["70.00", "123,456"]
     assert SavedRun.read(write_run(tmp_path / "run")).metrics["val/accuracy"] == 0.7
+
+
+def test_a_training_at_chance_level_says_so_at_its_end() -> None:
+    """A network that exploded on 192 photographs ended in a green box, and named flowers afterwards."""
+    whole = result() | {"kappa": 0.0, "confusion_matrix": [[25, 25], [25, 25]]}
+    for accuracy, words in ((0.5, "At chance level: always naming the most frequent class has 50.00 %"), (0.7, "")):
+        found = whole | {"metrics": whole["metrics"] | {"test/accuracy": accuracy}}
+        assert describe_chance(found).startswith(words) and bool(describe_chance(found)) == bool(words)
+        out = Console(file=io.StringIO(), width=200)
+        out.print(build_result_panel(found, "outputs/run"))
+        assert ("At chance level" in out.file.getvalue()) == bool(words)
