@@ -38,9 +38,11 @@ def main(arguments: list[str]) -> None:
         ConfigError: no such group or folder.
     """
     chosen = COMMAND.parse(arguments)
-    if chosen.config_dir is not None and not is_folder(expand_home(chosen.config_dir)):
-        raise ConfigError(f"--config-dir {chosen.config_dir}: {describe_no_folder(expand_home(chosen.config_dir))}")
-    found = load_catalog(CONF, PACKAGE, [expand_home(chosen.config_dir)] if chosen.config_dir is not None else [])
+    own = [] if chosen.config_dir is None else [expand_home(chosen.config_dir)]
+    for place in own:
+        if not is_folder(place):
+            raise ConfigError(f"--config-dir {chosen.config_dir}: {describe_no_folder(place)}")
+    found = load_catalog(CONF, PACKAGE, own)
     if chosen.group is not None:
         groups = {option.group for option in found} | {option.group.split("/")[0] for option in found}
         if chosen.group not in groups:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri, stdtrit
 
+from sota_exp.statistics.pooled import compute_variance_of_repeats
 from sota_exp.statistics.power import DEFAULT_POWER, assume_difference_sd
 
 
@@ -71,11 +72,10 @@ def estimate_noise_of_folds(differences: Sequence[ArrayLike], images: Sequence[A
     """
     rows = [np.asarray(row, np.float64) for row in differences]
     values, (_, places) = np.concatenate(rows), np.unique(np.concatenate(images), return_inverse=True)
-    times = np.bincount(places)
-    if times.max() < 2 or len(times) < 2:
+    times, between = np.bincount(places), compute_variance_of_repeats(values, places)
+    if between is None or len(times) < 2:
         return None
     means = np.bincount(places, weights=values) / times
-    between = float(((values - means[places]) ** 2).sum()) / float((times - 1).sum())
     within = float(np.mean([row.var() / max(1, len(row) - 1) for row in rows]))
     seeds = max(0.0, float(np.var([row.mean() for row in rows], ddof=1)) - within)
     of_images = float(means.var(ddof=1)) - between * float((1 / times).mean())
@@ -101,34 +101,30 @@ class EffectOverSeeds:
 
 
 def add_noise_of_images(
-    over_seeds: EffectOverSeeds,
-    variance: float,
-    num_images: int,
-    num_tests: int,
-    level: float = 0.95,
-    has_folds: bool = False,
+    over_seeds: EffectOverSeeds, variance: float, num_images: int, num_tests: int, level: float = 0.95
 ) -> float | None:
     """The smallest effect shown for other images like these, in new training runs; None: none.
 
     variance: `DifferenceNoise.images`. By Student's t on the sum of both variances, at the Šidák level of all tests,
     with Satterthwaite's degrees of freedom (1946, Biometrics Bulletin 2), at least those of the seeds. The interval
     adds two images (Bonett and Price 2012), so that of N images the effect must be (N + 2) / N times as large.
-    has_folds: the variance is that of `compute_noise_of_folds`, which is estimated from the runs.
     """
-    if over_seeds.smallest is None:
-        return None
     of_seeds, of_images = over_seeds.error**2, variance / num_images
-    total = of_seeds + of_images
     spread = of_seeds**2 / over_seeds.df + of_images**2 / max(1, num_images - 1)
-    df = max(over_seeds.df, total**2 / spread) if spread and not has_folds else over_seeds.df
-    quantiles = float(stdtrit(df, (1 + level ** (1 / num_tests)) / 2) + stdtrit(df, DEFAULT_POWER))
-    return max(over_seeds.smallest, quantiles * math.sqrt(total) * (num_images + 2) / num_images)
+    df = max(over_seeds.df, (of_seeds + of_images) ** 2 / spread) if spread else over_seeds.df
+    return _find_shown(over_seeds, of_images, df, num_images, num_tests, level)
 
 
-def compute_noise_of_folds(
-    noise: DifferenceNoise, over_seeds: EffectOverSeeds, num_runs: int, num_images: int, runs_per_repeat: int
-) -> float:
-    """Variance times `num_images` that folds, or random splits, add to that over seeds: for `add_noise_of_images`.
+def add_noise_of_folds(
+    over_seeds: EffectOverSeeds,
+    noise: DifferenceNoise,
+    num_runs: int,
+    num_images: int,
+    runs_per_repeat: int,
+    num_tests: int,
+    level: float = 0.95,
+) -> float | None:
+    """The same where each run tests other images, such as folds, or random splits.
 
     The noise of the images of one repeat is in that of the runs, each of which tests others. `combine_folds` takes
     what runs differ in beyond their images as at least zero, so that it is too large on average.
@@ -137,7 +133,19 @@ def compute_noise_of_folds(
     mean, sd = noise.seeds / num_runs, over_seeds.error**2 * math.sqrt(2 / over_seeds.df)
     z = mean / sd
     excess = sd * math.exp(-z * z / 2) / math.sqrt(2 * math.pi) - mean * float(ndtr(-z))
-    return noise.images * max(0.0, 1 - runs_per_repeat / num_runs) + excess * num_images
+    of_images = noise.images * max(0.0, 1 - runs_per_repeat / num_runs) / num_images + excess
+    return _find_shown(over_seeds, of_images, over_seeds.df, num_images, num_tests, level)
+
+
+def _find_shown(
+    over_seeds: EffectOverSeeds, added: float, df: float, num_images: int, num_tests: int, level: float
+) -> float | None:
+    """The smallest effect shown. added: variance of the mean beside that over seeds. df: of the sum of both."""
+    if over_seeds.smallest is None:
+        return None
+    quantiles = float(stdtrit(df, (1 + level ** (1 / num_tests)) / 2) + stdtrit(df, DEFAULT_POWER))
+    error = math.sqrt(over_seeds.error**2 + added)
+    return max(over_seeds.smallest, quantiles * error * (num_images + 2) / num_images)
 
 
 def add_noise_of_splits(over_seeds: float | None, num_runs: int, test_to_train: float) -> float | None:

@@ -6,6 +6,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
+def compute_variance_of_repeats(values: NDArray[np.float64], places: NDArray[np.intp]) -> float | None:
+    """The variance between runs on the same image; None where no image was tested twice.
+
+    values, places: of every test of an image, [n]: its value, and which image it is, from 0.
+    """
+    times = np.bincount(places)
+    if times.max() < 2:
+        return None
+    rest = values - (np.bincount(places, weights=values) / times)[places]
+    return float((rest**2).sum()) / float((times - 1).sum())
+
+
 def pool_correctness(correct: Sequence[ArrayLike], images: Sequence[ArrayLike]) -> NDArray[np.float64]:
     """The mean correctness of every image, in ascending order, as a matrix [S, N] of equal rows.
 

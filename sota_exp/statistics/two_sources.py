@@ -29,6 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtr, stdtrit
 
 from sota_exp.statistics.paired import Estimate, adjust_for_few_images, has_spread
+from sota_exp.statistics.pooled import compute_variance_of_repeats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,19 +54,23 @@ class MeanOfTwoSources:
     df_runs: float = math.inf
 
     @property
+    def _errors(self) -> list[tuple[float, float]]:
+        """Degrees of freedom and standard error: of both sources, and of the runs alone where that is known."""
+        parts = ((self.df, self.variance), (self.df_runs, self.of_runs))
+        return [(df, math.sqrt(variance)) for df, variance in parts if variance > 0]
+
+    @property
     def p_value(self) -> float:
         """Two-sided, of no difference in new training runs on new images."""
         if self.variance <= 0:
             return 1.0
-        parts = [(self.df, self.variance), (self.df_runs, self.of_runs)]
-        return max(2 * float(stdtr(df, -abs(self.middle) / math.sqrt(each))) for df, each in parts if each > 0)
+        return max(2 * float(stdtr(df, -abs(self.middle) / error)) for df, error in self._errors)
 
     def find_interval(self, level: float = 0.95, largest: float = math.inf) -> Estimate | None:
         """The interval for new training runs on new images, cut at ± `largest`; None without noise to estimate it."""
         if self.variance <= 0:
             return None
-        parts = [(self.df, self.variance), (self.df_runs, self.of_runs)]
-        reach = max(float(stdtrit(df, (1 + level) / 2)) * math.sqrt(each) for df, each in parts)
+        reach = max(float(stdtrit(df, (1 + level) / 2)) * error for df, error in self._errors)
         low, high = max(-largest, self.middle - reach), min(largest, self.middle + reach)
         return Estimate(mean=self.mean, low=low, high=high, n=self.num)
 
@@ -140,27 +145,16 @@ def combine_folds(differences: Sequence[ArrayLike], images: Sequence[ArrayLike])
     df_within = max(1, sum(sizes) - len(sizes))
     noise = of_images**2 / df_images + between**2 / (len(runs) - 1) + within**2 / df_within
     df = max(len(runs) - 1, variance**2 / noise if noise else 0.0)
+    rest = compute_variance_of_repeats(np.concatenate(rows), places)
     return MeanOfTwoSources(
         mean=mean,
         middle=mean,
         variance=variance,
         df=df,
         of_images=of_images,
-        lasting=max(0.0, of_images - _estimate_rest(np.concatenate(rows), places, weights)),
+        lasting=0.0 if rest is None else max(0.0, of_images - rest * float((weights**2).sum())),
         num=len(runs),
     )
-
-
-def _estimate_rest(values: NDArray[np.float64], places: NDArray[np.intp], weights: NDArray[np.float64]) -> float:
-    """The variance of the mean by what differs between runs on the same image; ∞ where no image was tested twice.
-
-    values, places, weights: of every test of an image, [n]: the difference, which image, and its weight in the mean.
-    """
-    times = np.bincount(places)
-    if times.max() < 2:
-        return math.inf
-    rest = values - (np.bincount(places, weights=values) / times)[places]
-    return float((rest**2).sum() / (times - 1).sum() * (weights**2).sum())
 
 
 def combine_splits(differences: ArrayLike, test_to_train: float) -> MeanOfTwoSources:

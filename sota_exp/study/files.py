@@ -7,6 +7,7 @@ found again when arms are added or reordered, and two different configurations n
 import json
 import logging
 import shutil
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -79,6 +80,10 @@ class StudyFiles:
     def is_finished(self, place: str) -> bool:
         found = self.result(place)
         return found is not None and found["status"] in COMPLETE_STATUSES
+
+    def count_finished(self, arm: ComposedArm, seeds: Iterable[int]) -> int:
+        """How many of the arm's runs with these seeds are finished."""
+        return sum(self.is_finished(self.place(arm, seed)) for seed in seeds)
 
     def find_repeatable_failure(self, place: str) -> str | None:
         """Why a run failed, if it would fail again in the same way; else None."""

@@ -28,7 +28,7 @@ from sota_exp.statistics.units import get_metric_format
 from sota_exp.statistics.verdict import OnNewImages
 from sota_exp.study.plan import BASELINE_ARM
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
-from sota_exp.study.tested_images import read_differences
+from sota_exp.study.tested_images import read_contrast, read_differences
 
 #: What a number of a study is made of: arm → its weight. The difference of an arm is {arm: 1, its reference: −1}.
 Contrast = Mapping[str, float]
@@ -106,9 +106,9 @@ def combine_runs(
     first = arms[next(iter(contrast))]
     if study.settings.metric.endswith("/accuracy"):
         if all(runs.have_same_images(first, arms[name], seeds) for name in contrast):
-            weights = np.array(list(contrast.values()))
-            rows = [weights @ np.array([runs.correct(name, seed) for name in contrast], np.float64) for seed in seeds]
-            return combine_crossed(np.array(rows), of_runs, df_runs) if of_runs is not None or len(seeds) > 1 else None
+            if of_runs is None and len(seeds) < 2:
+                return None
+            return combine_crossed(np.array(read_contrast(runs, contrast, seeds)), of_runs, df_runs)
         if len(seeds) > 1 and (read := read_differences(runs, arms, contrast, seeds)) is not None:
             return combine_folds(*read)
     tested = get_scored_share(first.configuration.values, study.settings.metric.split("/")[0])

@@ -11,9 +11,9 @@ from sota_exp.statistics.paired import has_spread
 from sota_exp.statistics.planned_effect import (
     ASSUMED_NOISE,
     DifferenceNoise,
+    add_noise_of_folds,
     add_noise_of_images,
     add_noise_of_splits,
-    compute_noise_of_folds,
     estimate_noise,
     estimate_noise_of_folds,
 )
@@ -68,13 +68,11 @@ class StudyNoise:
         over_seeds = study.plan_effect(self.sd, num_seeds)
         if self.noise is None:
             return add_noise_of_splits(over_seeds.smallest, num_seeds, tested.to_train) if tested else None
-        images, num_images = self.noise.images, self.count_images(tested)
-        if tested is not None:
-            images = compute_noise_of_folds(self.noise, over_seeds, num_seeds, num_images, tested.runs_per_repeat)
         num_tests = study.num_tests if study.blueprint.design is None else study.num_effects
-        return add_noise_of_images(
-            over_seeds, images, num_images, num_tests, study.settings.level, has_folds=tested is not None
-        )
+        num_images, shared = self.count_images(tested), (num_tests, study.settings.level)
+        if tested is None:
+            return add_noise_of_images(over_seeds, self.noise.images, num_images, *shared)
+        return add_noise_of_folds(over_seeds, self.noise, num_seeds, num_images, tested.runs_per_repeat, *shared)
 
 
 def find_scored_share(study: PlannedStudy) -> ScoredShare | None:

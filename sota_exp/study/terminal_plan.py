@@ -37,9 +37,7 @@ def format_study_plan(
     """
     num_seeds, counts = len(study.seeds), estimates.get("counts") or {}
     costs = {arm.name: estimates[arm.name] for arm in study.arms.ready if arm.name in estimates}
-    num_finished = {
-        arm.name: sum(files.is_finished(files.place(arm, seed)) for seed in study.seeds) for arm in study.arms.ready
-    }
+    num_finished = {arm.name: files.count_finished(arm, study.seeds) for arm in study.arms.ready}
     num_test = counts.get("test")
     folds = get_split(study.arms.ready[0].configuration.values).get("folds", 1)
     lines = [*describe_tested(num_test and num_test * folds, num_test)]

@@ -36,10 +36,16 @@ def read_correctness(
     return own, other
 
 
+def read_contrast(runs: StudyRuns, contrast: Mapping[str, float], seeds: Sequence[int]) -> list[Correctness]:
+    """By seed, the contrast of correctness on the images that its runs tested, [n]. contrast: arm → its weight."""
+    weights = np.array(list(contrast.values()))
+    return [weights @ np.array([runs.correct(name, seed) for name in contrast], np.float64) for seed in seeds]
+
+
 def read_differences(
     runs: StudyRuns, arms: Mapping[str, ComposedArm], contrast: Mapping[str, float], seeds: Sequence[int]
 ) -> tuple[list[Correctness], list[NDArray[np.int64]]] | None:
-    """By seed, the contrast of correctness on the images that its runs tested, [n], and the images' numbers, int [n].
+    """`read_contrast`, and the numbers of the images, int [n].
 
     arms, contrast: name of an arm → the arm, and its weight. None where the runs of a seed tested different images, or
     older files do not say which.
@@ -51,9 +57,7 @@ def read_differences(
     known = [each for each in images if each is not None]
     if len(known) < len(images):
         return None
-    weights = np.array(list(contrast.values()))
-    tables = [np.array([runs.correct(name, seed) for name in contrast], np.float64) for seed in seeds]
-    return [weights @ table for table in tables], known
+    return read_contrast(runs, contrast, seeds), known
 
 
 def count_tested(runs: StudyRuns, seeds: Sequence[int]) -> int | None:

@@ -4,7 +4,7 @@ import json
 import logging
 from typing import Any
 
-from sota_exp.config.shell_words import quote_word
+from sota_exp.config.shell_words import join_command
 from sota_exp.errors import Interrupted, RunFailed
 from sota_exp.report.sweep.terminal import build_sweep_summary, format_sweep_note
 from sota_exp.report.terminal import make_console
@@ -87,7 +87,7 @@ def _format_command(sweep: Sweep) -> str:
     choice = hydra.runtime.choices.get("search")
     overrides = [str(item) for item in hydra.overrides.task if not is_search(str(item))]
     overrides += [str(item) for item in hydra.overrides.hydra if str(item).startswith("hydra.sweep")]
-    return " ".join(["sota-exp sweep", *([f"search={choice}"] if choice else []), *map(quote_word, overrides)])
+    return join_command(["sota-exp", "sweep", *([f"search={choice}"] if choice else []), *overrides])
 
 
 def _update_mlflow(sweep: Sweep, status: str) -> None:

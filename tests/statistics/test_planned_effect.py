@@ -10,10 +10,10 @@ from sota_exp.statistics.planned_effect import (
     ASSUMED_NOISE,
     DifferenceNoise,
     EffectOverSeeds,
+    add_noise_of_folds,
     add_noise_of_images,
     add_noise_of_splits,
     compute_images_quantile,
-    compute_noise_of_folds,
     estimate_noise,
     estimate_noise_of_folds,
 )
@@ -93,8 +93,7 @@ def test_folds_show_the_effect_that_the_plan_names(repeats: int, num_images: int
     sd = math.sqrt(noise.seeds + (noise.both + images) / (num_images / 5))
     smallest = find_detectable_difference(sd, num_runs, 1)
     over_runs = EffectOverSeeds(smallest=smallest, error=sd / math.sqrt(num_runs), df=num_runs - 1)
-    variance = compute_noise_of_folds(noise, over_runs, num_runs, num_images, 5)
-    effect = add_noise_of_images(over_runs, variance, num_images, 1, has_folds=True)
+    effect = add_noise_of_folds(over_runs, noise, num_runs, num_images, 5, 1)
     assert effect is not None
     num_shown = 0
     for _ in range(num_studies):

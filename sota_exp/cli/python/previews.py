@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,20 +99,12 @@ class Plan:
                 "reference": each.arm.reference,
                 "changes": ", ".join(each.arm.changes),
                 "runs": len(self.study.seeds),
-                "finished": self.count_finished()[each.name],
+                "finished": self._shown.files.count_finished(each, self.study.seeds),
                 "seconds": seconds if isinstance(seconds := self._shown.costs.get(each.name), float) else None,
             }
             for each in self.study.arms.ready
         ]
         return pd.DataFrame(rows).set_index("name").astype({"seconds": float})
-
-    def count_finished(self) -> Mapping[str, int]:
-        """Arm → the number of its runs that are finished."""
-        files, seeds = self._shown.files, self.study.seeds
-        return {
-            each.name: sum(files.is_finished(files.place(each, seed)) for seed in seeds)
-            for each in self.study.arms.ready
-        }
 
     @property
     def options(self) -> "pd.DataFrame":
