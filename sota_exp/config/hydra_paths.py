@@ -53,7 +53,7 @@ def require_used_folder(arguments: Sequence[str]) -> None:
     words = ("hydra.run.dir", "hydra.sweep.dir")
     meant, other = reversed(words) if is_multirun(arguments) else words
     given = dict(word.split("=", 1) for word in arguments if word.startswith(tuple(f"{key}=" for key in words)))
-    if other in given and meant not in given:
+    if other in given and meant not in given and "--cfg" not in arguments:
         which = "several runs lie" if is_multirun(arguments) else "one run lies"
         raise ConfigError(f"{other}={given[other]}: {which} in another folder: {meant}={given[other]}")
 
