@@ -71,7 +71,7 @@ def train_folds(
     is_main, has_started = get_rank() == 0, False
 
     def save() -> dict[str, Any]:
-        found = build_folds_json(runs, results, command)
+        found = build_folds_json(runs, results, command, directory)
         if is_main:
             write_folds(directory, found)
         return found

@@ -85,9 +85,10 @@ def read_groups(table: Path) -> np.ndarray | None:
 
     An image without a group is one of its own.
     """
-    rows = [row.get(GROUP) for _, row in read_rows(table)]
-    if None in rows:
+    read = read_rows(table)
+    if (first := next(read, None)) is None or GROUP not in first[1]:
         return None
+    rows = [first[1][GROUP], *(row[GROUP] for _, row in read)]
     numbers: dict[str | int | None, int] = {}
     return np.array([numbers.setdefault(name or row, len(numbers)) for row, name in enumerate(rows)])
 

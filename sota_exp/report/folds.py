@@ -12,7 +12,7 @@ from sota_exp.report.document.markdown import Strong, Table
 from sota_exp.report.numbers import format_accuracy, format_duration
 from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.runs.digests import read_object
-from sota_exp.runs.scored_images import get_independent_images
+from sota_exp.runs.find import SavedRun
 from sota_exp.runs.sent_position import FOLDS_FILE
 from sota_exp.statistics.proportion import wilson_interval
 
@@ -34,8 +34,10 @@ class FoldRun:
         return f"repeat {self.repeat}, fold {self.fold}"
 
 
-def build_folds_json(runs: Sequence[FoldRun], results: Mapping[str, dict[str, Any]], command: str) -> dict[str, Any]:
-    """The content of `folds.json`. results: place → `result.json` of a finished run.
+def build_folds_json(
+    runs: Sequence[FoldRun], results: Mapping[str, dict[str, Any]], command: str, directory: Path
+) -> dict[str, Any]:
+    """The content of `folds.json`. results: place → `result.json` of a finished run. directory: of all.
 
     metrics: {name: mean and sd over folds}. tested: the number of images, each tested once per repeat, the share that
     was right, and its interval for other images; null while folds are missing.
@@ -57,11 +59,11 @@ def build_folds_json(runs: Sequence[FoldRun], results: Mapping[str, dict[str, An
             {**vars(run), "status": results[run.place]["status"] if run in done else "not run yet"} for run in runs
         ],
         "metrics": metrics,
-        "tested": _count_tested(runs, results) if len(done) == len(runs) else None,
+        "tested": _count_tested(runs, results, directory) if len(done) == len(runs) else None,
     }
 
 
-def _count_tested(runs: Sequence[FoldRun], results: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+def _count_tested(runs: Sequence[FoldRun], results: Mapping[str, dict[str, Any]], directory: Path) -> dict[str, Any]:
     """Images tested in a repeat, the share that was right, mean over repeats, and its interval over images."""
     repeats = len({run.repeat for run in runs})
     num = sum(results[run.place]["evaluated_images"]["test"] for run in runs) / repeats
@@ -69,8 +71,29 @@ def _count_tested(runs: Sequence[FoldRun], results: Mapping[str, dict[str, Any]]
         results[run.place]["metrics"]["test/accuracy"] * results[run.place]["evaluated_images"]["test"] for run in runs
     )
     share = min(1.0, right / (num * repeats))
-    independent = sum(get_independent_images(results[run.place], "test") for run in runs) / repeats
+    independent = _count_independent(runs, directory) if _have_groups(results) else round(num)
     return {"images": round(num), "accuracy": share, "interval": list(wilson_interval(share, independent))}
+
+
+def _have_groups(results: Mapping[str, dict[str, Any]]) -> bool:
+    return any("test" in result.get("independent_images", {}) for result in results.values())
+
+
+def _count_independent(runs: Sequence[FoldRun], directory: Path) -> float:
+    """`count_independent` of the images of the first repeat, of all its folds together."""
+    import numpy as np
+
+    from sota_exp.statistics.groups import count_independent
+
+    correct, groups = [], []
+    for run in runs:
+        if run.repeat == runs[0].repeat:
+            saved = SavedRun.read(directory / run.place)
+            right, images, own = saved.correct("test"), saved.images("test"), saved.groups("test")
+            assert right is not None and images is not None
+            correct.append(right)
+            groups.append(images if own is None else own)
+    return count_independent(np.concatenate(correct), np.concatenate(groups))
 
 
 def build_folds_table(found: Mapping[str, Any], results: Mapping[str, dict[str, Any]]) -> Table:

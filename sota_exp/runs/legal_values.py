@@ -68,6 +68,7 @@ LEGAL: dict[str, dict[str, Check]] = {
         "metrics": is_metrics,
         "saved_epoch": or_null(is_count),
         "evaluated_images": is_table_of(is_count),
+        "independent_images": is_table_of(lambda value: is_number(value) and value >= 1),
         "image_digests": is_table_of(is_text),
         **dict.fromkeys(("steps", "images_seen", "distinct_images", "resumed"), is_count),
         "seconds": is_table_of(is_number),

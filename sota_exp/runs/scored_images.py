@@ -21,7 +21,8 @@ def get_image_digest(result: Mapping[str, Any], part: str) -> str | None:
 
 def get_independent_images(result: Mapping[str, Any], part: str) -> float:
     """How many images drawn one by one know the accuracy on a part as surely; all, unless some vary together."""
-    return float((result.get("independent_images") or {}).get(part) or result["evaluated_images"][part])
+    num = float(result["evaluated_images"][part])
+    return min(num, result.get("independent_images", {}).get(part, num))
 
 
 def describe_cut(values: Mapping[str, Any]) -> list[Any]:

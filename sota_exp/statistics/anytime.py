@@ -21,8 +21,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sota_exp.statistics.groups import NO_SPREAD
 from sota_exp.statistics.interim import InterimResult
-from sota_exp.statistics.paired import NO_SPREAD, Estimate, has_spread
+from sota_exp.statistics.paired import Estimate, has_spread
 
 #: Variance of the mean that the bets expect, in variances of a difference. 1 to 4 differ by at most half a seed for
 #: effects of one to three standard deviations; with 1, six equal signs would not decide an arm.

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, stdtr, stdtrit
 from scipy.stats import chi
 
-from sota_exp.statistics.paired import NO_SPREAD
+from sota_exp.statistics.groups import NO_SPREAD
 
 #: Two columns with a larger absolute correlation are aliased.
 MIN_ALIAS_CORRELATION = 1e-6

@@ -14,6 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
+#: Values whose range is at most this are equal but for rounding.
+NO_SPREAD = 1e-12
+
 
 @dataclass(frozen=True)
 class Groups:
@@ -42,15 +45,38 @@ class Groups:
         return np.bincount(self.places, weights=self.weights).astype(np.float64)
 
     @property
+    def is_one(self) -> bool:
+        """Whether all images vary together, so that nothing tells how groups differ."""
+        return len(self.shares) == 1 < len(self.places)
+
+    def count_together(self, values: NDArray[np.float64]) -> float:
+        """How many images of a group vary as one: 1, where they vary alone, to the effective size of a group, by Kish.
+
+        The ratio of the variances of the mean by groups and by images; the size where values of the images, float [N],
+        are all equal.
+        """
+        beside, size = values - values.mean(), len(self.places) * float((self.shares**2).sum())
+        if np.ptp(values) <= NO_SPREAD:
+            return size
+        alone = float((beside**2).sum()) * len(values) / (len(values) - 1)
+        return min(size, max(1.0, self.sum_squares(beside) / alone))
+
+    @property
     def df(self) -> float:
         """Degrees of freedom of a variance between groups, at least 1."""
         return max(1.0, 1 / float((self.shares**2).sum()) - 1)
 
+    @cached_property
+    def _order(self) -> NDArray[np.intp] | None:
+        """Images by their groups; None: they are in this order."""
+        return None if (np.diff(self.places) >= 0).all() else self.places.argsort(kind="stable")
+
     def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """The sum over each group, float [..., G]. values: of the images, float [..., N]."""
-        order = self.places.argsort(kind="stable")
-        starts = np.searchsorted(self.places[order], np.arange(len(self.shares)))
-        return np.add.reduceat(values[..., order], starts, axis=-1)
+        ordered = values if self._order is None else values[..., self._order]
+        sizes = np.bincount(self.places)
+        starts = np.concatenate([[0], sizes.cumsum()[:-1]])
+        return ordered if len(sizes) == len(self.places) else np.add.reduceat(ordered, starts, axis=-1)
 
     def sum_squares(self, values: NDArray[np.float64]) -> float:
         """Of the sums of all groups, each as large as groups that vary by chance are; 0 of a single one.
@@ -67,7 +93,7 @@ def count_independent(correct: ArrayLike, groups: ArrayLike, level: float = 0.95
     """How many images drawn one by one would know an accuracy as surely, in [1, N].
 
     correct: of the images, bool [N]. groups: the numbers of their groups, int [N]. Where all are right, or all wrong,
-    the number of groups.
+    the number of groups, less what few degrees of freedom cost; of one group 1.
     Source: Korn and Graubard 1998, "Confidence intervals for proportions with small expected number of positive
     counts estimated from survey data", Survey Methodology 24.
 
@@ -78,11 +104,13 @@ def count_independent(correct: ArrayLike, groups: ArrayLike, level: float = 0.95
     if not len(right):
         raise ValueError("no images")
     found, share = Groups.read(groups, len(right)), float(right.mean())
+    if len(found.shares) == 1:
+        return 1.0
     by_groups = found.sum_squares(right - share) / len(right)
-    by_images = share * (1 - share) * len(right) / max(1, len(right) - 1)
+    by_images = share * (1 - share) * len(right) / (len(right) - 1)
     alone = len(right) * by_images / by_groups if by_groups > 0 else float(len(right))
     if not 0 < share < 1:
         alone = found.df + 1
     quantile = (1 + level) / 2
-    few = float(stdtrit(len(right) - 1, quantile) / stdtrit(found.df, quantile)) ** 2 if len(right) > 1 else 1.0
+    few = float(stdtrit(len(right) - 1, quantile) / stdtrit(found.df, quantile)) ** 2
     return min(float(len(right)), max(1.0, alone * few))

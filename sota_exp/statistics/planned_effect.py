@@ -21,11 +21,15 @@ from sota_exp.statistics.power import DEFAULT_POWER, assume_difference_sd
 
 @dataclass(frozen=True, kw_only=True)
 class DifferenceNoise:
-    """Variances of a difference of correctness: of the seed, of the image, and of both (training noise per image)."""
+    """Variances of a difference of correctness: of the seed, of the image, and of both (training noise per image).
+
+    df_images: degrees of freedom of that of the images; None: their number less 1.
+    """
 
     seeds: float
     images: float
     both: float
+    df_images: float | None = None
 
     def compute_variance(self, num_seeds: float, num_images: float, tests_per_image: float | None = None) -> float:
         """Of the mean difference. tests_per_image: seeds that tested an image, fewer than `num_seeds` with folds."""
@@ -44,8 +48,8 @@ class DifferenceNoise:
 ASSUMED_NOISE = DifferenceNoise(seeds=0.0, images=0.01, both=assume_difference_sd(1) ** 2)
 
 
-def estimate_noise(differences: ArrayLike, groups: ArrayLike | None = None) -> DifferenceNoise:
-    """The three variances by the analysis of variance; one that would be negative is 0.
+def estimate_noise(differences: ArrayLike, groups: ArrayLike | None = None) -> DifferenceNoise | None:
+    """The three variances by the analysis of variance; one that would be negative is 0. None: all images are one group.
 
     differences: of correctness per seed and image, float [S, N], S ≥ 2, N ≥ 2. groups: the numbers of the images'
     groups, int [N]; None: each is one of its own. With groups the variances of images are those that images drawn one
@@ -60,12 +64,15 @@ def estimate_noise(differences: ArrayLike, groups: ArrayLike | None = None) -> D
     (num_seeds, num_images), drawn = found.shape, Groups.read(groups, found.shape[1])
     of_seeds, of_images = found.mean(1), found.mean(0)
     rest = found - of_seeds[:, None] - of_images + found.mean()
+    if drawn.is_one:
+        return None
     both = drawn.sum_squares(rest) / (num_seeds - 1) / num_images
     images = drawn.sum_squares(of_images - found.mean()) / num_images
     return DifferenceNoise(
         seeds=max(0.0, float(of_seeds.var(ddof=1)) - both / num_images),
         images=max(0.0, images - both / num_seeds),
         both=both,
+        df_images=None if groups is None else drawn.df,
     )
 
 
@@ -77,20 +84,15 @@ def estimate_noise_of_folds(differences: Sequence[ArrayLike], groups: Sequence[A
     """
     rows, numbers = [np.asarray(row, np.float64) for row in differences], [np.asarray(each) for each in groups]
     found = [Groups.read(each, len(row)) for row, each in zip(rows, numbers, strict=True)]
-    between, drawn = (
-        compute_variance_of_repeats(rows, numbers),
-        Groups.read(np.concatenate(numbers), sum(map(len, rows))),
-    )
+    drawn, mean = Groups.read(np.concatenate(numbers), sum(map(len, rows))), np.concatenate(rows).mean()
+    between = compute_variance_of_repeats([row - mean for row in rows], numbers)
     if between is None or len(drawn.shares) < 2:
         return None
     within = [each.sum_squares(row - row.mean()) / len(row) ** 2 for row, each in zip(rows, found, strict=True)]
     seeds = max(0.0, float(np.var([row.mean() for row in rows], ddof=1)) - float(np.mean(within)))
     # Of the mean over all T tests; a group that R runs tested has the weight R / T an image.
-    values, times = (
-        np.concatenate(rows),
-        np.unique(np.concatenate([np.unique(each) for each in numbers]), return_counts=True)[1],
-    )
-    of_mean = drawn.sum_squares(values - values.mean()) / len(values) - between
+    times = np.bincount(np.unique(np.concatenate([np.unique(each) for each in numbers]), return_inverse=True)[1])
+    of_mean = drawn.sum_squares(np.concatenate(rows) - mean) / len(drawn.places) - between
     images = max(0.0, of_mean) / float(drawn.shares @ times)
     return DifferenceNoise(seeds=seeds, images=images, both=max(0.0, between - seeds))
 
@@ -114,18 +116,20 @@ class EffectOverSeeds:
 
 
 def add_noise_of_images(
-    over_seeds: EffectOverSeeds, variance: float, num_images: int, num_tests: int, level: float = 0.95
+    over_seeds: EffectOverSeeds, noise: DifferenceNoise, num_images: int, num_tests: int, level: float = 0.95
 ) -> float | None:
     """The smallest effect shown for other images like these, in new training runs; None: none.
 
-    variance: `DifferenceNoise.images`. By Student's t on the sum of both variances, at the Šidák level of all tests,
-    with Satterthwaite's degrees of freedom (1946, Biometrics Bulletin 2), at least those of the seeds. The interval
-    adds two images (Bonett and Price 2012), so that of N images the effect must be (N + 2) / N times as large.
+    By Student's t on the sum of both variances, at the Šidák level of all tests, with Satterthwaite's degrees of freedom
+    (1946, Biometrics Bulletin 2), at least those of seeds or images. An interval adds two images (Bonett and Price
+    2012), so that of N images the effect must be (N + 2) / N times as large.
     """
-    of_seeds, of_images = over_seeds.error**2, variance / num_images
-    spread = of_seeds**2 / over_seeds.df + of_images**2 / max(1, num_images - 1)
-    df = max(over_seeds.df, (of_seeds + of_images) ** 2 / spread) if spread else over_seeds.df
-    return _find_shown(over_seeds, of_images, df, num_images, num_tests, level)
+    of_seeds, of_images = over_seeds.error**2, noise.images / num_images
+    df_images = noise.df_images or max(1, num_images - 1)
+    spread = of_seeds**2 / over_seeds.df + of_images**2 / df_images
+    least = min(over_seeds.df, df_images)
+    df = max(least, (of_seeds + of_images) ** 2 / spread) if spread else least
+    return _find_shown(over_seeds, of_images, df, df_images + 1, num_tests, level)
 
 
 def add_noise_of_folds(
@@ -151,14 +155,17 @@ def add_noise_of_folds(
 
 
 def _find_shown(
-    over_seeds: EffectOverSeeds, added: float, df: float, num_images: int, num_tests: int, level: float
+    over_seeds: EffectOverSeeds, added: float, df: float, num_drawn: float, num_tests: int, level: float
 ) -> float | None:
-    """The smallest effect shown. added: variance of the mean beside that over seeds. df: of the sum of both."""
+    """The smallest effect shown. added: variance of the mean beside that over seeds. df: of the sum of both.
+
+    num_drawn: images, or their groups.
+    """
     if over_seeds.smallest is None:
         return None
     quantiles = float(stdtrit(df, (1 + level ** (1 / num_tests)) / 2) + stdtrit(df, DEFAULT_POWER))
     error = math.sqrt(over_seeds.error**2 + added)
-    return max(over_seeds.smallest, quantiles * error * (num_images + 2) / num_images)
+    return max(over_seeds.smallest, quantiles * error * (num_drawn + 2) / num_drawn)
 
 
 def add_noise_of_splits(over_seeds: float | None, num_runs: int, test_to_train: float) -> float | None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from scipy.special import nctdtr, stdtrit
 
 from sota_exp.statistics.effects import Effect
-from sota_exp.statistics.paired import NO_SPREAD
+from sota_exp.statistics.groups import NO_SPREAD
 
 #: Techniques whose main effect has a p-value of its own of at most this are followed: one of five without an effect.
 FOLLOW_LEVEL = 0.2

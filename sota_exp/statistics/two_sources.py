@@ -92,7 +92,7 @@ def combine_crossed(
 
     of_runs, df_runs: the variance of the mean in new training runs and its degrees of freedom, where it is known better
     than by the means of the S rows, as in a design whose cells have one seed. groups: the numbers of the images'
-    groups, int [N]; None: each is one of its own.
+    groups, int [N]; None: each is one of its own. Where all are one, the noise is unknown.
 
     Raises:
         ValueError: there is one row and `of_runs` is not known, there are no images, or not as many groups' numbers.
@@ -109,7 +109,7 @@ def combine_crossed(
     df_images, df_rest = drawn.df, max(1, num_seeds - 1) * drawn.df
     rest = table - runs[:, None] - images + mean
     of_rest = drawn.sum_squares(rest) / max(1, num_seeds - 1) / num_seeds / num_images**2
-    variance = max(of_runs + of_images - of_rest, of_runs, of_images)
+    variance = 0.0 if drawn.is_one else max(of_runs + of_images - of_rest, of_runs, of_images)
     noise = of_runs**2 / df_runs + of_images**2 / df_images + of_rest**2 / df_rest
     df = max(min(df_runs, df_images), variance**2 / noise if noise else 0.0)
     return MeanOfTwoSources(
@@ -121,7 +121,7 @@ def combine_crossed(
         df_images=df_images,
         lasting=max(0.0, of_images - of_rest),
         num=num_seeds,
-        of_runs=of_runs,
+        of_runs=0.0 if drawn.is_one else of_runs,
         df_runs=df_runs,
     )
 
@@ -148,7 +148,7 @@ def combine_folds(differences: Sequence[ArrayLike], groups: Sequence[ArrayLike])
     in_runs = [Groups.read(each, size) for each, size in zip(numbers, sizes, strict=True)]
     alone = [found.sum_squares(row - row.mean()) / len(row) ** 2 for found, row in zip(in_runs, rows, strict=True)]
     within, between = float(np.mean(alone)) / len(runs), float(runs.var(ddof=1)) / len(runs)
-    variance = of_images + max(0.0, between - within)
+    variance = 0.0 if drawn.is_one else of_images + max(0.0, between - within)
     df_images, df_within = drawn.df, sum(found.df for found in in_runs)
     noise = of_images**2 / df_images + between**2 / (len(runs) - 1) + within**2 / df_within
     df = max(min(df_images, len(runs) - 1), variance**2 / noise if noise else 0.0)

@@ -11,7 +11,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sota_exp.statistics.paired import NO_SPREAD, has_spread
+from sota_exp.statistics.groups import NO_SPREAD
+from sota_exp.statistics.paired import has_spread
 from sota_exp.statistics.planned_effect import compute_images_quantile
 from sota_exp.statistics.power import find_detectable_standardized_effect, find_num_seeds
 from sota_exp.statistics.units import MetricFormat

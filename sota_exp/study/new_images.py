@@ -28,7 +28,7 @@ from sota_exp.statistics.units import get_metric_format
 from sota_exp.statistics.verdict import OnNewImages
 from sota_exp.study.plan import BASELINE_ARM
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
-from sota_exp.study.tested_images import read_contrast, read_differences
+from sota_exp.study.tested_images import read_contrast, read_differences, read_groups
 
 #: What a number of a study is made of: arm → its weight. The difference of an arm is {arm: 1, its reference: −1}.
 Contrast = Mapping[str, float]
@@ -109,7 +109,7 @@ def combine_runs(
             if of_runs is None and len(seeds) < 2:
                 return None
             return combine_crossed(
-                np.array(read_contrast(runs, contrast, seeds)), of_runs, df_runs, runs.groups(first.name, seeds[0])
+                np.array(read_contrast(runs, contrast, seeds)), of_runs, df_runs, read_groups(runs, contrast, seeds)
             )
         if len(seeds) > 1 and (read := read_differences(runs, arms, contrast, seeds)) is not None:
             return combine_folds(*read)
@@ -223,7 +223,7 @@ def needs_no_seeds(study: PlannedStudy, runs: StudyRuns, name: str, num_seeds: i
     contrast, among = list_contrasts(study)[name], study.seeds[:num_seeds]
     mean = combine_runs(study, runs, contrast, among)
     if mean is None or abs(mean.mean) <= _find_reach(
-        mean.lasting, mean.df_images, (1 - study.settings.level) / study.num_tests
+        mean.lasting, math.inf, (1 - study.settings.level) / study.num_tests
     ):
         return True
     return judge_at_any_time(study, runs, contrast, among, mean).is_shown

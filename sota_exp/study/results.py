@@ -182,6 +182,10 @@ class StudyRuns:
             with open_arrays(files.directory / places[name][seed] / "predictions.npz") as arrays:
                 return arrays.get(f"{split}_{of}")
 
+        def groups(name: str, seed: int) -> NDArray[np.int64] | None:
+            has_groups = split in results[name][seed].get("independent_images", {})
+            return read_numbers("groups", name, seed) if has_groups else None
+
         return cls(
             metric=metric,
             results=results,
@@ -189,7 +193,7 @@ class StudyRuns:
             failures=reasons,
             correct=correct,
             images=partial(read_numbers, "images"),
-            groups=partial(read_numbers, "groups"),
+            groups=groups,
         )
 
     def have_same_images(self, arm: ComposedArm, reference: ComposedArm, seeds: Sequence[int]) -> bool:

@@ -71,7 +71,7 @@ class StudyNoise:
         num_tests = study.num_tests if study.blueprint.design is None else study.num_effects
         num_images, shared = self.count_images(tested), (num_tests, study.settings.level)
         if tested is None:
-            return add_noise_of_images(over_seeds, self.noise.images, num_images, *shared)
+            return add_noise_of_images(over_seeds, self.noise, num_images, *shared)
         return add_noise_of_folds(over_seeds, self.noise, num_seeds, num_images, tested.runs_per_repeat, *shared)
 
 
@@ -156,12 +156,12 @@ def _estimate_components(study: PlannedStudy, runs: StudyRuns) -> DifferenceNois
             if read is not None and read.own.shape[1] > 1:
                 found.append(estimate_noise(read.own - read.other, read.groups))
         elif (pairs := read_differences(runs, arms, {arm.name: 1.0, reference.name: -1.0}, seeds)) is not None:
-            of_folds = estimate_noise_of_folds(*pairs)
-            found += [of_folds] if of_folds is not None else []
-    if not found:
+            found.append(estimate_noise_of_folds(*pairs))
+    known = [each for each in found if each is not None]
+    if not known:
         return None
-    parts = {name: float(np.mean([vars(each)[name] for each in found])) for name in ("seeds", "images", "both")}
-    return DifferenceNoise(**parts) if parts["both"] > 0 else None
+    parts = {name: float(np.mean([vars(each)[name] for each in known])) for name in ("seeds", "images", "both")}
+    return DifferenceNoise(**parts, df_images=known[0].df_images) if parts["both"] > 0 else None
 
 
 def build_power_table(study: PlannedStudy, runs: StudyRuns, found: StudyNoise | None = None) -> JsonObject:

@@ -38,7 +38,7 @@ def read_correctness(
     names = (arm.name, reference.name)
     if runs.have_same_images(arm, reference, seeds):
         own, other = (np.array([runs.correct(name, seed) for seed in seeds], np.float64) for name in names)
-        return ComparedImages(own, other, runs.groups(arm.name, seeds[0]))
+        return ComparedImages(own, other, read_groups(runs, names, seeds))
     images = [runs.images(arm.name, seed) for seed in seeds]
     if not all(runs.have_same_images(arm, reference, [seed]) for seed in seeds):
         return None
@@ -46,7 +46,7 @@ def read_correctness(
     if len(tested) < len(seeds):
         return None
     own, other = (pool_correctness([runs.correct(name, seed) for seed in seeds], tested) for name in names)
-    groups = [_read_groups(runs, arm.name, seed, each) for seed, each in zip(seeds, tested, strict=True)]
+    groups = [_read_numbers(runs, names, seed, each) for seed, each in zip(seeds, tested, strict=True)]
     return ComparedImages(own, other, pool_groups(tested, groups))
 
 
@@ -71,13 +71,22 @@ def read_differences(
     known = [each for each in images if each is not None]
     if len(known) < len(images):
         return None
-    groups = [_read_groups(runs, first, seed, each) for seed, each in zip(seeds, known, strict=True)]
+    groups = [_read_numbers(runs, contrast, seed, each) for seed, each in zip(seeds, known, strict=True)]
     return read_contrast(runs, contrast, seeds), groups
 
 
-def _read_groups(runs: StudyRuns, name: str, seed: int, images: Numbers) -> Numbers:
-    """The numbers of the groups of the images of a run, int64 [n]; those of the images where each is one of its own."""
-    found = runs.groups(name, seed)
+def read_groups(runs: StudyRuns, names: Iterable[str], seeds: Sequence[int]) -> Numbers | None:
+    """The groups of the images that all these runs tested, int64 [N], as the first that has them says; None: none.
+
+    Runs of older versions have none.
+    """
+    found = (runs.groups(name, seed) for name in names for seed in seeds)
+    return next((each for each in found if each is not None), None)
+
+
+def _read_numbers(runs: StudyRuns, names: Iterable[str], seed: int, images: Numbers) -> Numbers:
+    """The same of the runs of a seed; the numbers of the images where each is one of its own."""
+    found = read_groups(runs, names, [seed])
     return images if found is None else found
 
 
@@ -92,17 +101,18 @@ def count_tested(runs: StudyRuns, seeds: Sequence[int]) -> JsonObject:
         return dict.fromkeys(("num_test", "num_test_groups", "num_test_per_run"))
     results = {seed: runs.results[name][seed] for seed in seeds if seed in runs.results[name]}
     counts = [int(result["evaluated_images"]["test"]) for result in results.values()]
-    read = list(results) if _have_several_tests(runs, results.values()) else [*results][:1]
-    images = {seed: runs.images(name, seed) for seed in read} if runs.metric.startswith("test/") else {}
+    has_groups = any("test" in result.get("independent_images", {}) for result in results.values())
+    has_several = _have_several_tests(runs, results.values())
+    found: JsonObject = {"num_test": max(counts), "num_test_groups": None, "num_test_per_run": counts[0]}
+    if not runs.metric.startswith("test/") or not (has_groups or has_several):
+        return found
+    images = {seed: runs.images(name, seed) for seed in (results if has_several else [*results][:1])}
     known = {seed: each for seed, each in images.items() if each is not None}
-    tested = set[int]().union(*(each.tolist() for each in known.values()))
-    groups = set[int]().union(*(_read_groups(runs, name, seed, each).tolist() for seed, each in known.items()))
-    is_known = len(known) == len(results) > 1
-    return {
-        "num_test": len(tested) if is_known else max(counts),
-        "num_test_groups": len(groups) if len(groups) < len(tested) else None,
-        "num_test_per_run": counts[0],
-    }
+    if len(known) == len(images):
+        found["num_test"] = len(np.unique(np.concatenate(list(known.values()))))
+        groups = [_read_numbers(runs, runs.results, seed, each) for seed, each in known.items()]
+        found["num_test_groups"] = len(np.unique(np.concatenate(groups))) if has_groups else None
+    return found
 
 
 def _have_several_tests(runs: StudyRuns, results: Iterable[JsonObject]) -> bool:

@@ -19,6 +19,7 @@ from sota_exp.config.configuration import Configuration
 from sota_exp.config.experiment import Experiment
 from sota_exp.config.hashing import compute_digest
 from sota_exp.data.open import open_data
+from sota_exp.data.split.folds import hash_groups
 from sota_exp.errors import ConfigError, first_line
 from sota_exp.models import saved
 from sota_exp.models.cost import count_parameters
@@ -285,5 +286,6 @@ def compute_evaluation_fingerprint(
             "weights": hash_tensors(model.network.state_dict()),
             "data": [data.digest, len(data.val), hashlib.sha256(images.numpy().tobytes()).hexdigest(), *names],
             "evaluation": [view, asdict(model.preprocessing), predictor, precision, *tuning],
+            **hash_groups(data, evaluation.experiment.data.split),
         }
     )

@@ -113,6 +113,7 @@ def score_splits(
         RunFailed: a score is not finite.
     """
     arrays: dict[str, np.ndarray] = {}
+    groups = find_groups(evaluator.data)
     for split in parts:
         known = chosen.logits if split == "val" else None
         logits = evaluator.logits(network, split, chosen.view) if known is None else known
@@ -126,11 +127,12 @@ def score_splits(
         arrays[f"{split}_logits"], arrays[f"{split}_labels"] = logits.numpy(), labels.numpy()
         arrays[f"{split}_correct"] = np.packbits(correct)
         arrays[f"{split}_images"] = evaluator.data.part(split).numpy()
-        if (groups := find_groups(evaluator.data, split)) is not None:
+        own = None if groups is None else groups[arrays[f"{split}_images"]]
+        if own is not None and (own != arrays[f"{split}_images"]).any():
             from sota_exp.statistics.groups import count_independent  # with SciPy, which few runs need
 
-            arrays[f"{split}_groups"] = groups
-            result.setdefault("independent_images", {})[split] = count_independent(correct, groups)
+            arrays[f"{split}_groups"] = own
+            result.setdefault("independent_images", {})[split] = count_independent(correct, own)
     result["per_class_accuracy"] = dict(
         zip(evaluator.data.classes, compute_per_class_accuracy(logits, labels), strict=True)
     )

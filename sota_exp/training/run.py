@@ -17,6 +17,7 @@ from sota_exp.config.rules import check_rules
 from sota_exp.config.split_of_seed import takes_every_fold
 from sota_exp.data.open import open_data
 from sota_exp.data.row_groups import ORDER_OF_BLOCKS
+from sota_exp.data.split.folds import hash_groups
 from sota_exp.data.train_loader import count_distinct_images
 from sota_exp.errors import (
     ConfigError,
@@ -231,8 +232,9 @@ def compute_fingerprints(request: RunRequest, data: DataSet, content: dict[str, 
     images = torch.cat([data.train, data.val, data.test])
     split = compute_digest([len(data.train), len(data.val), hashlib.sha256(images.numpy().tobytes()).hexdigest()])
     order = {} if data.images.blocks is None else {"order": ORDER_OF_BLOCKS}
+    groups = hash_groups(data, request.configuration.experiment.data.split)
     training = compute_training_fingerprint(
-        request.configuration.values, {"data": data.digest, "images": split, **order, **content}
+        request.configuration.values, {"data": data.digest, "images": split, **order, **groups, **content}
     )
     return training, compute_run_fingerprint(training, request.configuration.values)
 

@@ -81,7 +81,10 @@ def format_trained_on(counts: dict[str, int] | None, sizes: dict[str, int]) -> s
 
 
 def warn_of_shared_images(data: DataSet) -> None:
-    """Log how many images of val and test are training images too, by their digests, with the name of the first."""
+    """Log how many images of val and test are training images too, by their digests, with the name of the first.
+
+    And how many groups, whose images vary together, are in both.
+    """
     digests = data.image_digests[data.train].numpy()
     shared = {part: find_among(data, part, digests) for part in ("val", "test")}
     if some := _join_counts({part: len(found) for part, found in shared.items()}, data.count_images()):
@@ -92,6 +95,14 @@ def warn_of_shared_images(data: DataSet) -> None:
             some,
             data.name_image(int(first)),
         )
+    if data.groups is not None:
+        train, *others = (data.groups[data.part(part)].numpy() for part in ("train", "val", "test"))
+        if num := len(np.intersect1d(train, np.concatenate(others))):
+            log.warning(
+                "%d groups have images in train and in val or test, which makes scores too good; "
+                "data/split=cross_validation and data/split=repeated keep groups together",
+                num,
+            )
 
 
 def write_trained_on(files: RunFiles, data: DataSet, tree: dict[str, Any]) -> None:

@@ -15,8 +15,10 @@ from sota_exp.models.standalone import StandaloneModel
 from sota_exp.report.folds import read_folds
 from sota_exp.report.run.facts import list_techniques
 from sota_exp.runs.files import RunFiles
+from sota_exp.statistics.groups import count_independent
 from sota_exp.statistics.proportion import wilson_interval
 from sota_exp.training import run as run_module
+from tests.data.split.splitting import write_table
 from tests.experiments import TINY
 
 FOLDS = [*TINY, "schedule.length.epochs=1", "data/split=cross_validation", "data.split.folds=3", "hydra.run.dir=cv"]
@@ -49,6 +51,29 @@ def test_one_command_tests_every_image_once_and_a_repeated_one_does_nothing(caps
     assert run_command_line(["train", *FOLDS]) == 0
     assert "All folds were finished before; nothing was done." in " ".join(capsys.readouterr().out.split())
     assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_groups_of_a_table_count_together_in_the_interval_of_all_folds(tmp_path: Path) -> None:
+    words = [word for word in TINY if not word.startswith("data")]
+    table = ["data=csv", "data.path=table.csv", "data.image_size=8", "schedule.length.epochs=1"]
+    write_table(tmp_path, groups=[f"{index % 2} {index // 8}" for index in range(40)])  # each of one class
+    assert run_command_line(["train", *words, *table, "data/split=cross_validation", "hydra.run.dir=cv"]) == 0
+    right, groups = [], []
+    for place in sorted(Path("cv").glob("repeat0-fold*")):
+        with np.load(place / "predictions.npz") as arrays:
+            images = arrays["test_images"]
+            assert arrays["test_groups"].tolist() == (images // 8 * 8 + images % 2).tolist()
+            groups.append(arrays["test_groups"])
+            right.append(np.unpackbits(arrays["test_correct"], count=len(arrays["test_labels"])))
+    found = read_folds(Path("cv"))["tested"]
+    independent = count_independent(np.concatenate(right), np.concatenate(groups))
+    assert found["interval"] == pytest.approx(wilson_interval(found["accuracy"], independent)) and independent < 20
+
+    # Given parts stay as they are, and other groups are another run.
+    assert run_command_line(["train", *words, *table, "hydra.run.dir=one"]) == 0
+    assert RunFiles(directory=Path("one")).result()["independent_images"]["test"] >= 1
+    write_table(tmp_path, groups=[str(index // 4) for index in range(40)])
+    assert run_command_line(["train", *words, *table, "hydra.run.dir=one"]) == 2
 
 
 def test_it_goes_on_at_the_fold_that_failed_and_further_repeats_keep_the_first(

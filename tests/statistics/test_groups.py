@@ -5,7 +5,13 @@ import pytest
 
 from sota_exp.statistics.groups import Groups, count_independent
 from sota_exp.statistics.paired import bonett_price_interval
-from sota_exp.statistics.planned_effect import estimate_noise, estimate_noise_of_folds
+from sota_exp.statistics.planned_effect import (
+    DifferenceNoise,
+    EffectOverSeeds,
+    add_noise_of_images,
+    estimate_noise,
+    estimate_noise_of_folds,
+)
 from sota_exp.statistics.pooled import pool_groups
 from sota_exp.statistics.two_sources import combine_crossed, combine_folds
 from tests.rows import each_row
@@ -26,7 +32,8 @@ def folds_of(of_image: np.ndarray, groups: np.ndarray, repeats: int) -> tuple[li
 def test_groups_of_one_image_are_as_no_groups():
     table, names = RNG.normal(size=(10, NUM)), np.arange(NUM) * 3
     assert combine_crossed(table, groups=names) == combine_crossed(table)
-    assert estimate_noise(table, names) == estimate_noise(table)
+    noise, of_images = estimate_noise(table, names), estimate_noise(table)
+    assert (noise.seeds, noise.images, noise.both) == (of_images.seeds, of_images.images, of_images.both)
     assert Groups.read(names, NUM).df == pytest.approx(NUM - 1)
     rows, images = folds_of(table, np.arange(NUM), 2)
     found, expected = combine_folds(rows, [names[each] for each in images]), combine_folds(rows, images)
@@ -39,14 +46,17 @@ def test_groups_of_one_image_are_as_no_groups():
 
 @pytest.mark.parametrize("copies", [2, 5])
 def test_copies_of_every_image_count_once(copies: int):
-    """The estimated noise is that of the images without their copies; only Bonett and Price's two images weigh less."""
+    """Every estimate is that of the images without their copies."""
     once = RNG.normal(size=(10, NUM))
     table, groups = np.repeat(once, copies, axis=1), np.repeat(np.arange(NUM), copies)
     alone, found = estimate_noise(once), estimate_noise(table, groups)
     assert [found.seeds, found.images, found.both] == pytest.approx(
         [alone.seeds, copies * alone.images, copies * alone.both]
     )
-    assert combine_crossed(table, groups=groups).variance == pytest.approx(combine_crossed(once).variance, rel=0.08)
+    whole, single = combine_crossed(table, groups=groups), combine_crossed(once)
+    assert [whole.middle, whole.variance, whole.df, whole.lasting] == pytest.approx(
+        [single.middle, single.variance, single.df, single.lasting]
+    )
     rows, images = folds_of(once, np.arange(NUM), 2)
     many = [np.repeat(row, copies) for row in rows], [np.repeat(each, copies) for each in images]
     found, expected = combine_folds(*many), combine_folds(rows, images)
@@ -72,6 +82,48 @@ def test_copies_of_every_image_count_once(copies: int):
 ])  # fmt: skip
 def test_as_many_images_as_are_independent(right, groups, expected: float):
     assert count_independent(right, groups) == pytest.approx(expected, abs=0.5)
+
+
+def test_one_group_tells_nothing_of_others():
+    table, groups = 0.2 + 0.01 * RNG.normal(size=(8, NUM)), np.zeros(NUM)
+    found = combine_crossed(table, groups=groups), combine_folds(list(table), [groups] * 8)
+    assert all(each.find_interval() is None and each.p_value == 1 for each in found)
+    assert estimate_noise(table, groups) is None and estimate_noise_of_folds(list(table), [groups] * 8) is None
+    over_images = bonett_price_interval(np.zeros_like(table), table, groups=groups)
+    assert (over_images.low, over_images.high) == (-1, 1)
+    assert count_independent(np.ones(10_000), np.zeros(10_000)) == 1
+
+
+def test_groups_that_are_all_right_alike_are_as_images_that_are():
+    """The added won and lost group keep the interval as wide as that of a single image each."""
+    table, groups = np.zeros((8, 240)), np.repeat(np.arange(20), 12)
+    one, other = np.full((8, 240), 1.0), np.full((8, 20), 1.0)
+    assert combine_crossed(table, of_runs=1e-9, df_runs=7, groups=groups).variance == pytest.approx(
+        combine_crossed(table[:, :20], of_runs=1e-9, df_runs=7).variance
+    )
+    whole, single = bonett_price_interval(one, one, groups=groups), bonett_price_interval(other, other)
+    assert whole.high == pytest.approx(single.high * 2.093 / 1.96, rel=1e-3)
+
+
+@each_row("groups", [40, 10, 5])
+def test_a_plan_with_groups_has_its_power(groups: int):
+    """Four of five studies, or a few more; by the number of images alone two of five would for 5 groups."""
+    rng, num_runs, size = np.random.default_rng(3), 8, 6
+    numbers = np.repeat(np.arange(groups), size)
+    of_group, of_run, rest = 0.3, 0.05, 0.6
+
+    def draw_table(effect: float) -> np.ndarray:
+        each = of_group * rng.normal(size=groups)[numbers] + of_run * rng.normal(size=(num_runs, 1))
+        return effect + each + rest * rng.normal(size=(num_runs, len(numbers)))
+
+    noise = DifferenceNoise(
+        seeds=of_run**2, images=size * of_group**2, both=rest**2, df_images=Groups.read(numbers, len(numbers)).df
+    )
+    sd = noise.compute_sd_of_seed(len(numbers))
+    here = EffectOverSeeds(smallest=0.0, error=sd / num_runs**0.5, df=num_runs - 1)
+    effect = add_noise_of_images(here, noise, len(numbers), 1)
+    shown = [combine_crossed(draw_table(effect), groups=numbers).p_value < 0.05 for _ in range(400)]
+    assert 0.74 < np.mean(shown) < 0.92
 
 
 def draw(rng: np.random.Generator, sizes: tuple[int, ...], num_runs: int) -> tuple[np.ndarray, np.ndarray]:

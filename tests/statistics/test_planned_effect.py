@@ -1,6 +1,7 @@
 """The effect that a plan shows with both noises: its limits, its estimate from runs, and the power that it promises."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -34,11 +35,11 @@ def test_many_seeds_leave_the_images_and_many_images_leave_the_seeds(noise: Diff
     assert noise.compute_variance(1e12, 240) == pytest.approx(noise.images / 240)
     assert noise.compute_variance(8, 1e12) == pytest.approx(noise.seeds / 8, abs=1e-12)
     many = EffectOverSeeds(smallest=1e-9, error=1e-10, df=1e9)
-    shown = add_noise_of_images(many, noise.images, 24_000, 12)
+    shown = add_noise_of_images(many, noise, 24_000, 12)
     assert shown == pytest.approx(compute_images_quantile(12) * math.sqrt(noise.images / 24_000), rel=1e-3)
     for num_tests in (1, 12):
         few = over_seeds(noise, 20, 240, num_tests)
-        assert add_noise_of_images(few, noise.images, 10**15, num_tests) == pytest.approx(few.smallest, rel=0.02)
+        assert add_noise_of_images(few, noise, 10**15, num_tests) == pytest.approx(few.smallest, rel=0.02)
 
 
 def test_folds_test_an_image_less_often_than_all_seeds() -> None:
@@ -53,13 +54,13 @@ def test_the_assumption_is_the_rule_of_a_fifth_of_the_images() -> None:
         assert ASSUMED_NOISE.compute_sd_of_seed(num) == pytest.approx(assume_difference_sd(num))
     # A person with 24 test images: a point needs hundreds of seeds on these, and no number of seeds for others.
     assert (find_num_seeds(0.01, assume_difference_sd(24), 12) or 5000) > 800
-    assert (add_noise_of_images(over_seeds(ASSUMED_NOISE, 800, 24, 12), ASSUMED_NOISE.images, 24, 12) or 0) > 0.07
+    assert (add_noise_of_images(over_seeds(ASSUMED_NOISE, 800, 24, 12), ASSUMED_NOISE, 24, 12) or 0) > 0.07
 
 
 @pytest.mark.parametrize("num_seeds", [5, 6, 30])
 def test_what_shows_nothing_on_these_images_shows_nothing_on_others(num_seeds: int) -> None:
     here = over_seeds(NOISE, num_seeds, 100, 3)
-    found = add_noise_of_images(here, 0.03, 100, 3)
+    found = add_noise_of_images(here, replace(NOISE, images=0.03), 100, 3)
     assert (found is None) == (here.smallest is None) == (num_seeds < 6)
     assert found is None or found >= (here.smallest or 1)
 
@@ -140,7 +141,7 @@ def test_four_of_five_studies_show_the_effect_that_the_plan_names(num_seeds: int
     """By Student's t on the sum of both variances, each estimated."""
     rng, num_studies = np.random.default_rng(1), 4000
     sd, of_images = NOISE.compute_sd_of_seed(num_images), NOISE.images / num_images
-    effect = add_noise_of_images(over_seeds(NOISE, num_seeds, num_images, 1), NOISE.images, num_images, 1)
+    effect = add_noise_of_images(over_seeds(NOISE, num_seeds, num_images, 1), NOISE, num_images, 1)
     assert effect is not None
     seeds = rng.normal(0, sd, (num_studies, num_seeds))
     means = effect + seeds.mean(1) + rng.normal(0, math.sqrt(of_images), num_studies)
@@ -156,7 +157,7 @@ def test_the_interval_of_studies_shows_the_planned_effect_as_often(num_seeds: in
     """Of right and wrong answers, by `combine_crossed`, whose interval a study states for new runs on new images."""
     rng, num_studies, images = np.random.default_rng(2), 500, 0.01
     noise = DifferenceNoise(seeds=0.0, images=images, both=0.46)
-    effect = add_noise_of_images(over_seeds(noise, num_seeds, num_images, 1), images, num_images, 1)
+    effect = add_noise_of_images(over_seeds(noise, num_seeds, num_images, 1), noise, num_images, 1)
     assert effect is not None
     is_shown = 0
     for _ in range(num_studies):

@@ -275,7 +275,7 @@ def test_folds_lie_below_one_parent_with_their_means(store: Store, tmp_path: Pat
             SentPosition.read(directory).at(uri, "sota_exp").with_origin(read_origin(directory, variables), False)
         )
         position.write(directory)
-        write_folds(place, build_folds_json(runs, {}, "sota-exp train data/split=cross_validation"))
+        write_folds(place, build_folds_json(runs, {}, "sota-exp train data/split=cross_validation", place))
         MLflowUpload.open(position).send(RunContent.read(directory, position.origin))
     children = [the_run(client, place / each.place) for each in runs]
     (number,) = {child.data.tags["mlflow.parentRunId"] for child in children}
@@ -285,7 +285,7 @@ def test_folds_lie_below_one_parent_with_their_means(store: Store, tmp_path: Pat
     assert parent.data.tags["command"] == "sota-exp train data/split=cross_validation"
     scores = {"test/accuracy": 0.25, "val/accuracy": 0.5}
     results = {each.place: {"status": "finished", "metrics": scores, "evaluated_images": {"test": 8}} for each in runs}
-    write_folds(place, build_folds_json(runs, results, "sota-exp train data/split=cross_validation"))
+    write_folds(place, build_folds_json(runs, results, "sota-exp train data/split=cross_validation", place))
     assert update_parent_run(place, uri, "sota_exp") is None
     found = client.get_run(number).data
     assert found.metrics == {"test/accuracy": 0.25, "val/accuracy": 0.5}

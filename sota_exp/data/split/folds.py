@@ -3,12 +3,13 @@
 A group is what belongs together: photographs of one animal, cuts of one slide, copies of one file.
 """
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sota_exp.stages.data import DataSet
+from sota_exp.stages.data import DataSet, Split
 from sota_exp.stages.random import key_to_seed
 
 IntArray = NDArray[np.int64]
@@ -50,16 +51,23 @@ def assign_groups(labels: IntArray, groups: IntArray, shares: Sequence[float], s
     return place[members]
 
 
-def find_groups(data: DataSet, part: str) -> IntArray | None:
-    """Which images of a part vary together, copies of a file too: of each the least index of its group, int64 [n].
+def find_groups(data: DataSet) -> IntArray | None:
+    """Which images vary together, copies of a file too: of each the least index of its group, int64 [N].
 
-    None: each is one of its own. Numbers are the same in all parts and splits that do not cut groups.
+    None: each is one of its own.
     """
-    indices = data.part(part).numpy()
-    digests = data.image_digests[indices].numpy()
-    together = digests if data.groups is None else unite_groups(data.groups[indices].numpy(), digests)
+    digests = data.image_digests.numpy()
+    together = digests if data.groups is None else unite_groups(data.groups.numpy(), digests)
     _, first, places = np.unique(together, return_index=True, return_inverse=True)
-    return None if len(first) == len(indices) else indices[first][places]
+    return None if len(first) == len(digests) else first[places]
+
+
+def hash_groups(data: DataSet, split: Split) -> dict[str, str]:
+    """What a fingerprint has of groups that the split does not keep together; empty without them."""
+    if data.groups is None or split.keeps_groups:
+        return {}
+    groups = find_groups(data)
+    return {} if groups is None else {"groups": hashlib.sha256(groups.astype("<i8").tobytes()).hexdigest()}
 
 
 def draw_keys(num: int, seed: int | str) -> NDArray[np.uint64]:

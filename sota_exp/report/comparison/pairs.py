@@ -27,8 +27,7 @@ class GroupDifference:
     images: interval for the sampling of the images. seeds: interval over seeds, if at least two are common and their
     differences are not all equal. on_new: in new training runs on new images, where `seeds` is known. has_folds: each
     seed tested images of its own.
-    mcnemar: only for one run each, on images of which none vary together. remark: which noise the intervals cover, or
-    why there are none.
+    mcnemar: only for one run each. remark: which noise the intervals cover, or why there are none.
     """
 
     first: str
@@ -103,9 +102,9 @@ def compare_pair(first: SeedGroup, second: SeedGroup, part: str) -> GroupDiffere
     rows = [_load_correct(group, common or group.seeds, part) for group in (first, second)]
     is_single = len(rows[0]) == len(rows[1]) == 1
     one, other = ([each.mean() for each in correct] for correct in rows)
-    groups = first.first.groups(part)
+    groups = find_groups((first, second), common or first.seeds, part)
     if has_folds:
-        images, of_groups = collect_numbers(first, common, part)
+        images, of_groups = collect_numbers((first, second), common, part)
         before, after = (pool_correctness(correct, images) for correct in rows)
         groups = pool_groups(images, of_groups)
     else:
@@ -127,18 +126,24 @@ def compare_pair(first: SeedGroup, second: SeedGroup, part: str) -> GroupDiffere
         seeds=seeds,
         on_new=on_new,
         has_folds=has_folds,
-        mcnemar=mcnemar_test(before[0], after[0]) if is_single and groups is None else None,
+        mcnemar=mcnemar_test(before[0], after[0], groups) if is_single else None,
         remark=_explain_pairing(first, second, common, part, has_noise=seeds is not None)
         + ("" if groups is None else f"; {len(np.unique(groups)):,} groups of images"),
     )
 
 
+def find_groups(pair: Sequence[SeedGroup], seeds: Sequence[int], part: str) -> NDArray[np.int64] | None:
+    """Which of the images that all these runs scored vary together, as the first run says that knows, int64 [N]."""
+    found = (run.groups(part) for group in pair for run in group.runs if run.seed in seeds)
+    return next((each for each in found if each is not None), None)
+
+
 def collect_numbers(
-    group: SeedGroup, seeds: Sequence[int], part: str
+    pair: Sequence[SeedGroup], seeds: Sequence[int], part: str
 ) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
     """Of each seed that tested images of its own, the numbers of these and of their groups, int64 [n]."""
-    images = group.collect_values(seeds, lambda run: run.images(part))
-    groups = group.collect_values(seeds, lambda run: run.groups(part))
+    images = pair[0].collect_values(seeds, lambda run: run.images(part))
+    groups = [find_groups(pair, [seed], part) for seed in pair[0].seeds if seed in seeds]
     return images, [own if of is None else of for own, of in zip(images, groups, strict=True)]
 
 

@@ -13,6 +13,7 @@ from sota_exp.report.run.figure_data import RunFigureData
 from sota_exp.report.run.predictions import bin_by_confidence, compute_confidence
 from sota_exp.report.study.runs import average_over_seeds
 from sota_exp.runs.result_json import get_saved_epoch
+from sota_exp.runs.scored_images import get_independent_images
 from sota_exp.statistics.proportion import wilson_interval
 from sota_exp.statistics.units import PLAIN_FORMAT, SHARE_FORMAT, MetricFormat
 
@@ -62,8 +63,9 @@ def draw_learning_rate(run: RunFigureData, width: float) -> alt.LayerChart:
 def draw_run_reliability(run: RunFigureData, width: float) -> alt.FacetChart:
     """Accuracy by confidence on the part that was scored last, with its 95 % interval."""
     bins = bin_by_confidence(*compute_confidence(run.logits, run.labels))
+    share = get_independent_images(run.result, run.part) / run.result["evaluated_images"][run.part]
     for each in bins:
-        each["low"], each["high"] = wilson_interval(each["correct"], each["images"])
+        each["low"], each["high"] = wilson_interval(each["correct"], max(1.0, share * each["images"]))
     title = f"calibration error {format_accuracy(run.result['metrics'][f'{run.part}/ece'])}"
     return draw_reliability_panels([each | {"panel": title, "ink": BLUE} for each in bins], width, min(width - 60, 340))
 

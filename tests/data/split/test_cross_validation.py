@@ -5,6 +5,7 @@ import torch
 from sota_exp.data.split.folds import find_groups
 from sota_exp.errors import ConfigError
 from sota_exp.stages.stage import InvalidValue
+from sota_exp.training.trained_on import warn_of_shared_images
 from tests.data.split.splitting import opened, write_table
 
 
@@ -51,18 +52,20 @@ def test_groups_and_copies_of_a_file_are_never_cut(tmp_path):
 def test_groups_that_a_holdout_cuts_are_told_and_known_as_such(tmp_path, caplog):
     write_table(tmp_path, groups=[str(index // 4) for index in range(40)], copies={39: 0})
     data = opened(tmp_path, {"_option_": "holdout"})
+    warn_of_shared_images(data)
     cut = set((data.train // 4).tolist()) & set((torch.cat([data.val, data.test]) // 4).tolist())
     assert f"{len(cut)} groups have images in train and in val or test" in caplog.text
-    found = find_groups(data, "all")
+    found = find_groups(data)
     assert found.tolist() == [0 if index >= 36 else index // 4 * 4 for index in range(40)]  # a copy binds its group
     caplog.clear()
-    opened(tmp_path, fold(0))
+    warn_of_shared_images(opened(tmp_path, fold(0)))
     assert "groups have images" not in caplog.text
+    assert find_groups(opened(tmp_path, fold(0))).tolist() == found.tolist()  # the same numbers in every fold
 
 
 def test_images_without_groups_or_copies_are_their_own(tmp_path):
     write_table(tmp_path)
-    assert find_groups(opened(tmp_path, {"_option_": "holdout"}), "test") is None
+    assert find_groups(opened(tmp_path, {"_option_": "holdout"})) is None
 
 
 def test_images_that_the_files_call_test_are_pooled_and_that_is_told(tmp_path, caplog):
