@@ -17,7 +17,7 @@ from sota_exp.report.comparison.tables import (
     name_accuracy,
 )
 from sota_exp.report.document.markdown import Code, Table
-from sota_exp.report.document.write import render_markdown, render_page, to_html
+from sota_exp.report.document.write import render_markdown, render_page
 from sota_exp.report.drawing.chart import INKS, Figure
 from sota_exp.report.numbers import format_interval, join_with_and
 from sota_exp.report.study.runs import average_over_seeds, read_metric_by_epoch
@@ -40,10 +40,9 @@ def write_comparison_page(comparison: RunComparison, path: Path) -> None:
         RunFailed: the file cannot be written.
     """
     found = render_markdown("comparison/comparison.md.jinja", **collect_values(comparison))
-    page = render_page(to_html(found.text), found.draw(), found.tables)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_recomputable_text(path, page)
+        write_recomputable_text(path, render_page(found))
     except OSError as error:
         raise RunFailed(f"{path} cannot be written: {error}") from error
 

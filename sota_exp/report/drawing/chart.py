@@ -5,6 +5,7 @@ and dark pages and print. Altair and vl-convert are imported where a picture is 
 Encodings are given as objects, `alt.Text("words:N")`: Altair takes 20 ms to find the class of a plain string.
 """
 
+import copy
 import functools
 import io
 import itertools
@@ -14,7 +15,7 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
 from importlib.metadata import version
@@ -89,25 +90,29 @@ class Figure:
     draw: "Callable[[float], TopLevelMixin]"
     note: str = ""
 
+    @functools.cached_property
+    def tree(self) -> dict[str, Any]:
+        """The specification for a desktop."""
+        return self.to_tree(WIDE)
+
+    @functools.cached_property
+    def wide(self) -> str:
+        """The SVG for a desktop."""
+        return tree_to_svg(self.tree, self.alt, "wide")
+
     def to_svg(self, width: float, name: str = "") -> str:
         return tree_to_svg(self.to_tree(width), self.alt, name)
 
     def to_tree(self, width: float) -> dict[str, Any]:
-        """The specification in Vega-Lite."""
-        with skip_schema():
-            return chart_to_tree(self.draw(width))
+        """The specification in Vega-Lite, with the theme.
 
+        Its parts are not compared with the schema of Vega-Lite, which takes half of the time: the tests do that.
+        """
+        from altair.utils import schemapi
 
-@contextmanager
-def skip_schema() -> Iterator[None]:
-    """Build charts without comparing each of their parts with the schema of Vega-Lite: half of the time of a chart.
-
-    The tests compare every kind of chart with it.
-    """
-    from altair.utils import schemapi
-
-    with schemapi.debug_mode(False):
-        yield
+        with schemapi.debug_mode(False):
+            tree: dict[str, Any] = self.draw(width).to_dict(validate=False)
+        return tree | {"config": THEME}
 
 
 def build_data(rows: Iterable[Mapping[str, Any]]) -> "Data":
@@ -115,18 +120,6 @@ def build_data(rows: Iterable[Mapping[str, Any]]) -> "Data":
     from altair import Data
 
     return Data(values=tuple(rows))
-
-
-def chart_to_tree(chart: "TopLevelMixin") -> dict[str, Any]:
-    """The specification of the chart in Vega-Lite, with the theme."""
-    with skip_schema():
-        tree: dict[str, Any] = chart.to_dict(validate=False)
-    return tree | {"config": THEME}
-
-
-def chart_to_svg(chart: "TopLevelMixin", alt: str = "", name: str = "") -> str:
-    """As `tree_to_svg`, of a chart."""
-    return tree_to_svg(chart_to_tree(chart), alt, name)
 
 
 def tree_to_svg(tree: dict[str, Any], alt: str = "", name: str = "") -> str:
@@ -153,6 +146,7 @@ def format_live_specification(tree: dict[str, Any], note: str = "") -> str:
 
     note: that of the figure. A chart that zooms would cut the triangles at its edge.
     """
+    tree = copy.deepcopy(tree)
     add_interaction(tree, itertools.count(), zooms=note != TRIANGLES_NOTE)
     return json.dumps(tree | {"background": None}, ensure_ascii=False).replace("<", "\\u003c")
 
