@@ -4,14 +4,26 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sota_exp.report.document.markdown import Code, Table
-from sota_exp.report.numbers import format_interval, format_percent
+from sota_exp.report.numbers import format_duration, format_interval, format_percent
 from sota_exp.report.study.read import parse_interval
 from sota_exp.statistics.units import format_p_value, get_metric_format
 
 Tree = Mapping[str, Any]
 
+#: Most trials in a table of the terminal or of a note.
+MOST_ROWS = 5
+
 #: Complete trials below which importances say little: the two methods contradict each other.
 FEW_TRIALS = 20
+
+
+def describe_time(tree: Tree) -> str:
+    """The time of the search, and what pruning saved."""
+    took = f"{format_duration(tree['seconds'])} of training and scoring"
+    share = tree["pruning"]["share_of_full_steps"]
+    if not (tree["trials"].get("pruned") and share):
+        return took
+    return f"{took}; with pruning, {format_percent(share)} of the steps of full trials were run"
 
 
 def format_parameter(value: Any) -> str:
