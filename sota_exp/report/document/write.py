@@ -68,7 +68,6 @@ PAGE_RULES = [
     ),
     (r"</table>", "</table></div>"),
     (r'<th scope="col"( class="number")?></th>', "<td></td>"),
-    (r"<pre>", '<pre tabindex="0">'),
     (r"<h3>(.*?)</h3>(.*?)(?=<h[23]|<hr|\Z)", r"<details><summary>\1</summary>\2</details>"),
 ]
 
