@@ -17,6 +17,7 @@ from sota_exp.report.comparison.groups import (
 from sota_exp.report.comparison.next_steps import list_next_steps
 from sota_exp.report.comparison.pairs import GroupDifference, compare_groups, explain_other_images, find_compared_part
 from sota_exp.runs.find import SavedRun
+from sota_exp.runs.scored_images import get_independent_images
 from sota_exp.statistics.paired import compute_mean_and_sd
 from sota_exp.statistics.proportion import wilson_interval
 from sota_exp.statistics.units import HIGHER_IS_BETTER, find_direction, is_share_of_images
@@ -98,10 +99,10 @@ def read_costs(group: SeedGroup, read: Callable[[dict[str, Any]], float | None])
 def summarize_metric(group: SeedGroup, name: str) -> SeedStatistics | None:
     """A metric over the seeds of a group; of one run, with its interval over images if it is a share of them."""
     found = summarize([run.metrics.get(name) for run in group.runs])
-    num_images = group.first.result.get("evaluated_images", {}).get(name.partition("/")[0])
-    if found is None or found.n > 1 or not (num_images and is_share_of_images(name)):
+    part, result = name.partition("/")[0], group.first.result
+    if found is None or found.n > 1 or not (result.get("evaluated_images", {}).get(part) and is_share_of_images(name)):
         return found
-    return replace(found, interval=wilson_interval(found.mean, num_images))
+    return replace(found, interval=wilson_interval(found.mean, get_independent_images(result, part)))
 
 
 def summarize(values: Sequence[float | None]) -> SeedStatistics | None:
