@@ -119,7 +119,7 @@ def render_markdown(template: str, **values: Any) -> RenderedText:
     tables: list[Table] = []
 
     def show_table(table: Table | None, caller: Callable[[], str]) -> Markup:
-        if not table or not table.rows:
+        if not table or not table.rows or len(table.drop_empty_columns().names) == 1:
             return Markup()
         tables.append(table)
         return format_caption("Table", len(tables), caller()) + "\n\n" + format_table(table)

@@ -80,20 +80,22 @@ THEME = {
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A chart at any width in pixels; `name` is that of its files, `alt` the text for readers who cannot see it.
-
-    note: explains marks that only some charts of its kind have, for the end of the caption.
-    """
+    """A chart at any width in pixels; `name` is that of its files, `alt` the text for readers who cannot see it."""
 
     name: str
     alt: str
     draw: "Callable[[float], TopLevelMixin]"
-    note: str = ""
 
     @functools.cached_property
     def tree(self) -> dict[str, Any]:
         """The specification for a desktop."""
         return self.to_tree(WIDE)
+
+    @functools.cached_property
+    def note(self) -> str:
+        """Explains marks that only some charts of its kind have, for the end of the caption."""
+        text = json.dumps(self.tree)
+        return " ".join(words for shape, words in NOTES.items() if f'"shape": "{shape}' in text)
 
     @functools.cached_property
     def wide(self) -> str:
@@ -147,7 +149,7 @@ def format_live_specification(tree: dict[str, Any], note: str = "") -> str:
     note: that of the figure. A chart that zooms would cut the triangles at its edge.
     """
     tree = copy.deepcopy(tree)
-    add_interaction(tree, itertools.count(), zooms=note != TRIANGLES_NOTE)
+    add_interaction(tree, itertools.count(), zooms=NOTES["triangle-"] not in note)
     return json.dumps(tree | {"background": None}, ensure_ascii=False).replace("<", "\\u003c")
 
 
@@ -241,9 +243,11 @@ def compute_range(values: Iterable[float], margin: float = 0.06, least: float = 
 NUMBER_LABELS = "format(datum.value, ',')"
 PERCENT_LABELS = "format(100 * datum.value, '.4~g') + ' %'"
 
-#: Notes of figures with intervals, and with points, beyond their scale.
-ARROWS_NOTE = "An arrow head: the interval continues outside the plot."
-TRIANGLES_NOTE = "A triangle at the edge: a value beyond the scale."
+#: What shapes say that only some charts have, by their beginning: points and ends of intervals beyond the scale.
+NOTES = {
+    "triangle-": "A triangle at the edge: a value beyond the scale.",
+    "M0,-1L": "An arrow head: the interval continues outside the plot.",
+}
 
 
 def place_in_range(value: float, low: float, high: float) -> tuple[float, str]:

@@ -43,7 +43,6 @@ def build_flips_figure(study: StudyResult) -> Figure | None:
         name="flips",
         alt=f"{len(found)} images on which {arm.label} and {reference.label} differ most often",
         draw=lambda width: draw_image_grid(images, texts, width),
-        note=f"{arm.label} against {reference.label}.",
     )
 
 

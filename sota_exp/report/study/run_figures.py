@@ -2,7 +2,7 @@
 
 from sota_exp.report.drawing.chart import GREY, PURPLE, TEXT, Figure
 from sota_exp.report.drawing.cost_scatter import draw_cost_scatter
-from sota_exp.report.drawing.curves import CurveLine, draw_curve_panels, find_note
+from sota_exp.report.drawing.curves import CurveLine, draw_curve_panels
 from sota_exp.report.drawing.reliability import draw_reliability_panels
 from sota_exp.report.numbers import choose_time_unit
 from sota_exp.report.study.effect_figures import INKS, MOST_ROWS, get_ink, select_clearest
@@ -35,7 +35,6 @@ def build_study_curves_figure(study: StudyResult) -> Figure | None:
         name="learning_curves",
         alt="Learning curves of " + "; ".join(arm.label for arm in shown),
         draw=lambda width: draw_curve_panels(lines, get_metric_format(study.metric), "epoch", 165, width),
-        note=find_note(lines, get_metric_format(study.metric)),
     )
 
 

@@ -115,8 +115,7 @@ def build_cost_table(study: StudyResult) -> Table:
         "Peak memory": lambda arm: format_mebibytes(arm.cost.peak_memory_bytes),
         "Points per hour": lambda arm: format_rate(arm.cost.points_per_hour),
     }
-    is_known = any(arm.cost.seconds is not None for arm in study.arms)
-    return Table.of(study.arms if is_known else [], columns).drop_empty_columns()
+    return Table.of(study.arms, columns).drop_empty_columns()
 
 
 def format_rate(value: float | None) -> str:
@@ -154,15 +153,14 @@ def build_calibration_table(study: StudyResult) -> Table:
         "Difference, points": lambda arm: SHARE_FORMAT.difference(arm.calibration.difference),
         f"{format_level(study.level)} interval": lambda arm: format_interval(SHARE_FORMAT, arm.calibration.interval),
     }
-    is_known = any(arm.calibration.ece is not None for arm in study.arms)
-    return Table.of(study.arms if is_known else [], columns)
+    return Table.of(study.arms, columns)
 
 
 def build_class_table(study: StudyResult) -> Table:
     """Changes of accuracy by arm and class; * if the interval excludes zero."""
     arms, names = [arm for arm in study.compared if arm.classes], select_classes(study)
     rows = [[format_arm_number(study, arm), *(format_change(arm.classes.get(name)) for name in names)] for arm in arms]
-    return Table(["Arm", *names], rows if names else [])
+    return Table(["Arm", *names], rows)
 
 
 def describe_unscored_classes(study: StudyResult) -> str:
