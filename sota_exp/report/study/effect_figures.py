@@ -36,11 +36,10 @@ def build_ladder_figure(study: StudyResult) -> Figure:
     scale = get_metric_format(study.metric)
     arms = study.arms[:MOST_ROWS]
     steps = [build_step(study, arm, scale) for arm in arms]
-    unit = f", {scale.unit}" if scale.unit else ""
     return Figure(
         name="ladder",
         alt=f"Waterfall of {len(arms)} steps: " + "; ".join(f"{step.label} {step.word}" for step in steps),
-        draw=lambda width: draw_waterfall(steps, scale, f"{get_metric_name(study)}{unit}", width),
+        draw=lambda width: draw_waterfall(steps, scale, scale.title(get_metric_name(study)), width),
     )
 
 

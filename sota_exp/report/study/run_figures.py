@@ -56,7 +56,7 @@ def build_cost_figure(study: StudyResult) -> Figure | None:
     ]
     if len(points) < 2 or study.effects:
         return None
-    titles = f"training time of one run, {unit}", get_metric_name(study) + (f", {scale.unit}" if scale.unit else "")
+    titles = f"training time of one run, {unit}", scale.title(get_metric_name(study))
     return Figure(
         name="accuracy_against_cost",
         alt="Score against training time: " + "; ".join(str(point["tip"]) for point in points),

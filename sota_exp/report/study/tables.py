@@ -60,15 +60,14 @@ def add_sign(verdict: str) -> str:
 def build_results_table(study: StudyResult) -> Table:
     """Every arm with its mean, its difference from its reference, interval, p-value and verdict."""
     scale = get_metric_format(study.metric)
-    unit, points = (f", {part}" if part else "" for part in (scale.unit, scale.difference_unit))
     named = {} if study.is_chain else study.arm_numbers
     columns: Columns = {
         "Arm": lambda arm: format_arm_number(study, arm) if study.compared else arm.label,
         "Against": lambda arm: named.get(arm.reference or "", UNKNOWN),
         "Pairs" if study.compared else "Runs": lambda arm: str(arm.n),
-        f"Mean{unit}": lambda arm: scale.value(arm.mean),
+        scale.title("Mean"): lambda arm: scale.value(arm.mean),
         "± sd": lambda arm: scale.value(arm.sd),
-        f"Difference{points}": lambda arm: scale.difference(arm.difference),
+        scale.difference_title("Difference"): lambda arm: scale.difference(arm.difference),
         f"{format_level(study.level)} interval": lambda arm: format_interval(scale, arm.headline),
         "p, joint": lambda arm: format_p_value(arm.headline_p),
         "Evidence": lambda arm: f"{arm.evidence[-1]:.3g}" if arm.evidence else UNKNOWN,

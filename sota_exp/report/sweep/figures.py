@@ -64,7 +64,7 @@ def build_search_figures(tree: Tree) -> dict[str, Figure]:
     trials, sign = list_history(tree), -1 if tree["direction"][0] == "minimize" else 1
     if not trials:
         return {}
-    title = name_axis(tree["objective"][0])
+    title = get_metric_format(tree["objective"][0]).title(tree["objective"][0])
     found = [
         Figure(
             name="search_history",
@@ -77,11 +77,6 @@ def build_search_figures(tree: Tree) -> dict[str, Figure]:
         found.append(Figure(name="parameters", alt=f"Values of the trials by {', '.join(names)}", draw=draw))
     found += [each for each in (build_reports_figure(tree), build_front_figure(tree)) if each is not None]
     return {figure.name: figure for figure in found}
-
-
-def name_axis(objective: str) -> str:
-    unit = get_metric_format(objective).unit
-    return objective + (f", {unit}" if unit else "")
 
 
 def rank_parameters(tree: Tree, trials: list[dict[str, Any]]) -> list[str]:
@@ -104,11 +99,11 @@ def build_reports_figure(tree: Tree) -> Figure | None:
             )
     if not lines:
         return None
-    title, scale = name_axis(tree["objective"][0]), get_metric_format(tree["objective"][0])
+    scale = get_metric_format(tree["objective"][0])
     return Figure(
         name="reports",
         alt=f"Values of {len(lines)} trials by epoch",
-        draw=lambda width: draw_curves(lines, scale, ("epoch", title), (width - 70, 230)),
+        draw=lambda width: draw_curves(lines, scale, ("epoch", scale.title(tree["objective"][0])), (width - 70, 230)),
     )
 
 
@@ -124,11 +119,11 @@ def build_front_figure(tree: Tree) -> Figure | None:
     ]
     if not points:
         return None
-    titles, signs = (name_axis(tree["objective"][1]), name_axis(tree["objective"][0])), tree["direction"][:2]
+    score, time = (scale.title(name) for scale, name in zip(scales, tree["objective"], strict=False))
     return Figure(
         name="front",
         alt=f"{tree['objective'][0]} by {tree['objective'][1]} of {len(points)} trials",
         draw=lambda width: draw_cost_scatter(
-            points, titles, (width - 70, 300), has_front=signs == ["maximize", "minimize"]
+            points, (time, score), (width - 70, 300), has_front=tree["direction"][:2] == ["maximize", "minimize"]
         ),
     )

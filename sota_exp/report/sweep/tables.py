@@ -54,9 +54,7 @@ def build_trial_table(tree: Tree, most: int) -> Table:
         ]
         for item in listed
     ]
-    names = [
-        f"{name}, {scale.unit}" if scale.unit else name for name, scale in zip(tree["objective"], scales, strict=True)
-    ]
+    names = [scale.title(name) for name, scale in zip(tree["objective"], scales, strict=True)]
     return Table(["Trial", *names, "Values"], rows, ["Values"])
 
 
@@ -80,13 +78,14 @@ def build_arm_table(found: Mapping[str, Any]) -> Table:
     """A row per arm of a confirmation: val, by which the winner is chosen; test of the winner, the confirmed result."""
     metric = str(found["metric"])
     scale, test = get_metric_format(metric), name_test_metric(metric)
-    unit, points = (f", {part}" if part else "" for part in (scale.unit, scale.difference_unit))
     columns: dict[str, Callable[[Mapping[str, Any]], str]] = {
         "Arm": lambda arm: str(arm["name"]),
-        f"{metric}{unit}": lambda arm: scale.value(arm.get("mean")),
+        scale.title(metric): lambda arm: scale.value(arm.get("mean")),
         "± sd": lambda arm: scale.value(arm.get("sd")),
-        f"{metric}: difference{points}": lambda arm: scale.difference((arm.get("difference") or {}).get("mean")),
-        f"{test}: difference{points}": lambda arm: scale.difference(get_test(found, arm).get("mean")),
+        scale.difference_title(f"{metric}: difference"): lambda arm: scale.difference(
+            (arm.get("difference") or {}).get("mean")
+        ),
+        scale.difference_title(f"{test}: difference"): lambda arm: scale.difference(get_test(found, arm).get("mean")),
         "95 % interval": lambda arm: format_interval(scale, parse_interval(get_test(found, arm).get("interval"))),
         "95 %: new images": lambda arm: format_interval(
             scale, parse_interval((get_test(found, arm).get("new_images") or {}).get("interval"))
