@@ -52,6 +52,7 @@ def collect_values(saved: SavedRun, run: RunFigureData, position: SentPosition) 
     result, data = run.result, saved.start.get("data") or {}
     parts = list(result["evaluated_images"])
     further = list_further_scores(result)
+    slots = [[Code(slot), Code(option)] for slot, option in saved.choices.items() if slot != "tracking"]
     low, high = wilson_interval(result["metrics"][f"{run.part}/accuracy"], get_independent_images(result, run.part))
     return {
         "title": f"{saved.config['recipe']['name']} on {saved.config['data'].get('name')}, seed {saved.seed}",
@@ -77,7 +78,7 @@ def collect_values(saved: SavedRun, run: RunFigureData, position: SentPosition) 
         "pairs": build_pair_table(result),
         "views": build_view_table(result.get("resolution") or {}),
         "gain": describe_gain(result.get("resolution") or {}),
-        "slots": build_slot_table(saved),
+        "slots": Table(["Slot", "Option"], slots, ["Option"]),
         "cost": build_cost_table(result),
         "command": "" if saved.is_evaluation else format_command(saved),
         "configuration": hide_home(yaml.safe_dump(saved.config, sort_keys=False, allow_unicode=True)),
@@ -133,12 +134,6 @@ def describe_gain(search: dict[str, Any]) -> str:
     if "gain" not in search:
         return ""
     return f"{SHARE_FORMAT.difference(search['gain'])} ± {SHARE_FORMAT.size(search['gain_standard_error'])}"
-
-
-def build_slot_table(saved: SavedRun) -> Table:
-    """The option of every slot."""
-    rows = [[Code(slot), Code(option)] for slot, option in saved.choices.items() if slot != "tracking"]
-    return Table(["Slot", "Option"], rows, ["Option"])
 
 
 def build_cost_table(result: dict[str, Any]) -> Table:

@@ -21,7 +21,9 @@ def build_study_curves_figure(study: StudyResult) -> Figure | None:
     key = study.metric.replace("test/", "val/")
     arms = select_clearest(study.compared or study.arms, MOST_PANELS)
     needed = dict.fromkeys(name for arm in arms for name in (arm.reference, arm.name) if name)
-    found = {name: read_learning_curve(study, arm, key) for name in needed if (arm := study.arm(name)) is not None}
+    found = {
+        name: read_learning_curve(study.places(arm), key) for name in needed if (arm := study.arm(name)) is not None
+    }
     shown = [arm for arm in arms if found[arm.name] is not None]
     lines = [
         CurveLine(curve=curve, ink=ink, dash=dash, panel=format_arm_number(study, arm))

@@ -49,7 +49,7 @@ def build_sweep_summary(summary: Mapping[str, Any], directory: Path) -> Iterator
         facts.add_row("importance", describe_importances(summary))
     found = summary["confirm"]
     facts.add_row("confirmed", escape(found["words"]) if found else "no confirmation was run")
-    for line in list_next_steps(found):
+    for line in (found or {}).get("next") or ():
         facts.add_row("next", escape(line))
     facts.add_row("files", escape(f"{directory}/report.html, sweep.json, trials.csv, figures/"))
     grid = Table.grid()
@@ -60,8 +60,3 @@ def build_sweep_summary(summary: Mapping[str, Any], directory: Path) -> Iterator
     yield Panel(grid, title=f"sweep {escape(summary['name'])}", title_align="left", border_style=colour, expand=False)
     if found and word == "beats":
         yield escape(f"Train with the winner: sota-exp train {' '.join(found['overrides'])}")
-
-
-def list_next_steps(found: Mapping[str, Any] | None) -> list[str]:
-    """What would decide whether the winner differs from the recipe's own values; files of older versions lack it."""
-    return [str(line) for line in (found or {}).get("next") or ()]
