@@ -54,7 +54,8 @@ TEMPLATES.filters |= {"counted": numbers.format_count, "joined": numbers.join_wi
 #: The page around the text; its parts are HTML already.
 PAGES = Environment(loader=FileSystemLoader(ROOM), autoescape=True, undefined=StrictUndefined)
 
-#: What the page has beyond Markdown: captions, scrolling tables, headings of rows, signs of verdicts, anchors, folds.
+#: What the page has beyond Markdown: captions, scrolling tables, headings of rows, signs of verdicts, folds, and breaks
+#: of keys at their slashes and dots.
 #: No value of a report can match: in it, every < is escaped.
 PAGE_RULES = [
     (r'style="text-align:right"', 'class="number"'),
@@ -68,6 +69,7 @@ PAGE_RULES = [
     ),
     (r"</table>", "</table></div>"),
     (r'<th scope="col"( class="number")?></th>', "<td></td>"),
+    (r"(?<=[a-z])([/.=])(?=[a-z][^<>]*</code></t[hd]>)", r"\1<wbr>"),
     (r"<h3>(.*?)</h3>(.*?)(?=<h[23]|<hr|\Z)", r"<details><summary>\1</summary>\2</details>"),
 ]
 

@@ -155,15 +155,19 @@ def format_live_specification(tree: dict[str, Any], note: str = "") -> str:
 
 def add_interaction(tree: dict[str, Any], numbers: Iterator[int], zooms: bool) -> None:
     """Descriptions of marks become tooltips; with two axes of numbers, both move with the mouse and zoom with shift."""
-    parts = [part for key in ("layer", "hconcat", "vconcat") for part in tree.get(key, ())]
-    for part in [*parts, *([tree["spec"]] if "spec" in tree else [])]:
-        add_interaction(part, numbers, zooms)
+    for part in tree.get("concat", ()):
+        add_interaction(part, numbers, zooms=False)  # plots beside each other keep one range
+    if "spec" in tree:
+        add_interaction(tree["spec"], numbers, zooms)
     for unit in [tree, *tree.get("layer", ())]:
         encoding = unit.get("encoding", {})
         if "description" in encoding:
             encoding["tooltip"] = encoding["description"]
-    plain = [unit for unit in tree.get("layer", [tree] if "mark" in tree else []) if is_zoomable(unit)]
-    if zooms and plain and not any("params" in unit for unit in plain):
+    marks = tree.get("layer", [tree] if "mark" in tree else [])
+    plain = [unit for unit in marks if is_zoomable(unit)]
+    # Zooming cuts marks at the edge of the plot: large ones, whose size is a quantity, would lose a half.
+    is_cut = any(unit.get("encoding", {}).get("size", {}).get("scale") for unit in marks)
+    if zooms and plain and not is_cut:
         zoom = {"type": "interval", "zoom": "wheel![event.shiftKey]"}
         plain[0]["params"] = [{"name": f"zoom_{next(numbers)}", "bind": "scales", "select": zoom}]
 

@@ -114,7 +114,7 @@ def build_cost_table(study: StudyResult) -> Table:
         "Peak memory": lambda arm: format_mebibytes(arm.cost.peak_memory_bytes),
         "Points per hour": lambda arm: format_rate(arm.cost.points_per_hour),
     }
-    return Table.of(study.arms, columns).drop_empty_columns()
+    return Table.of([arm for arm in study.arms if arm.cost.seconds is not None], columns).drop_empty_columns()
 
 
 def format_rate(value: float | None) -> str:
@@ -152,7 +152,7 @@ def build_calibration_table(study: StudyResult) -> Table:
         "Difference, points": lambda arm: SHARE_FORMAT.difference(arm.calibration.difference),
         f"{format_level(study.level)} interval": lambda arm: format_interval(SHARE_FORMAT, arm.calibration.interval),
     }
-    return Table.of(study.arms, columns)
+    return Table.of([arm for arm in study.arms if arm.calibration.ece is not None], columns)
 
 
 def build_class_table(study: StudyResult) -> Table:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sota_exp.errors import ConfigError
-from sota_exp.report.drawing.chart import NARROW, WIDE
+from sota_exp.report.drawing.chart import NARROW, WIDE, format_live_specification
 from sota_exp.report.run import confusion
 from sota_exp.report.run.figure_data import RunFigureData
 from sota_exp.report.run.figures import build_run_figures, draw_run_figures
@@ -105,6 +105,12 @@ def test_logits_that_half_precision_holds_as_infinite_are_the_surest(recwarn):
     confidence, correct = compute_confidence(logits, np.array([0, 0, 1]))
     assert confidence == pytest.approx([1, np.e / (1 + np.e), 1]) and correct.tolist() == [True, False, True]
     assert not recwarn.list
+
+
+def test_curves_tell_their_values_where_scripts_run(tmp_path: Path) -> None:
+    figures = {figure.name: figure for figure in build_run_figures(RunFigureData.read(write_run(tmp_path)))}
+    live = format_live_specification(figures["learning_curves"].tree)
+    assert live.count('"tooltip"') == 2 and '"bind"' not in live
 
 
 def test_a_run_without_predictions_says_so(tmp_path: Path) -> None:
