@@ -40,7 +40,7 @@ def format_study_plan(
     num_finished = {arm.name: files.count_finished(arm, study.seeds) for arm in study.arms.ready}
     num_test = counts.get("test")
     folds = get_split(study.arms.ready[0].configuration.values).get("folds", 1)
-    lines = [*describe_tested(num_test and num_test * folds, num_test)]
+    lines = [*describe_tested(sum(counts.values()) if num_test and folds > 1 else num_test, num_test)]
     if done := sum(num_finished.values()):
         lines.append(f"{done} of {num_seeds * len(num_finished)} runs are finished.")
     lines += filter(None, [describe_unmeasured(costs, len(study.arms.ready))])
