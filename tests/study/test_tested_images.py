@@ -103,7 +103,9 @@ def test_the_plan_counts_the_images_of_all_folds(tmp_path: Path) -> None:
             "val_fraction": 0.1,
         }
     text = " ".join(
-        printed(format_study_plan(made, files, {"a": 61.0, "b": 61.0, "counts": {"train": 45, "val": 3, "test": 11}})).split()
+        printed(
+            format_study_plan(made, files, {"a": 61.0, "b": 61.0, "counts": {"train": 45, "val": 3, "test": 11}})
+        ).split()
     )
     assert "Test images: 59 in all, about 11 a run" in text and "a fifth of 11 test images change sides" in text
 
