@@ -13,6 +13,7 @@ import pytest
 import sota_exp
 from sota_exp.cli.main import COMMANDS, run_command_line
 from sota_exp.config.compose import get_overrides
+from sota_exp.report.numbers import format_duration
 from sota_exp.statistics.units import SHARE_FORMAT
 from tests.composing import compositions_share_their_work
 from tests.options import ROOT
@@ -154,6 +155,23 @@ def test_the_data_set_that_a_page_shows_opens(own_package, monkeypatch) -> None:
     monkeypatch.setenv("SOTA_EXP_CACHE", str(own_package / "cache"))
     found = sota_exp.compose("--config-dir=mine", "data=stripes", "data.num_images=40").experiment.data()
     assert found.count_images() == {"train": 24, "val": 8, "test": 8} and found.classes == ("down", "across")
+
+
+def test_pages_quote_the_first_study_as_it_is():
+    tree = json.loads((ROOT / "docs/results/first_study/study.json").read_text())
+    readme, results = (ROOT / "README.md").read_text(), (ROOT / "docs/results/index.md").read_text()
+    for arm in tree["arms"]:
+        (line,) = [line for line in readme.splitlines() if line.startswith(f"{arm['label']} ") and " ± " in line]
+        mean = f"{SHARE_FORMAT.value(arm['mean'])} ± {SHARE_FORMAT.value(arm['sd'])}"
+        assert mean in line and f" {format_duration(arm['cost']['seconds'])} " in line and f"| {mean} % |" in results
+        if arm["reference"]:
+            found = [
+                SHARE_FORMAT.difference(arm["difference"]),
+                SHARE_FORMAT.span(*arm["new_images"]["interval"], " … "),
+            ]
+            assert all(words in line for words in found) and line.endswith(arm["verdict"])
+            assert " | ".join([*found, arm["verdict"]]) in results
+    assert tree["next"]["lines"][0] in readme
 
 
 def test_the_table_of_regularizers_has_the_numbers_of_its_studies():

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sota_exp.config.signals import postponed_interrupt
@@ -17,7 +17,7 @@ SHOW_EVERY = 0.2
 
 
 class ChangingLine:
-    """Shows the last text that it was given, until it ends."""
+    """Shows the last text that it was given, until it is closed."""
 
     def __init__(self) -> None:
         self.console = make_console(is_progress=True)
@@ -51,7 +51,7 @@ class ChangingLine:
         else:
             self._output.update(data, raw=True)
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Show nothing any more."""
         if self._status is not None:
             self._status.stop()
@@ -61,33 +61,17 @@ class ChangingLine:
 
 
 @contextmanager
-def shown_while(text: str) -> Iterator[None]:
-    """While entered, the text is shown."""
-    line = ChangingLine()
-    line.show(text)
-    try:
-        yield
-    finally:
-        line.end()
-
-
-@contextmanager
 def shown_in_notebook(text: str) -> Iterator[None]:
     """While entered, a notebook shows the text; on a terminal what is done there has a bar, or takes seconds."""
-    line = ChangingLine()
-    line.draw(lambda: text)
-    try:
+    with closing(ChangingLine()) as line:
+        line.draw(lambda: text)
         yield
-    finally:
-        line.end()
 
 
 @contextmanager
 def loading_pytorch() -> Iterator[None]:
     """While entered, modules that use PyTorch are imported; the first time that takes seconds."""
-    with postponed_interrupt():
-        if "torch" in sys.modules:
-            yield
-        else:
-            with shown_while("loading PyTorch"):
-                yield
+    with postponed_interrupt(), closing(ChangingLine()) as line:
+        if "torch" not in sys.modules:
+            line.show("loading PyTorch")
+        yield

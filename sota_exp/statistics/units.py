@@ -68,6 +68,13 @@ class MetricFormat:
     def format_with_unit(self, value: float | None) -> str:
         return self.value(value) + (f" {self.unit}" if self.unit and value is not None else "")
 
+    def title(self, name: str) -> str:
+        """A name with the unit, for a column or an axis: `test/accuracy, %`."""
+        return f"{name}, {self.unit}" if self.unit else name
+
+    def difference_title(self, name: str) -> str:
+        return f"{name}, {self.difference_unit}" if self.difference_unit else name
+
     def size(self, value: float) -> str:
         """The size of a difference with its unit and without sign: `1.20 points`, or `0.0120`."""
         return f"{self.value(value)} {self.difference_unit}".rstrip()

@@ -6,7 +6,8 @@ from typing import Any
 
 from sota_exp.config.shell_words import join_command
 from sota_exp.errors import Interrupted, RunFailed
-from sota_exp.report.sweep.terminal import build_sweep_summary, format_sweep_note
+from sota_exp.report.sweep.page import format_sweep_note
+from sota_exp.report.sweep.terminal import build_sweep_summary
 from sota_exp.report.terminal import make_console
 from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.sweep.confirm_runs import Confirmation

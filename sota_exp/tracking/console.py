@@ -51,12 +51,12 @@ class ConsoleListener(Listener):
 
     def end_bar(self) -> None:
         """Show no line any more that changes."""
-        self.line.end()
+        self.line.close()
         if self.progress is not None:
             self.progress.stop()
 
     def on_start(self, request: RunRequest, session: TrainingSession, state: TrainingState) -> None:
-        self.line.end()
+        self.line.close()
         self.request, self.session, self.first_step, self.has_started = request, session, state.step, True
         self.began = time.monotonic()
         tree, out, total_steps = request.configuration.values, self.console, session.total_steps

@@ -1,5 +1,6 @@
 """The Markdown note of a run in MLflow: configuration, scores, cost and command, from the files of the run."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sota_exp.config.printable import make_decodable
@@ -15,9 +16,14 @@ from sota_exp.report.run.facts import (
     list_further_scores,
     list_techniques,
 )
-from sota_exp.report.sweep.terminal import format_markdown_table
 from sota_exp.runs.contents import RunContent
 from sota_exp.runs.result_json import describe_saved_epoch, get_saved_epoch, is_evaluation
+
+
+def format_markdown_table(lines: Sequence[Sequence[str]]) -> str:
+    """A Markdown table with em spaces, because MLflow displays tables without space between columns."""
+    table = ["| " + " | ".join(f"{cell}\N{EM SPACE}" for cell in line) + " |" for line in lines]
+    return "\n".join([table[0], "|---" * len(lines[0]) + "|", *table[1:]])
 
 
 def format_run_note(content: RunContent) -> str:

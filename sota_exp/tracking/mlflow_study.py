@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from sota_exp.report.study.read import read_headline
-from sota_exp.report.sweep.terminal import format_markdown_table
 from sota_exp.statistics.units import UNKNOWN, MetricFormat, get_metric_format
+from sota_exp.tracking.mlflow_note import format_markdown_table
 
 #: What a study was asked to do, as tags of its run.
 SETTINGS = ("title", "recipe", "data", "metric", "level", "budget", "status")

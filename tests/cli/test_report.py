@@ -9,8 +9,7 @@ from sota_exp.cli import main
 from sota_exp.cli.compare import main as compare
 from sota_exp.errors import ConfigError
 from sota_exp.report.sweep.figures import build_search_figures, list_history
-from sota_exp.report.sweep.page import describe_history
-from sota_exp.report.sweep.terminal import format_sweep_note
+from sota_exp.report.sweep.page import describe_history, format_sweep_note
 from sota_exp.tracking.mlflow_sweep import build_metrics
 from tests.report.pages import Page
 from tests.report.run.test_figures import write_run as write_finished
@@ -134,13 +133,6 @@ SWEEP = {
 }  # fmt: skip
 
 
-#: What the note of a sweep shows beside.
-NOTED = {
-    "n_trials": 4, "pruning": {"share_of_full_steps": None}, "stopped": None, "fixed": [],
-    "entries": [{"number": 2, "is_default": False}, {"number": 0, "is_default": True}],
-}  # fmt: skip
-
-
 def test_a_sweep_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "sweep.json").write_text(json.dumps(SWEEP))
     assert main.run_command_line(["report", str(tmp_path)]) == 0
@@ -183,7 +175,7 @@ def test_the_headline_the_table_and_the_figure_of_a_sweep_name_the_same_result(
     figure = (tmp_path / "figures" / "confirmed.svg").read_text()
     assert ("trial 2, test/accuracy" in figure) is not bool(change) and "trial 2, val/accuracy" in figure
     assert not any(words in page.text for words in absent)
-    note = format_sweep_note(SWEEP | NOTED | {"confirm": confirm})
+    note = format_sweep_note(SWEEP | {"confirm": confirm})
     assert ("+0.40 to +2.00" in note) is not bool(change) and not any(words in note for words in absent)
 
 

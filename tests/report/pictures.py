@@ -28,7 +28,7 @@ class Text:
 
 
 class Picture:
-    """Parses an SVG from `chart_to_svg`."""
+    """Parses an SVG of a figure."""
 
     def __init__(self, svg: str) -> None:
         root = ElementTree.fromstring(svg)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from sota_exp.config.values import format_override_value, get_override_key
 from sota_exp.data.python import hand_in_data
 from sota_exp.errors import ConfigError
 from sota_exp.models.cost import count_parameters
-from sota_exp.report.changing_line import shown_while
+from sota_exp.report.changing_line import ChangingLine
 from sota_exp.stages.handed_in import hand_in
 
 #: The largest size of evaluation in pixels that is taken from the images.
@@ -33,7 +34,8 @@ def hand_in_objects(model: nn.Module | None, data: Any, words: Sequence[str] = (
     found = [] if model is None else hand_in_network(model)
     if data is None:
         return found
-    with shown_while("reading the images that were handed in"):
+    with closing(ChangingLine()) as line:
+        line.show("reading the images that were handed in")
         digest, side = hand_in_data(data)
     given = data["train"] if isinstance(data, Mapping) else data
     name = "images" if isinstance(given, tuple) else type(given).__name__

@@ -4,7 +4,7 @@ Runs that differ only in their seed are one group; a group has the mean and stan
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sota_exp.report.comparison.groups import (
@@ -75,14 +75,14 @@ def compare_runs(runs: Sequence[SavedRun], each: bool = False, has_names: bool =
     part = find_compared_part(groups)
     measured = {name for run in runs for name in run.metrics if name.partition("/")[0] in run.scored_parts}
     names = [*HIGHER_IS_BETTER, *sorted(measured - {*HIGHER_IS_BETTER}), "best/epoch"]
-    metrics = {name: [summarize(group, _build_metric_reader(name)) for group in groups] for name in names}
+    metrics = {name: [summarize_metric(group, name) for group in groups] for name in names}
     pairs = compare_groups(groups, part)
     return RunComparison(
         groups=groups,
         choices=choices,
         values=values,
         metrics={name: cells for name, cells in metrics.items() if any(cells)},
-        costs={name: [summarize(group, _build_cost_reader(read)) for group in groups] for name, read in COSTS.items()},
+        costs={name: [summarize(read_costs(group, read)) for group in groups] for name, read in COSTS.items()},
         pairs=pairs,
         part=part,
         best={name: find_best(groups, name, metrics[name]) for name in names if find_direction(name) is not None},
@@ -92,35 +92,26 @@ def compare_runs(runs: Sequence[SavedRun], each: bool = False, has_names: bool =
     )
 
 
-def _build_metric_reader(name: str) -> Callable[[SavedRun], tuple[float | None, float | None]]:
-    split = name.split("/")[0]
-    is_share = is_share_of_images(name)
-    return lambda run: (
-        run.metrics.get(name),
-        get_independent_images(run.result, split)
-        if is_share and split in run.result.get("evaluated_images", {})
-        else None,
-    )
+def read_costs(group: SeedGroup, read: Callable[[dict[str, Any]], float | None]) -> list[float | None]:
+    return [read(run.result) for run in group.runs if run.is_complete]
 
 
-def _build_cost_reader(
-    read: Callable[[dict[str, Any]], float | None],
-) -> Callable[[SavedRun], tuple[float | None, None]]:
-    return lambda run: (read(run.result) if run.is_complete else None, None)
+def summarize_metric(group: SeedGroup, name: str) -> SeedStatistics | None:
+    """A metric over the seeds of a group; of one run, with its interval over images if it is a share of them."""
+    found = summarize([run.metrics.get(name) for run in group.runs])
+    part, result = name.partition("/")[0], group.first.result
+    if found is None or found.n > 1 or not (result.get("evaluated_images", {}).get(part) and is_share_of_images(name)):
+        return found
+    return replace(found, interval=wilson_interval(found.mean, get_independent_images(result, part)))
 
 
-def summarize(group: SeedGroup, read: Callable[[SavedRun], tuple[float | None, float | None]]) -> SeedStatistics | None:
-    """Mean and spread of the values of a group.
-
-    `read` returns (value, number of images of an accuracy) for a run.
-    """
-    found = [(value, num) for value, num in map(read, group.runs) if value is not None]
+def summarize(values: Sequence[float | None]) -> SeedStatistics | None:
+    """Mean and spread of those that are known."""
+    found = [value for value in values if value is not None]
     if not found:
         return None
-    mean, sd = compute_mean_and_sd([value for value, _ in found])
-    num_images = found[0][1]
-    interval = wilson_interval(mean, num_images) if num_images and len(found) == 1 else None
-    return SeedStatistics(mean=mean, sd=sd, interval=interval, n=len(found))
+    mean, sd = compute_mean_and_sd(found)
+    return SeedStatistics(mean=mean, sd=sd, interval=None, n=len(found))
 
 
 def find_best(groups: Sequence[SeedGroup], name: str, cells: Sequence[SeedStatistics | None]) -> set[int]:

@@ -138,8 +138,5 @@ def find_differing_values(
         for key in keys
         if not key.startswith(named) and not key.endswith(("_option_", "_target_")) and key not in option_names
     }
-    return {key: values for key, values in columns.items() if _is_varied([tree[key] for tree in trees if key in tree])}
-
-
-def _is_varied(values: Sequence[object]) -> bool:
-    return any(value != values[0] for value in values)
+    known = {key: [tree[key] for tree in trees if key in tree] for key in columns}
+    return {key: columns[key] for key, found in known.items() if any(value != found[0] for value in found)}

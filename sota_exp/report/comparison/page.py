@@ -1,6 +1,6 @@
 """A comparison of runs as an HTML page in the style of a study's report."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ from sota_exp.report.comparison.tables import (
     name_accuracy,
 )
 from sota_exp.report.document.markdown import Code, Table
-from sota_exp.report.document.write import render_markdown, render_page, to_html
+from sota_exp.report.document.write import render_markdown, render_page
 from sota_exp.report.drawing.chart import INKS, Figure
 from sota_exp.report.numbers import format_interval, join_with_and
-from sota_exp.report.study.runs import average_over_seeds, read_metric_by_epoch
+from sota_exp.report.study.runs import SeedCurve, read_learning_curve
 from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.statistics.units import SHARE_FORMAT
 
@@ -40,10 +40,9 @@ def write_comparison_page(comparison: RunComparison, path: Path) -> None:
         RunFailed: the file cannot be written.
     """
     found = render_markdown("comparison/comparison.md.jinja", **collect_values(comparison))
-    page = render_page(to_html(found.text), found.draw(), found.tables)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_recomputable_text(path, page)
+        write_recomputable_text(path, render_page(found))
     except OSError as error:
         raise RunFailed(f"{path} cannot be written: {error}") from error
 
@@ -52,6 +51,8 @@ def collect_values(comparison: RunComparison) -> dict[str, Any]:
     """What the template shows."""
     options = [f"{slot} ({', '.join(map(str, found))})" for slot, found in comparison.choices.items()]
     keys, pairs, results = [*options, *comparison.values], build_pair_table(comparison), build_results_table(comparison)
+    places = {group.name: [run.directory for run in group.runs] for group in comparison.groups}
+    curves = {name: read_learning_curve(found, "val/accuracy") for name, found in places.items()}
     return {
         "comparison": comparison,
         "title": f"Comparison of {join_first([group.name for group in comparison.groups], MOST_IN_TITLE)}",
@@ -67,8 +68,8 @@ def collect_values(comparison: RunComparison) -> dict[str, Any]:
         "about_pairs": explain_pair_table(pairs, comparison.part),
         "results": results,
         "about_results": explain_results_table(comparison, results),
-        "curves": build_learning_curves_figure(comparison),
-        "has_bands": any(len(read_curves(group)) > 1 for group in comparison.groups),
+        "curves": build_learning_curves_figure(curves),
+        "has_bands": any(curve is not None and curve.n > 1 for curve in curves.values()),
         "runs": build_run_table(comparison),
     }
 
@@ -103,14 +104,14 @@ def _name_images(part: str) -> str:
     return "images" if part == "all" else f"{part} images"
 
 
-def build_learning_curves_figure(comparison: RunComparison) -> Figure | None:
+def build_learning_curves_figure(curves: Mapping[str, SeedCurve | None]) -> Figure | None:
     """Validation accuracy by epoch of every group, in one plot."""
     from sota_exp.report.drawing.curves import CurveLine, draw_curves
 
     found = [
-        CurveLine(curve=curve, ink=INKS[ink][0], dash=dash, panel=group.name)
-        for group, (ink, dash) in zip(comparison.groups, STYLES, strict=False)
-        if (curve := average_over_seeds(read_curves(group))) is not None
+        CurveLine(curve=curve, ink=INKS[ink][0], dash=dash, panel=name)
+        for (name, curve), (ink, dash) in zip(curves.items(), STYLES, strict=False)
+        if curve is not None
     ]
     if not found:
         return None
@@ -119,11 +120,6 @@ def build_learning_curves_figure(comparison: RunComparison) -> Figure | None:
         alt=f"Validation accuracy by epoch: {', '.join(line.panel for line in found)}",
         draw=lambda width: draw_curves(found, SHARE_FORMAT, ("epoch", ""), (width - 60, 240), has_legend=True),
     )
-
-
-def read_curves(group: SeedGroup) -> list[dict[float, float]]:
-    found = [read_metric_by_epoch(run.directory / "metrics.jsonl", "val/accuracy") for run in group.runs]
-    return [points for points in found if points]
 
 
 def build_run_table(comparison: RunComparison) -> Table:

@@ -99,7 +99,7 @@ def compare_pair(first: SeedGroup, second: SeedGroup, part: str) -> GroupDiffere
     if reason and not has_folds:
         remark = f"not comparable: {reason}"
         return GroupDifference(first=first.name, second=second.name, common_seeds=common, remark=remark)
-    rows = [_load_correct(group, common or group.seeds, part) for group in (first, second)]
+    rows = [group.collect_values(common or group.seeds, lambda run: run.correct(part)) for group in (first, second)]
     is_single = len(rows[0]) == len(rows[1]) == 1
     one, other = ([each.mean() for each in correct] for correct in rows)
     groups = find_groups((first, second), common or first.seeds, part)
@@ -154,11 +154,6 @@ def _share_folds(first: SeedGroup, second: SeedGroup, seeds: Sequence[int], part
     return bool(pairs) and all(
         explain_other_images(one, other, part) is None and one.images(part) is not None for one, other in pairs
     )
-
-
-def _load_correct(group: SeedGroup, seeds: Sequence[int], part: str) -> list[NDArray[np.bool_]]:
-    """Correctness on the images of a part, per seed bool [N]."""
-    return group.collect_values(seeds, lambda run: run.correct(part))
 
 
 def _explain_pairing(first: SeedGroup, second: SeedGroup, common: tuple[int, ...], part: str, has_noise: bool) -> str:

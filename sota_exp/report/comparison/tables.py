@@ -32,8 +32,7 @@ def get_row(name: str) -> tuple[str, float, int]:
         return ROWS[name]
     split, _, metric = name.partition("/")
     unit = get_metric_format(name)
-    words = f"{split} {METRIC_WORDS.get(metric, metric)}"
-    return f"{words}, {unit.unit}" if unit.unit else words, unit.factor, unit.decimals
+    return unit.title(f"{split} {METRIC_WORDS.get(metric, metric)}"), unit.factor, unit.decimals
 
 
 def build_pair_table(comparison: RunComparison) -> Table:

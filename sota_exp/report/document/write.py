@@ -4,7 +4,7 @@ import csv
 import html
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,10 @@ from sota_exp.report.document.markdown import (
 )
 from sota_exp.report.drawing.chart import (
     NARROW,
-    WIDE,
     Figure,
     build_script,
     format_ink_css,
     format_live_specification,
-    tree_to_svg,
     write_png,
     write_svg,
 )
@@ -56,7 +54,8 @@ TEMPLATES.filters |= {"counted": numbers.format_count, "joined": numbers.join_wi
 #: The page around the text; its parts are HTML already.
 PAGES = Environment(loader=FileSystemLoader(ROOM), autoescape=True, undefined=StrictUndefined)
 
-#: What the page has beyond Markdown: captions, scrolling tables, headings of rows, signs of verdicts, anchors, folds.
+#: What the page has beyond Markdown: captions, scrolling tables, headings of rows, signs of verdicts, folds, and breaks
+#: of keys at their slashes and dots.
 #: No value of a report can match: in it, every < is escaped.
 PAGE_RULES = [
     (r'style="text-align:right"', 'class="number"'),
@@ -70,7 +69,7 @@ PAGE_RULES = [
     ),
     (r"</table>", "</table></div>"),
     (r'<th scope="col"( class="number")?></th>', "<td></td>"),
-    (r"<pre>", '<pre tabindex="0">'),
+    (r"(?<=[a-z])([/.=])(?=[a-z][^<>]*</code></t[hd]>)", r"\1<wbr>"),
     (r"<h3>(.*?)</h3>(.*?)(?=<h[23]|<hr|\Z)", r"<details><summary>\1</summary>\2</details>"),
 ]
 
@@ -93,34 +92,18 @@ def write_report(directory: Path, template: str, **values: Any) -> WrittenReport
     """
     found = render_markdown(template, **values)
     page, markdown, folder = directory / "report.html", directory / "report.md", directory / "figures"
-    drawn, body = found.draw(), to_html(found.text)
     try:
         folder.mkdir(exist_ok=True)
-        for name, figure in drawn.items():
-            write_svg(figure.wide, folder / f"{name}.svg")
-            write_png(figure.wide, folder / f"{name}.png")
+        for figure in found.figures:
+            write_svg(figure.wide, folder / f"{figure.name}.svg")
+            write_png(figure.wide, folder / f"{figure.name}.png")
         write_recomputable_text(markdown, found.text)
-        write_recomputable_text(page, render_page(body, drawn, found.tables))
+        write_recomputable_text(page, render_page(found))
     except OSError as error:
         raise RunFailed(f"no report can be written: {error}; check permissions and free space") from error
-    pictures = [folder / f"{name}.{kind}" for name in drawn for kind in ("svg", "png")]
-    answer = re.findall("<p>(.*?)</p>", body.partition("<h2>")[0], re.DOTALL)[1:]
+    pictures = [folder / f"{figure.name}.{kind}" for figure in found.figures for kind in ("svg", "png")]
+    answer = re.findall("<p>(.*?)</p>", to_html(found.text.partition("\n## ")[0]), re.DOTALL)[1:]
     return WrittenReport(paths=[page, markdown, *pictures], answer=[Markup(each).striptags() for each in answer])
-
-
-@dataclass(frozen=True, kw_only=True)
-class DrawnFigure:
-    """The SVG for a desktop and that for a phone, of which the style sheet shows one, and what the script draws."""
-
-    wide: str
-    narrow: str
-    specification: str
-
-    @classmethod
-    def of(cls, figure: Figure) -> "DrawnFigure":
-        tree, narrow = figure.to_tree(WIDE), figure.to_svg(NARROW, "narrow")
-        wide = tree_to_svg(tree, figure.alt, "wide")
-        return cls(wide=wide, narrow=narrow, specification=format_live_specification(tree, figure.note))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,10 +114,6 @@ class RenderedText:
     figures: Sequence[Figure]
     tables: Sequence[Table]
 
-    def draw(self) -> dict[str, DrawnFigure]:
-        """The figures by name."""
-        return {figure.name: DrawnFigure.of(figure) for figure in self.figures}
-
 
 def render_markdown(template: str, **values: Any) -> RenderedText:
     """The text of a report, with numbered tables and figures; templates call both with a caption."""
@@ -142,7 +121,7 @@ def render_markdown(template: str, **values: Any) -> RenderedText:
     tables: list[Table] = []
 
     def show_table(table: Table | None, caller: Callable[[], str]) -> Markup:
-        if not table or not table.rows:
+        if not table or not table.rows or len(table.drop_empty_columns().names) == 1:
             return Markup()
         tables.append(table)
         return format_caption("Table", len(tables), caller()) + "\n\n" + format_table(table)
@@ -165,30 +144,32 @@ def format_caption(kind: str, number: int, text: str) -> Markup:
     return Markup(f"**{kind} {number}.** {line}")
 
 
-def render_page(body: str, drawn: Mapping[str, DrawnFigure], tables: Sequence[Table]) -> str:
+def render_page(rendered: RenderedText) -> str:
     """The report as one self-contained HTML file, without network: styles, drawings and scripts are inline.
 
-    Without scripts, tables do not sort and drawings are still. body: from `to_html`; drawn: from `RenderedText.draw`.
+    Without scripts, tables do not sort and drawings are still.
     """
+    body, figures = to_html(rendered.text), {figure.name: figure for figure in rendered.figures}
     for pattern, replacement in PAGE_RULES:
         body = re.sub(pattern, replacement, body, flags=re.DOTALL)
     body, contents = add_anchors(body)
-    body = re.sub(FIGURE, lambda at: format_figure(drawn[at[1]], at[2]), body)
-    body = re.sub(r"\[Table (\d+)\](?=</caption>)", lambda at: format_csv_link(int(at[1]), tables), body)
+    body = re.sub(FIGURE, lambda at: format_figure(figures[at[1]], at[2]), body)
+    body = re.sub(r"\[Table (\d+)\](?=</caption>)", lambda at: format_csv_link(int(at[1]), rendered.tables), body)
     body, _, colophon = body.rpartition("<hr />\n")
     parts = re.fullmatch(r"(<h1>(.*?)</h1>\n<p>.*?</p>)(.*?)((?:<h2.*)?)", body, re.DOTALL)
     assert parts is not None, "a report begins with its title and its facts"
     style = format_ink_css() + (ROOM / "document" / "page.css").read_text()
     found = dict(zip(("head", "title", "answer", "sections"), map(Markup, parts.groups()), strict=True))
-    scripts = [*([build_script()] if drawn else []), (ROOM / "document" / "page.js").read_text()]
+    scripts = [*([build_script()] if figures else []), (ROOM / "document" / "page.js").read_text()]
     found |= {"style": Markup(style), "colophon": Markup(colophon)}
     page = PAGES.get_template("document/page.html.jinja")
     return page.render(contents=contents, scripts=list(map(Markup, scripts)), **found)
 
 
-def format_figure(drawn: DrawnFigure, caption: str) -> str:
-    data = f'<script type="application/json">{drawn.specification}</script>'
-    return f"<figure>{drawn.wide}{drawn.narrow}{data}<figcaption>{caption}</figcaption></figure>"
+def format_figure(figure: Figure, caption: str) -> str:
+    """The SVG for a desktop and that for a phone, of which the style sheet shows one, and what the script draws."""
+    data = f'<script type="application/json">{format_live_specification(figure.tree, figure.note)}</script>'
+    return f"<figure>{figure.wide}{figure.to_svg(NARROW, 'narrow')}{data}<figcaption>{caption}</figcaption></figure>"
 
 
 def format_csv_link(number: int, tables: Sequence[Table]) -> str:

@@ -5,6 +5,7 @@ and dark pages and print. Altair and vl-convert are imported where a picture is 
 Encodings are given as objects, `alt.Text("words:N")`: Altair takes 20 ms to find the class of a plain string.
 """
 
+import copy
 import functools
 import io
 import itertools
@@ -14,7 +15,7 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
 from importlib.metadata import version
@@ -79,35 +80,41 @@ THEME = {
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A chart at any width in pixels; `name` is that of its files, `alt` the text for readers who cannot see it.
-
-    note: explains marks that only some charts of its kind have, for the end of the caption.
-    """
+    """A chart at any width in pixels; `name` is that of its files, `alt` the text for readers who cannot see it."""
 
     name: str
     alt: str
     draw: "Callable[[float], TopLevelMixin]"
-    note: str = ""
+
+    @functools.cached_property
+    def tree(self) -> dict[str, Any]:
+        """The specification for a desktop."""
+        return self.to_tree(WIDE)
+
+    @functools.cached_property
+    def note(self) -> str:
+        """Explains marks that only some charts of its kind have, for the end of the caption."""
+        text = json.dumps(self.tree)
+        return " ".join(words for shape, words in NOTES.items() if f'"shape": "{shape}' in text)
+
+    @functools.cached_property
+    def wide(self) -> str:
+        """The SVG for a desktop."""
+        return tree_to_svg(self.tree, self.alt, "wide")
 
     def to_svg(self, width: float, name: str = "") -> str:
         return tree_to_svg(self.to_tree(width), self.alt, name)
 
     def to_tree(self, width: float) -> dict[str, Any]:
-        """The specification in Vega-Lite."""
-        with skip_schema():
-            return chart_to_tree(self.draw(width))
+        """The specification in Vega-Lite, with the theme.
 
+        Its parts are not compared with the schema of Vega-Lite, which takes half of the time: the tests do that.
+        """
+        from altair.utils import schemapi
 
-@contextmanager
-def skip_schema() -> Iterator[None]:
-    """Build charts without comparing each of their parts with the schema of Vega-Lite: half of the time of a chart.
-
-    The tests compare every kind of chart with it.
-    """
-    from altair.utils import schemapi
-
-    with schemapi.debug_mode(False):
-        yield
+        with schemapi.debug_mode(False):
+            tree: dict[str, Any] = self.draw(width).to_dict(validate=False)
+        return tree | {"config": THEME}
 
 
 def build_data(rows: Iterable[Mapping[str, Any]]) -> "Data":
@@ -115,18 +122,6 @@ def build_data(rows: Iterable[Mapping[str, Any]]) -> "Data":
     from altair import Data
 
     return Data(values=tuple(rows))
-
-
-def chart_to_tree(chart: "TopLevelMixin") -> dict[str, Any]:
-    """The specification of the chart in Vega-Lite, with the theme."""
-    with skip_schema():
-        tree: dict[str, Any] = chart.to_dict(validate=False)
-    return tree | {"config": THEME}
-
-
-def chart_to_svg(chart: "TopLevelMixin", alt: str = "", name: str = "") -> str:
-    """As `tree_to_svg`, of a chart."""
-    return tree_to_svg(chart_to_tree(chart), alt, name)
 
 
 def tree_to_svg(tree: dict[str, Any], alt: str = "", name: str = "") -> str:
@@ -153,21 +148,26 @@ def format_live_specification(tree: dict[str, Any], note: str = "") -> str:
 
     note: that of the figure. A chart that zooms would cut the triangles at its edge.
     """
-    add_interaction(tree, itertools.count(), zooms=note != TRIANGLES_NOTE)
+    tree = copy.deepcopy(tree)
+    add_interaction(tree, itertools.count(), zooms=NOTES["triangle-"] not in note)
     return json.dumps(tree | {"background": None}, ensure_ascii=False).replace("<", "\\u003c")
 
 
 def add_interaction(tree: dict[str, Any], numbers: Iterator[int], zooms: bool) -> None:
     """Descriptions of marks become tooltips; with two axes of numbers, both move with the mouse and zoom with shift."""
-    parts = [part for key in ("layer", "hconcat", "vconcat") for part in tree.get(key, ())]
-    for part in [*parts, *([tree["spec"]] if "spec" in tree else [])]:
-        add_interaction(part, numbers, zooms)
+    for part in tree.get("concat", ()):
+        add_interaction(part, numbers, zooms=False)  # plots beside each other keep one range
+    if "spec" in tree:
+        add_interaction(tree["spec"], numbers, zooms)
     for unit in [tree, *tree.get("layer", ())]:
         encoding = unit.get("encoding", {})
         if "description" in encoding:
             encoding["tooltip"] = encoding["description"]
-    plain = [unit for unit in tree.get("layer", [tree] if "mark" in tree else []) if is_zoomable(unit)]
-    if zooms and plain and not any("params" in unit for unit in plain):
+    marks = tree.get("layer", [tree] if "mark" in tree else [])
+    plain = [unit for unit in marks if is_zoomable(unit)]
+    # Zooming cuts marks at the edge of the plot: large ones, whose size is a quantity, would lose a half.
+    is_cut = any(unit.get("encoding", {}).get("size", {}).get("scale") for unit in marks)
+    if zooms and plain and not is_cut:
         zoom = {"type": "interval", "zoom": "wheel![event.shiftKey]"}
         plain[0]["params"] = [{"name": f"zoom_{next(numbers)}", "bind": "scales", "select": zoom}]
 
@@ -247,9 +247,11 @@ def compute_range(values: Iterable[float], margin: float = 0.06, least: float = 
 NUMBER_LABELS = "format(datum.value, ',')"
 PERCENT_LABELS = "format(100 * datum.value, '.4~g') + ' %'"
 
-#: Notes of figures with intervals, and with points, beyond their scale.
-ARROWS_NOTE = "An arrow head: the interval continues outside the plot."
-TRIANGLES_NOTE = "A triangle at the edge: a value beyond the scale."
+#: What shapes say that only some charts have, by their beginning: points and ends of intervals beyond the scale.
+NOTES = {
+    "triangle-": "A triangle at the edge: a value beyond the scale.",
+    "M0,-1L": "An arrow head: the interval continues outside the plot.",
+}
 
 
 def place_in_range(value: float, low: float, high: float) -> tuple[float, str]:

@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 
 from sota_exp.config.values import shorten_middle
-from sota_exp.report.drawing.chart import NUMBER_LABELS, TRIANGLES_NOTE, build_data, compute_range, place_in_range
+from sota_exp.report.drawing.chart import NUMBER_LABELS, build_data, compute_range, place_in_range
 from sota_exp.report.study.runs import SeedCurve
 from sota_exp.statistics.units import MetricFormat
 
@@ -34,7 +34,12 @@ class CurveLine:
             place, shape = place_in_range(mean, *ends)
             values = dict(zip(("mean", "place", "low", "high"), (mean, place, *scale.spread(mean, sd)), strict=True))
             tip = f"{self.panel} {x:.0f}: {scale.format_with_unit(mean)}".strip()
-            row = shared | {"x": x, "area": 4 * marks.get(x, 0) ** 2, "shape": shape, "tip": tip}
+            row = shared | {
+                "x": x,
+                "area": 4 * marks.get(x, 0) ** 2,
+                "shape": shape if x in marks else "circle",
+                "tip": tip,
+            }
             rows.append(row | {name: scale.factor * value for name, value in values.items()})
         return rows
 
@@ -84,13 +89,6 @@ def make_ink(lines: Sequence[CurveLine], width: float) -> alt.Color:
         columns=columns,
     )
     return alt.Color("ink:N", scale=alt.Scale(domain=inks, range=inks), legend=legend)
-
-
-def find_note(lines: Sequence[CurveLine], scale: MetricFormat) -> str:
-    """The note of a figure with these lines."""
-    ends = compute_shared_range([each.curve for each in lines], scale)
-    discs = [point for each in lines for point in each.describe(0, ends, scale) if point["area"]]
-    return TRIANGLES_NOTE if any(disc["shape"] != "circle" for disc in discs) else ""
 
 
 def make_whole_axis(title: str, most: float) -> alt.Axis:

@@ -1,7 +1,7 @@
 """Charts with a row per arm: the forest plot of differences and the waterfall of a ladder."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,6 @@ from rich.cells import cell_len
 
 from sota_exp.config.values import shorten_middle
 from sota_exp.report.drawing.chart import (
-    ARROWS_NOTE,
     GREY,
     MUTED,
     PAPER,
@@ -31,14 +30,11 @@ CHARACTERS, GAP = {"label": 7.2, "word": 6.6}, 14
 #: Pixels of a character of a label that has to be cut.
 LEAST_CHARACTER = 6.2
 
-#: Ends of an interval: a cap inside the plot, arrow heads outside.
+#: Ends of an interval: a cap inside the plot, arrow heads outside, which `NOTES` explains.
 CAP, LEFT_ARROW, RIGHT_ARROW = "M0,-1V1", "M0,-1L-1.6,0L0,1Z", "M0,-1L1.6,0L0,1Z"
 
 #: The values of a row by name, in the displayed unit.
 Values = dict[str, Any]
-
-#: The horizontal range of a chart with these rows.
-ChooseRange = Callable[[Sequence[Values]], tuple[float, float]]
 
 INK = alt.Color("ink:N", scale=None)
 
@@ -173,13 +169,6 @@ def draw_rows(
             alt.Fill("word_ink:N", scale=None), alt.Text("word:N")
         ),
     ).properties(width=layout.plot, height=alt.Step(layout.step))
-
-
-def find_note(rows: Sequence[EffectRow], scale: MetricFormat, choose_range: ChooseRange) -> str:
-    """The note of a chart of these rows."""
-    values = [row.describe(index, scale) for index, row in enumerate(rows)]
-    domain = choose_range(values)
-    return ARROWS_NOTE if any(end["shape"] != CAP for end in find_ends(values, domain)) else ""
 
 
 def find_ends(values: Sequence[Values], domain: tuple[float, float]) -> list[Values]:

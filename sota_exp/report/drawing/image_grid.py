@@ -58,7 +58,7 @@ def wrap(text: str) -> list[str]:
 
 
 def to_data_url(pixels: NDArray[np.uint8]) -> str:
-    """An image, uint8 [H, W, 3], or with opacity [H, W, 4], as the URL of a PNG."""
+    """An image, uint8 [H, W, 3], as the URL of a PNG."""
     from PIL import Image
 
     file = io.BytesIO()

@@ -19,7 +19,7 @@ from sota_exp.statistics.units import PLAIN_FORMAT, SHARE_FORMAT, MetricFormat
 
 #: Ink and dash of a curve by its name.
 RAW, AVERAGED = "val, raw weights", "val, averaged weights"
-CURVES = {"train": (BLUE, ()), "val": (ORANGE, (6, 3)), RAW: (ORANGE, (6, 3)), AVERAGED: (RED, ())}
+CURVES = {"train": (BLUE, ()), "val": (ORANGE, (6, 3)), RAW: (ORANGE, (6, 3)), AVERAGED: (GREEN, ())}
 
 
 def draw_learning_curves(run: RunFigureData, width: float) -> alt.ConcatChart:

@@ -10,30 +10,32 @@ from numpy.typing import NDArray
 
 from sota_exp.config.values import shorten_middle
 from sota_exp.report.drawing.chart import BLUE, FAINT, PAPER, TEXT, build_data
-from sota_exp.report.drawing.image_grid import to_data_url
 from sota_exp.report.run.figure_data import RunFigureData
 
-#: With more classes, a confusion matrix is an image without names (on a phone with more than `MAX_COUNTS`), beside one
-#: of the `MAX_COUNTS` classes that are confused most; with more than `MAX_COUNTS`, it has no numbers.
+#: With more than `MAX_COUNTS` classes, a confusion matrix has no numbers, on a phone no names either, and the classes
+#: that are confused most have one of their own; with more than `MAX_CLASS_NAMES`, that is the only one.
 MAX_CLASS_NAMES, MAX_COUNTS = 40, 20
 
 #: Narrower charts are those of a phone.
 LEAST_WIDE = 520
 
+#: Pixels of a cell in which a name can be read.
+LEAST_LETTER = 9
 
-def draw_confusion_matrix(run: RunFigureData, width: float) -> alt.LayerChart | alt.Chart:
+
+def draw_confusion_matrix(run: RunFigureData, width: float) -> alt.LayerChart:
     """All classes; with more than `MAX_COUNTS`, those that are confused stand beside each other."""
-    order = order_classes(run.confusion) if len(run.confusion) > MAX_COUNTS else range(len(run.confusion))
-    most = MAX_CLASS_NAMES if width >= LEAST_WIDE else MAX_COUNTS
-    counts, shares = select_classes(run.confusion, order)
-    if len(counts) > most:
-        return draw_confusion_image(shares, width)
-    return draw_confusion_cells([run.classes[index] for index in order], counts, shares, width)
+    num = len(run.confusion)
+    return draw_classes(run, order_classes(run.confusion) if num > MAX_COUNTS else range(num), width)
 
 
 def draw_worst_confusions(run: RunFigureData, width: float) -> alt.LayerChart:
     """The `MAX_COUNTS` classes that are confused most."""
-    order = find_confused_classes(run.confusion)
+    return draw_classes(run, find_confused_classes(run.confusion), width)
+
+
+def draw_classes(run: RunFigureData, order: Sequence[int], width: float) -> alt.LayerChart:
+    """Some classes, in this order."""
     return draw_confusion_cells([run.classes[index] for index in order], *select_classes(run.confusion, order), width)
 
 
@@ -78,7 +80,8 @@ def draw_confusion_cells(
     classes: list[str], counts: NDArray[np.float64], shares: NDArray[np.float64], width: float
 ) -> alt.LayerChart:
     """A cell per pair of classes with its count. counts and shares: [C, C], NaN in rows of classes without images."""
-    num, least = len(classes), 17 if width >= LEAST_WIDE else 12
+    num = len(classes)
+    least = 17 if width >= LEAST_WIDE else 12 if num <= MAX_COUNTS else 5
     side = float(np.clip(min(480, 0.62 * width) / num, least, 80))
     values = [
         {"true": true, "predicted": predicted, "count": int(counts[true, predicted]), "share": share if there else 0}
@@ -90,7 +93,7 @@ def draw_confusion_cells(
     # Two classes may have the same name: places are numbers, and the axes write the names.
     most = int(min(0.25 * width, 260) / 6)
     names = f"{json.dumps([shorten_middle(name, most) for name in classes])}[datum.value]"
-    axis = {"labelExpr": names, "labelLimit": 0, "labelFontSize": min(11, side)}
+    axis = {"labelExpr": names, "labelLimit": 0, "labelFontSize": min(11, side), "labels": side > LEAST_LETTER}
     base = alt.Chart(build_data(values), width=side * num, height=side * num).encode(
         alt.X("predicted:O", axis=alt.Axis(title="predicted class", labelAngle=-45, **axis)),
         alt.Y("true:O", axis=alt.Axis(title="true class", **axis)),
@@ -103,23 +106,3 @@ def draw_confusion_cells(
         color=alt.when("datum.there").then(alt.value(BLUE)).otherwise(alt.value(FAINT)),
     )
     return alt.layer(cells, *([text.encode(alt.Text("count:Q"), white)] if num <= MAX_COUNTS else []))
-
-
-def draw_confusion_image(shares: NDArray[np.float64], width: float) -> alt.Chart:
-    """A pixel per pair of classes, with places on the axes. shares: [C, C]."""
-    num, side = len(shares), min(640, width - 60)
-    blue, grey = ([int(ink[at : at + 2], 16) for at in (1, 3, 5)] for ink in (BLUE, FAINT))
-    there = ~np.isnan(shares)[:, :, None]
-    # The root of a share: a pixel is small, and most confusions are rare.
-    opacity = np.where(there, np.sqrt(np.nan_to_num(shares))[:, :, None], 1)
-    pixels = np.concatenate([np.where(there, blue, grey), 255 * opacity], axis=2).astype(np.uint8)
-    image = alt.Chart(build_data([{"url": to_data_url(pixels), "middle": num / 2}]), width=side, height=side)
-    return image.mark_image(width=side, height=side, smooth=False).encode(
-        alt.X(
-            "middle:Q",
-            scale=alt.Scale(domain=[0, num]),
-            axis=alt.Axis(title="place of the predicted class", grid=False),
-        ),
-        alt.Y("middle:Q", scale=alt.Scale(domain=[num, 0]), axis=alt.Axis(title="place of the true class", grid=False)),
-        alt.Url("url:N"),
-    )

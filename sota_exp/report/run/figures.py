@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sota_exp.report.drawing.chart import WIDE, Figure, write_png
+from sota_exp.report.drawing.chart import Figure, write_png
 from sota_exp.report.numbers import format_accuracy, format_count, format_percent
 from sota_exp.report.run.figure_data import RunFigureData
 
@@ -24,10 +24,10 @@ def build_run_figures(run: RunFigureData) -> list[Figure]:
         alt = f"Loss and accuracy of {epochs}; {value} on val at the end"
         rows.append(("learning_curves", alt, charts.draw_learning_curves))
         rows.append(("learning_rate", "Learning rate at the end of every epoch", charts.draw_learning_rate))
-    absent = "" if run.confusion.sum(axis=1).all() else "; grey: no image of the class"
-    rows.append(
-        ("confusion_matrix", f"Confusion of {num:,} classes on {part}{absent}", confusion.draw_confusion_matrix)
-    )
+    if num <= confusion.MAX_CLASS_NAMES:
+        absent = "" if run.confusion.sum(axis=1).all() else "; grey: no image of the class"
+        alt = f"Confusion of {num} classes on {part}{absent}"
+        rows.append(("confusion_matrix", alt, confusion.draw_confusion_matrix))
     if num > confusion.MAX_COUNTS and confusion.find_confused_classes(run.confusion):
         alt = "Confusion of the classes that are confused most"
         rows.append(("worst_confusions", alt, confusion.draw_worst_confusions))
@@ -80,4 +80,4 @@ def draw_resolution_figure(result: dict[str, Any], directory: Path) -> None:
 def write_figures(figures: list[Figure], directory: Path) -> None:
     for figure in figures:
         (directory / "figures").mkdir(parents=True, exist_ok=True)
-        write_png(figure.to_svg(WIDE), directory / "figures" / f"{figure.name}.png")
+        write_png(figure.wide, directory / "figures" / f"{figure.name}.png")

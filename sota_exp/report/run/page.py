@@ -23,9 +23,6 @@ from sota_exp.runs.sent_position import SentPosition
 from sota_exp.statistics.proportion import wilson_interval
 from sota_exp.statistics.units import SHARE_FORMAT, UNKNOWN
 
-#: Most pairs of classes in the table of confusions.
-MOST_PAIRS = 20
-
 #: Files that the page links, where they are there.
 LINKED_FILES = (
     *("config.yaml", "result.json", "metrics.jsonl", "predictions.csv", "mistakes.csv"),
@@ -55,6 +52,7 @@ def collect_values(saved: SavedRun, run: RunFigureData, position: SentPosition) 
     result, data = run.result, saved.start.get("data") or {}
     parts = list(result["evaluated_images"])
     further = list_further_scores(result)
+    slots = [[Code(slot), Code(option)] for slot, option in saved.choices.items() if slot != "tracking"]
     low, high = wilson_interval(result["metrics"][f"{run.part}/accuracy"], get_independent_images(result, run.part))
     return {
         "title": f"{saved.config['recipe']['name']} on {saved.config['data'].get('name')}, seed {saved.seed}",
@@ -77,10 +75,10 @@ def collect_values(saved: SavedRun, run: RunFigureData, position: SentPosition) 
         "scores": Table(SCORE_HEADINGS, [[part, *format_score_cells(result, part)] for part in parts]),
         "further": Table(further[0], further[1:]) if further else None,
         "classes": build_class_table(run),
-        "pairs": build_pair_table(run),
+        "pairs": build_pair_table(result),
         "views": build_view_table(result.get("resolution") or {}),
         "gain": describe_gain(result.get("resolution") or {}),
-        "slots": build_slot_table(saved),
+        "slots": Table(["Slot", "Option"], slots, ["Option"]),
         "cost": build_cost_table(result),
         "command": "" if saved.is_evaluation else format_command(saved),
         "configuration": hide_home(yaml.safe_dump(saved.config, sort_keys=False, allow_unicode=True)),
@@ -109,17 +107,11 @@ def build_class_table(run: RunFigureData) -> Table:
     )
 
 
-def build_pair_table(run: RunFigureData) -> Table:
-    """The pairs of classes that are confused most often."""
-    counts = run.confusion.copy()
-    for index in range(len(counts)):
-        counts[index, index] = 0
-    order = counts.argsort(axis=None, kind="stable")[::-1][:MOST_PAIRS]
-    images = run.confusion.sum(axis=1)
+def build_pair_table(result: dict[str, Any]) -> Table:
+    """The pairs of classes that are confused most often; empty for a result of a version that did not find them."""
     rows = [
-        [run.classes[true], run.classes[predicted], f"{num:,.0f}", format_accuracy(num / images[true])]
-        for true, predicted in (divmod(index, len(counts)) for index in order.tolist())
-        if (num := counts[true, predicted])
+        [pair["label"], pair["prediction"], f"{pair['images']:,}", format_accuracy(pair["share"])]
+        for pair in result.get("confused_pairs") or ()
     ]
     return Table(["Class", "Taken for", "Images", "Of the class"], rows, ["Taken for"])
 
@@ -142,12 +134,6 @@ def describe_gain(search: dict[str, Any]) -> str:
     if "gain" not in search:
         return ""
     return f"{SHARE_FORMAT.difference(search['gain'])} ± {SHARE_FORMAT.size(search['gain_standard_error'])}"
-
-
-def build_slot_table(saved: SavedRun) -> Table:
-    """The option of every slot."""
-    rows = [[Code(slot), Code(option)] for slot, option in saved.choices.items() if slot != "tracking"]
-    return Table(["Slot", "Option"], rows, ["Option"])
 
 
 def build_cost_table(result: dict[str, Any]) -> Table:

@@ -5,11 +5,8 @@ from collections.abc import Sequence
 from sota_exp.report.drawing.chart import BLUE, GREY, RED, TEXT, Figure
 from sota_exp.report.drawing.forest_and_waterfall import (
     EffectRow,
-    choose_forest_range,
-    choose_waterfall_range,
     draw_forest_plot,
     draw_waterfall,
-    find_note,
 )
 from sota_exp.report.study.study import DesignEffect, StudyArm, StudyResult
 from sota_exp.report.study.terms import get_metric_name
@@ -39,12 +36,10 @@ def build_ladder_figure(study: StudyResult) -> Figure:
     scale = get_metric_format(study.metric)
     arms = study.arms[:MOST_ROWS]
     steps = [build_step(study, arm, scale) for arm in arms]
-    unit = f", {scale.unit}" if scale.unit else ""
     return Figure(
         name="ladder",
         alt=f"Waterfall of {len(arms)} steps: " + "; ".join(f"{step.label} {step.word}" for step in steps),
-        draw=lambda width: draw_waterfall(steps, scale, f"{get_metric_name(study)}{unit}", width),
-        note=find_note(steps, scale, choose_waterfall_range),
+        draw=lambda width: draw_waterfall(steps, scale, scale.title(get_metric_name(study)), width),
     )
 
 
@@ -92,7 +87,6 @@ def build_forest_figure(name: str, rows: Sequence[EffectRow], scale: MetricForma
         name=name,
         alt=alt,
         draw=lambda width: draw_forest_plot(rows, scale, title, width),
-        note=find_note(rows, scale, choose_forest_range),
     )
 
 

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from sota_exp.report.drawing.chart import Figure
 from sota_exp.report.numbers import format_percent
 from sota_exp.report.run.figure_data import read_names
-from sota_exp.report.study.runs import iterate_run_directories
 from sota_exp.report.study.study import StudyArm, StudyResult
 from sota_exp.runs.arrays import open_arrays
 
@@ -43,7 +42,6 @@ def build_flips_figure(study: StudyResult) -> Figure | None:
         name="flips",
         alt=f"{len(found)} images on which {arm.label} and {reference.label} differ most often",
         draw=lambda width: draw_image_grid(images, texts, width),
-        note=f"{arm.label} against {reference.label}.",
     )
 
 
@@ -59,7 +57,7 @@ def find_flips(
     images: dict[str, NDArray[np.uint8]] = {}
     rows = [pd.DataFrame(columns=["image", "label", "arm", "right"])]
     for number, each in enumerate((reference, arm)):
-        for place in list(iterate_run_directories(study, each))[:MOST_RUNS]:
+        for place in study.places(each)[:MOST_RUNS]:
             try:
                 with open_arrays(place / "mistakes.npz") as arrays:
                     images |= dict(zip(read_names(place / "mistakes.csv"), arrays["images"], strict=False))

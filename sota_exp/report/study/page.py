@@ -7,9 +7,9 @@ from sota_exp.report.document.markdown import hide_home
 from sota_exp.report.document.write import WrittenReport, write_report
 from sota_exp.report.study import tables
 from sota_exp.report.study.answer import build_study_answer, build_study_facts
-from sota_exp.report.study.inconclusive import describe_missing_runs, group_fired_rules
 from sota_exp.report.study.read import read_study
 from sota_exp.report.study.runs import find_unreadable_files, read_configuration, read_first_run
+from sota_exp.report.study.study import StudyResult
 from sota_exp.report.study.terms import get_metric_name, get_noun, list_names
 from sota_exp.statistics.units import format_level, get_metric_format
 from sota_exp.statistics.verdict import (
@@ -68,3 +68,31 @@ def write_study_report(directory: Path) -> WrittenReport:
         changes=tables.build_config_changes_table(study),
         configurations=[(arm, hide_home(text)) for arm in whole if (text := read_configuration(study, arm))],
     )
+
+
+def group_fired_rules(study: StudyResult) -> dict[str, list[str]]:
+    """By message of a rule, the labels of its arms."""
+    groups: dict[str, list[str]] = {}
+    for each in study.rules:
+        names = groups.setdefault(each["message"], [])
+        names.append(get_arm_label(study, each["arm"]) if each.get("arm") else "every arm")
+    return groups
+
+
+def describe_missing_runs(study: StudyResult) -> list[str]:
+    """Missing runs, grouped by seeds and reason: `seeds 1 and 2 of mixup: not yet`."""
+    seeds: dict[tuple[str, str], list[str]] = {}
+    for each in study.missing:
+        found = seeds.setdefault((each["arm"], each.get("reason") or ""), [])
+        found += [str(each["seed"])] if each.get("seed") is not None else []
+    arms: dict[tuple[str, str], list[str]] = {}
+    for (arm, reason), found in seeds.items():
+        which = f"{'seed' if len(found) == 1 else 'seeds'} {list_names(found)} of " if found else ""
+        arms.setdefault((which, reason), []).append(get_arm_label(study, arm))
+    return [f"{which}{list_names(names)}{f': {reason}' if reason else ''}" for (which, reason), names in arms.items()]
+
+
+def get_arm_label(study: StudyResult, name: str) -> str:
+    """The label of an arm; the name itself if the study has no such arm."""
+    arm = study.arm(name)
+    return name if arm is None else arm.label

@@ -2,7 +2,7 @@
 
 from sota_exp.report.drawing.chart import GREY, PURPLE, TEXT, Figure
 from sota_exp.report.drawing.cost_scatter import draw_cost_scatter
-from sota_exp.report.drawing.curves import CurveLine, draw_curve_panels, find_note
+from sota_exp.report.drawing.curves import CurveLine, draw_curve_panels
 from sota_exp.report.drawing.reliability import draw_reliability_panels
 from sota_exp.report.numbers import choose_time_unit
 from sota_exp.report.study.effect_figures import INKS, MOST_ROWS, get_ink, select_clearest
@@ -21,7 +21,9 @@ def build_study_curves_figure(study: StudyResult) -> Figure | None:
     key = study.metric.replace("test/", "val/")
     arms = select_clearest(study.compared or study.arms, MOST_PANELS)
     needed = dict.fromkeys(name for arm in arms for name in (arm.reference, arm.name) if name)
-    found = {name: read_learning_curve(study, arm, key) for name in needed if (arm := study.arm(name)) is not None}
+    found = {
+        name: read_learning_curve(study.places(arm), key) for name in needed if (arm := study.arm(name)) is not None
+    }
     shown = [arm for arm in arms if found[arm.name] is not None]
     lines = [
         CurveLine(curve=curve, ink=ink, dash=dash, panel=format_arm_number(study, arm))
@@ -35,7 +37,6 @@ def build_study_curves_figure(study: StudyResult) -> Figure | None:
         name="learning_curves",
         alt="Learning curves of " + "; ".join(arm.label for arm in shown),
         draw=lambda width: draw_curve_panels(lines, get_metric_format(study.metric), "epoch", 165, width),
-        note=find_note(lines, get_metric_format(study.metric)),
     )
 
 
@@ -57,7 +58,7 @@ def build_cost_figure(study: StudyResult) -> Figure | None:
     ]
     if len(points) < 2 or study.effects:
         return None
-    titles = f"training time of one run, {unit}", get_metric_name(study) + (f", {scale.unit}" if scale.unit else "")
+    titles = f"training time of one run, {unit}", scale.title(get_metric_name(study))
     return Figure(
         name="accuracy_against_cost",
         alt="Score against training time: " + "; ".join(str(point["tip"]) for point in points),

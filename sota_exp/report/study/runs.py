@@ -5,7 +5,7 @@ Runs are read one at a time; only means and spreads over seeds are kept. Files t
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ class SeedCurve:
 def find_unreadable_files(study: StudyResult) -> list[str]:
     """Why files that the runs wrote, and a report reads, cannot be read, one sentence per file."""
     found: dict[str, None] = {}
-    for place in dict.fromkeys(place for arm in study.arms for place in iterate_run_directories(study, arm)):
+    for place in dict.fromkeys(place for arm in study.arms for place in study.places(arm)):
         for name in READ_FILES:
             try:
                 if is_there(place / name):
@@ -54,21 +54,10 @@ def find_unreadable_files(study: StudyResult) -> list[str]:
     return list(found)
 
 
-def iterate_run_directories(study: StudyResult, arm: StudyArm) -> Iterator[Path]:
-    """The directories of an arm's runs, in the order of their seeds."""
-    for relative in arm.runs.values():
-        yield study.directory / relative
-
-
-def read_learning_curve(study: StudyResult, arm: StudyArm, key: str) -> SeedCurve | None:
-    """A metric by epoch (from 1), up to the last epoch that all seeds have; None if no run has the metric."""
-    return average_over_seeds(
-        [
-            points
-            for place in iterate_run_directories(study, arm)
-            if (points := read_metric_by_epoch(place / "metrics.jsonl", key))
-        ]
-    )
+def read_learning_curve(places: Iterable[Path], key: str) -> SeedCurve | None:
+    """A metric by epoch (from 1), up to the last epoch that all runs have; None if none has the metric."""
+    found = (read_metric_by_epoch(place / "metrics.jsonl", key) for place in places)
+    return average_over_seeds([points for points in found if points])
 
 
 def read_metric_by_epoch(path: Path, key: str) -> dict[float, float]:
@@ -97,14 +86,14 @@ def count_chosen_sizes(study: StudyResult, arm: StudyArm) -> Counter[int]:
     """How many runs of the arm chose each size of inference, in pixels; none without a resolution search."""
     if arm.choices.get("evaluation/resolution") == "fixed":
         return Counter()
-    results = [try_read_json(place / "result.json") or {} for place in iterate_run_directories(study, arm)]
+    results = [try_read_json(place / "result.json") or {} for place in study.places(arm)]
     searches = [search for result in results if (search := result.get("resolution") or {}).get("curve")]
     return Counter(int(search["chosen"]["size"]) for search in searches)
 
 
 def compute_reliability(study: StudyResult, arm: StudyArm) -> list[dict[str, Any]]:
     """The bins of the test predictions of the first `MOST_SCORED` runs together; none without predictions."""
-    places = list(iterate_run_directories(study, arm))[:MOST_SCORED]
+    places = study.places(arm)[:MOST_SCORED]
     found = [each for place in places if (each := read_confidences(place)) is not None]
     return bin_by_confidence(*map(np.concatenate, zip(*found, strict=True))) if found else []
 
@@ -122,7 +111,7 @@ def read_first_run(study: StudyResult) -> dict[str, Any]:
     """What all runs share, from the first that can be read: time, train (images), model, size, epochs, dashboard."""
     from sota_exp.runs.find import SavedRun
 
-    for place in (place for arm in study.arms for place in iterate_run_directories(study, arm)):
+    for place in (place for arm in study.arms for place in study.places(arm)):
         try:
             run = SavedRun.read(place)
         except ConfigError:
@@ -143,7 +132,7 @@ def read_first_run(study: StudyResult) -> dict[str, Any]:
 
 def read_configuration(study: StudyResult, arm: StudyArm) -> str | None:
     """`config.yaml` of the arm's first readable run, as text."""
-    for place in iterate_run_directories(study, arm):
+    for place in study.places(arm):
         try:
             return read_checked(place / "config.yaml").decode()
         except (OSError, ValueError):

@@ -234,6 +234,10 @@ class StudyResult:
     def arm(self, name: str | None) -> StudyArm | None:
         return self._by_name.get(name)
 
+    def places(self, arm: StudyArm) -> list[Path]:
+        """The directories of an arm's runs, in the order of their seeds."""
+        return [self.directory / place for place in arm.runs.values()]
+
     @functools.cached_property
     def _by_name(self) -> dict[str | None, StudyArm]:
         return {arm.name: arm for arm in self.arms}

@@ -60,15 +60,14 @@ def add_sign(verdict: str) -> str:
 def build_results_table(study: StudyResult) -> Table:
     """Every arm with its mean, its difference from its reference, interval, p-value and verdict."""
     scale = get_metric_format(study.metric)
-    unit, points = (f", {part}" if part else "" for part in (scale.unit, scale.difference_unit))
     named = {} if study.is_chain else study.arm_numbers
     columns: Columns = {
         "Arm": lambda arm: format_arm_number(study, arm) if study.compared else arm.label,
         "Against": lambda arm: named.get(arm.reference or "", UNKNOWN),
         "Pairs" if study.compared else "Runs": lambda arm: str(arm.n),
-        f"Mean{unit}": lambda arm: scale.value(arm.mean),
+        scale.title("Mean"): lambda arm: scale.value(arm.mean),
         "± sd": lambda arm: scale.value(arm.sd),
-        f"Difference{points}": lambda arm: scale.difference(arm.difference),
+        scale.difference_title("Difference"): lambda arm: scale.difference(arm.difference),
         f"{format_level(study.level)} interval": lambda arm: format_interval(scale, arm.headline),
         "p, joint": lambda arm: format_p_value(arm.headline_p),
         "Evidence": lambda arm: f"{arm.evidence[-1]:.3g}" if arm.evidence else UNKNOWN,
@@ -115,8 +114,7 @@ def build_cost_table(study: StudyResult) -> Table:
         "Peak memory": lambda arm: format_mebibytes(arm.cost.peak_memory_bytes),
         "Points per hour": lambda arm: format_rate(arm.cost.points_per_hour),
     }
-    is_known = any(arm.cost.seconds is not None for arm in study.arms)
-    return Table.of(study.arms if is_known else [], columns).drop_empty_columns()
+    return Table.of([arm for arm in study.arms if arm.cost.seconds is not None], columns).drop_empty_columns()
 
 
 def format_rate(value: float | None) -> str:
@@ -154,15 +152,14 @@ def build_calibration_table(study: StudyResult) -> Table:
         "Difference, points": lambda arm: SHARE_FORMAT.difference(arm.calibration.difference),
         f"{format_level(study.level)} interval": lambda arm: format_interval(SHARE_FORMAT, arm.calibration.interval),
     }
-    is_known = any(arm.calibration.ece is not None for arm in study.arms)
-    return Table.of(study.arms if is_known else [], columns)
+    return Table.of([arm for arm in study.arms if arm.calibration.ece is not None], columns)
 
 
 def build_class_table(study: StudyResult) -> Table:
     """Changes of accuracy by arm and class; * if the interval excludes zero."""
     arms, names = [arm for arm in study.compared if arm.classes], select_classes(study)
     rows = [[format_arm_number(study, arm), *(format_change(arm.classes.get(name)) for name in names)] for arm in arms]
-    return Table(["Arm", *names], rows if names else [])
+    return Table(["Arm", *names], rows)
 
 
 def describe_unscored_classes(study: StudyResult) -> str:

@@ -1,14 +1,13 @@
 """The figures of a sweep: confirmation, history, values by epoch and by parameter, front. Imports Altair."""
 
-import functools
 from collections.abc import Mapping
 from typing import Any
 
-from sota_exp.report.drawing.chart import BLUE, GREY, TRIANGLES_NOTE, Figure
+from sota_exp.report.drawing.chart import BLUE, GREY, Figure
 from sota_exp.report.drawing.cost_scatter import draw_cost_scatter
 from sota_exp.report.drawing.curves import CurveLine, draw_curves
 from sota_exp.report.drawing.forest_and_waterfall import EffectRow
-from sota_exp.report.drawing.trials import choose_history_range, draw_parameters, draw_search_history
+from sota_exp.report.drawing.trials import draw_parameters, draw_search_history
 from sota_exp.report.study.effect_figures import build_forest_figure
 from sota_exp.report.study.read import parse_interval
 from sota_exp.report.study.runs import average_over_seeds
@@ -65,13 +64,9 @@ def build_search_figures(tree: Tree) -> dict[str, Figure]:
     trials, sign = list_history(tree), -1 if tree["direction"][0] == "minimize" else 1
     if not trials:
         return {}
-    low, high = choose_history_range([each["value"] for each in trials], sign)
-    title = name_axis(tree["objective"][0])
-    make = functools.partial(
-        Figure, note="" if all(low <= each["value"] <= high for each in trials) else TRIANGLES_NOTE
-    )
+    title = get_metric_format(tree["objective"][0]).title(tree["objective"][0])
     found = [
-        make(
+        Figure(
             name="search_history",
             alt=f"Values of {len(trials)} trials in their order",
             draw=lambda width: draw_search_history(trials, sign, title, (width - 70, 230)),
@@ -79,14 +74,9 @@ def build_search_figures(tree: Tree) -> dict[str, Figure]:
     ]
     if names := rank_parameters(tree, trials):
         draw = lambda width: draw_parameters(trials, names, sign, title, width)  # noqa: E731
-        found.append(make(name="parameters", alt=f"Values of the trials by {', '.join(names)}", draw=draw))
+        found.append(Figure(name="parameters", alt=f"Values of the trials by {', '.join(names)}", draw=draw))
     found += [each for each in (build_reports_figure(tree), build_front_figure(tree)) if each is not None]
     return {figure.name: figure for figure in found}
-
-
-def name_axis(objective: str) -> str:
-    unit = get_metric_format(objective).unit
-    return objective + (f", {unit}" if unit else "")
 
 
 def rank_parameters(tree: Tree, trials: list[dict[str, Any]]) -> list[str]:
@@ -109,11 +99,11 @@ def build_reports_figure(tree: Tree) -> Figure | None:
             )
     if not lines:
         return None
-    title, scale = name_axis(tree["objective"][0]), get_metric_format(tree["objective"][0])
+    scale = get_metric_format(tree["objective"][0])
     return Figure(
         name="reports",
         alt=f"Values of {len(lines)} trials by epoch",
-        draw=lambda width: draw_curves(lines, scale, ("epoch", title), (width - 70, 230)),
+        draw=lambda width: draw_curves(lines, scale, ("epoch", scale.title(tree["objective"][0])), (width - 70, 230)),
     )
 
 
@@ -129,11 +119,11 @@ def build_front_figure(tree: Tree) -> Figure | None:
     ]
     if not points:
         return None
-    titles, signs = (name_axis(tree["objective"][1]), name_axis(tree["objective"][0])), tree["direction"][:2]
+    score, time = (scale.title(name) for scale, name in zip(scales, tree["objective"], strict=False))
     return Figure(
         name="front",
         alt=f"{tree['objective'][0]} by {tree['objective'][1]} of {len(points)} trials",
         draw=lambda width: draw_cost_scatter(
-            points, titles, (width - 70, 300), has_front=signs == ["maximize", "minimize"]
+            points, (time, score), (width - 70, 300), has_front=tree["direction"][:2] == ["maximize", "minimize"]
         ),
     )

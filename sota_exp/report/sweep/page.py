@@ -1,22 +1,24 @@
 """The report of a sweep from `sweep.json`: confirmation on fresh seeds, history, importances and the best trials.
 
-Values that the file does not contain are left out.
+Values that the file does not contain are left out. The note in MLflow is the same text without figures.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sota_exp.config.formats import get_format
 from sota_exp.errors import ConfigError
-from sota_exp.report.document.write import WrittenReport, write_report
-from sota_exp.report.numbers import format_duration
+from sota_exp.report.document.write import WrittenReport, render_markdown, write_report
 from sota_exp.report.sweep.tables import (
+    MOST_ROWS,
     build_arm_table,
     build_importance_table,
     build_trial_table,
     describe_arm_table,
+    describe_time,
     format_parameters,
     name_test_metric,
     warn_of_few_trials,
@@ -25,13 +27,16 @@ from sota_exp.statistics.units import get_metric_format
 
 Tree = Mapping[str, Any]
 
+TEMPLATE = "sweep/sweep.md.jinja"
+
 #: Most rows of the table of trials.
 MOST_TRIALS = 30
 
 #: What a file that does not contain a value says.
 ABSENT: Tree = {
     "objective": "val/accuracy", "direction": "maximize", "trials": {}, "seconds": 0, "best": {}, "ranking": (),
-    "failures": (), "importances": {}, "entries": (), "stopped": "", "command": "",
+    "failures": (), "importances": {}, "entries": (), "stopped": "", "command": "", "fixed": (),
+    "pruning": {"share_of_full_steps": None},
     "confirm": {
         "words": "", "winner": None, "metric": "", "overrides": (), "arms": (), "choice_seeds": (), "test": None,
         "next": (),
@@ -47,10 +52,21 @@ def write_sweep_report(directory: Path) -> WrittenReport:
     """
     path = directory / "sweep.json"
     try:
-        found = collect_values(read_sweep(path))
+        tree = read_sweep(path)
+        found = collect_values(tree, MOST_TRIALS) | collect_figures(tree)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(f"{path}: not the format of a sweep: {type(error).__name__}: {error}") from error
-    return write_report(directory, "sweep/sweep.md.jinja", **found)
+    return write_report(directory, TEMPLATE, **found)
+
+
+def format_sweep_note(summary: Tree) -> str:
+    """The report without figures, with em spaces in tables: MLflow displays them without space between columns.
+
+    summary: as in `sweep.json`.
+    """
+    values = collect_values(fill_in(summary), MOST_ROWS) | {"confirmation": None, "figures": {}}
+    text = render_markdown(TEMPLATE, **values).text
+    return re.sub(r"(?m)^\|.*$", lambda row: row[0].replace(" |", "\N{EM SPACE}|"), text)
 
 
 def read_sweep(path: Path) -> Tree:
@@ -61,44 +77,54 @@ def read_sweep(path: Path) -> Tree:
     """
     found = json.loads(path.read_text())
     get_format(found, path)
-    tree = {"name": path.parent.name, **ABSENT, **{key: value for key, value in found.items() if value is not None}}
+    return fill_in({"name": path.parent.name, **found})
+
+
+def fill_in(found: Tree) -> Tree:
+    """As `read_sweep`, of the content."""
+    tree = {**ABSENT, **{key: value for key, value in found.items() if value is not None}}
     tree["confirm"] = {**ABSENT["confirm"], **tree["confirm"]}
     for key in ("objective", "direction"):
         tree[key] = [tree[key]] if isinstance(tree[key], str) else list(map(str, tree[key]))
     return tree
 
 
-def collect_values(tree: Tree) -> dict[str, Any]:
-    """What the template shows."""
-    from sota_exp.report.sweep import figures
-
+def collect_values(tree: Tree, most: int) -> dict[str, Any]:
+    """What the template shows beside figures. most: rows of the table of trials."""
     best = tree["best"].get("value")
     best = best[0] if isinstance(best, list) else best
     arms = build_arm_table(tree["confirm"])
     return {
         "tree": tree,
         "test_metric": name_test_metric(tree["confirm"]["metric"] or tree["objective"][0]),
-        "most": MOST_TRIALS,
+        "most": most,
         "facts": [
             f"Objective {', '.join(tree['objective'])}",
             *(f"{num:,} {state}" for state, num in tree["trials"].items() if num),
-            *([f"{format_duration(tree['seconds'])} in all"] if tree["seconds"] else []),
+            *([describe_time(tree)] if tree["seconds"] else []),
         ],
         "best_value": get_metric_format(tree["objective"][0]).format_with_unit(best),
         "best_values": format_parameters(tree["best"].get("params") or {}),
         "winner": " ".join(["sota-exp train", *tree["confirm"]["overrides"]]),
-        "confirmation": figures.build_confirmation_figure(tree),
         "has_intervals": any(
             found and found.get("interval")
             for found in (*(arm.get("difference") for arm in tree["confirm"]["arms"]), tree["confirm"]["test"])
         ),
-        "figures": figures.build_search_figures(tree),
-        "about_history": describe_history(tree, figures.list_history(tree)),
         "arms": arms,
         "about_arms": describe_arm_table(tree["confirm"], arms),
-        "trials": build_trial_table(tree, MOST_TRIALS),
+        "trials": build_trial_table(tree, most),
         "importances": build_importance_table(tree),
         "caution": warn_of_few_trials(tree),
+    }
+
+
+def collect_figures(tree: Tree) -> dict[str, Any]:
+    from sota_exp.report.sweep import figures
+
+    return {
+        "confirmation": figures.build_confirmation_figure(tree),
+        "figures": figures.build_search_figures(tree),
+        "about_history": describe_history(tree, figures.list_history(tree)),
     }
 
 

@@ -4,14 +4,26 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sota_exp.report.document.markdown import Code, Table
-from sota_exp.report.numbers import format_interval, format_percent
+from sota_exp.report.numbers import format_duration, format_interval, format_percent
 from sota_exp.report.study.read import parse_interval
 from sota_exp.statistics.units import format_p_value, get_metric_format
 
 Tree = Mapping[str, Any]
 
+#: Most trials in a table of the terminal or of a note.
+MOST_ROWS = 5
+
 #: Complete trials below which importances say little: the two methods contradict each other.
 FEW_TRIALS = 20
+
+
+def describe_time(tree: Tree) -> str:
+    """The time of the search, and what pruning saved."""
+    took = f"{format_duration(tree['seconds'])} of training and scoring"
+    share = tree["pruning"]["share_of_full_steps"]
+    if not (tree["trials"].get("pruned") and share):
+        return took
+    return f"{took}; with pruning, {format_percent(share)} of the steps of full trials were run"
 
 
 def format_parameter(value: Any) -> str:
@@ -42,9 +54,7 @@ def build_trial_table(tree: Tree, most: int) -> Table:
         ]
         for item in listed
     ]
-    names = [
-        f"{name}, {scale.unit}" if scale.unit else name for name, scale in zip(tree["objective"], scales, strict=True)
-    ]
+    names = [scale.title(name) for name, scale in zip(tree["objective"], scales, strict=True)]
     return Table(["Trial", *names, "Values"], rows, ["Values"])
 
 
@@ -68,13 +78,14 @@ def build_arm_table(found: Mapping[str, Any]) -> Table:
     """A row per arm of a confirmation: val, by which the winner is chosen; test of the winner, the confirmed result."""
     metric = str(found["metric"])
     scale, test = get_metric_format(metric), name_test_metric(metric)
-    unit, points = (f", {part}" if part else "" for part in (scale.unit, scale.difference_unit))
     columns: dict[str, Callable[[Mapping[str, Any]], str]] = {
         "Arm": lambda arm: str(arm["name"]),
-        f"{metric}{unit}": lambda arm: scale.value(arm.get("mean")),
+        scale.title(metric): lambda arm: scale.value(arm.get("mean")),
         "± sd": lambda arm: scale.value(arm.get("sd")),
-        f"{metric}: difference{points}": lambda arm: scale.difference((arm.get("difference") or {}).get("mean")),
-        f"{test}: difference{points}": lambda arm: scale.difference(get_test(found, arm).get("mean")),
+        scale.difference_title(f"{metric}: difference"): lambda arm: scale.difference(
+            (arm.get("difference") or {}).get("mean")
+        ),
+        scale.difference_title(f"{test}: difference"): lambda arm: scale.difference(get_test(found, arm).get("mean")),
         "95 % interval": lambda arm: format_interval(scale, parse_interval(get_test(found, arm).get("interval"))),
         "95 %: new images": lambda arm: format_interval(
             scale, parse_interval((get_test(found, arm).get("new_images") or {}).get("interval"))

@@ -1,34 +1,19 @@
-"""A sweep as text from `sweep.json`: the summary on the terminal and the note in MLflow."""
+"""A sweep on the terminal, from `sweep.json`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sota_exp.report.numbers import format_duration, format_percent
-from sota_exp.report.sweep.tables import build_arm_table, build_trial_table, describe_arm_table, warn_of_few_trials
+from sota_exp.report.numbers import format_percent
+from sota_exp.report.sweep.tables import MOST_ROWS, build_trial_table, describe_time, warn_of_few_trials
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
-#: Most trials in a table.
-MOST_ROWS = 5
 
 
 def format_trial_counts(summary: Mapping[str, Any]) -> str:
     trials = summary["trials"]
     return ", ".join(f"{trials[name]} {name}" for name in ("complete", "pruned", "failed", "running") if trials[name])
-
-
-def describe_time(summary: Mapping[str, Any]) -> str:
-    """The time of the search, and what pruning saved."""
-    took = f"{format_duration(summary['seconds'])} of training and scoring"
-    share = summary["pruning"]["share_of_full_steps"]
-    saved = (
-        f"; with pruning, {format_percent(share)} of the steps of full trials were run"
-        if summary["trials"]["pruned"] and share
-        else ""
-    )
-    return took + saved
 
 
 def describe_importances(summary: Mapping[str, Any]) -> str:
@@ -64,7 +49,7 @@ def build_sweep_summary(summary: Mapping[str, Any], directory: Path) -> Iterator
         facts.add_row("importance", describe_importances(summary))
     found = summary["confirm"]
     facts.add_row("confirmed", escape(found["words"]) if found else "no confirmation was run")
-    for line in list_next_steps(found):
+    for line in (found or {}).get("next") or ():
         facts.add_row("next", escape(line))
     facts.add_row("files", escape(f"{directory}/report.html, sweep.json, trials.csv, figures/"))
     grid = Table.grid()
@@ -75,38 +60,3 @@ def build_sweep_summary(summary: Mapping[str, Any], directory: Path) -> Iterator
     yield Panel(grid, title=f"sweep {escape(summary['name'])}", title_align="left", border_style=colour, expand=False)
     if found and word == "beats":
         yield escape(f"Train with the winner: sota-exp train {' '.join(found['overrides'])}")
-
-
-def list_next_steps(found: Mapping[str, Any] | None) -> list[str]:
-    """What would decide whether the winner differs from the recipe's own values; files of older versions lack it."""
-    return [str(line) for line in (found or {}).get("next") or ()]
-
-
-def format_sweep_note(summary: Mapping[str, Any]) -> str:
-    """The summary as Markdown, for MLflow and beside the sweep's files."""
-    found = summary["confirm"]
-    parts = [
-        f"**Sweep {summary['name']}**: {format_trial_counts(summary)} of {summary['n_trials']} trials; "
-        f"{describe_time(summary)}."
-    ]
-    if found:
-        arms = build_arm_table(found)
-        parts += [f"**{found['words']}**", format_markdown_table([arms.names, *arms.rows])]
-        parts += [describe_arm_table(found, arms), *list_next_steps(found)]
-    trials = build_trial_table(summary, MOST_ROWS)
-    parts.append(format_markdown_table([trials.names, *trials.rows]))
-    if summary.get("fixed"):
-        parts.append(f"All of them, and the recipe's own values too, with `{' '.join(summary['fixed'])}`.")
-    if summary["importances"]:
-        parts.append(f"Importance by {describe_importances(summary)}.")
-    parts += [f"Trial {item['number']} failed: {item['reason']}." for item in summary["failures"][:MOST_ROWS]]
-    if summary["stopped"]:
-        parts.append(f"It stopped early: {summary['stopped']}.")
-    parts.append(f"```\n{summary['command']}\n```")
-    return "\n\n".join(parts) + "\n"
-
-
-def format_markdown_table(lines: Sequence[Sequence[str]]) -> str:
-    """A Markdown table with em spaces, because MLflow displays tables without space between columns."""
-    table = ["| " + " | ".join(f"{cell}\u2003" for cell in line) + " |" for line in lines]
-    return "\n".join([table[0], "|---" * len(lines[0]) + "|", *table[1:]])

@@ -22,7 +22,7 @@ from sota_exp.report.drawing.chart import (
     RED,
     TEXT,
     WIDE,
-    chart_to_svg,
+    Figure,
     compute_range,
     format_ink_css,
     write_png,
@@ -53,6 +53,10 @@ NAMES = [
     "repeated augmentation of everything, twice and again",
 ]
 WIDTHS = [WIDE, NARROW]
+
+
+def chart_to_svg(chart: Any, alt: str = "", name: str = "") -> str:
+    return Figure(name="a_chart", alt=alt, draw=lambda _: chart).to_svg(WIDE, name)
 
 
 def picture(chart: Any) -> Picture:

@@ -49,7 +49,7 @@ def test_curves_reach_as_far_as_every_seed() -> None:
 def test_a_study_is_read_from_its_runs(tmp_path: Path) -> None:
     steps = [STEPS[0], STEPS[11], STEPS[2]]
     study = read_study(write_study(tmp_path, steps, range(3), num_test=50))
-    curve = read_learning_curve(study, study.arms[0], "val/accuracy")
+    curve = read_learning_curve(study.places(study.arms[0]), "val/accuracy")
     assert curve is not None and curve.n == 3 and len(curve.x) == 12
     sizes = count_chosen_sizes(study, study.arms[1])
     assert sizes.total() == 3 and set(sizes) <= {48, 56, 64, 72, 80} and not count_chosen_sizes(study, study.arms[0])
