@@ -121,8 +121,8 @@ def add_noise_of_images(
     """The smallest effect shown for other images like these, in new training runs; None: none.
 
     By Student's t on the sum of both variances, at the Šidák level of all tests, with Satterthwaite's degrees of
-    freedom (1946, Biometrics Bulletin 2), at least those of seeds or images. An interval adds two images (Bonett and Price
-    2012), so that of N images the effect must be (N + 2) / N times as large.
+    freedom (1946, Biometrics Bulletin 2), at least those of seeds or images. An interval adds two images (Bonett and
+    Price 2012), so that of N images the effect must be (N + 2) / N times as large.
     """
     of_seeds, of_images = over_seeds.error**2, noise.images / num_images
     df_images = noise.df_images or max(1, num_images - 1)
