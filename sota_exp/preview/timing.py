@@ -46,14 +46,15 @@ def measure_cost(session: TrainingSession, state: TrainingState, seconds: float)
     """Train with `state` for about `seconds`, then evaluate some images.
 
     All steps train what the last epoch trains, as the first ones may train the classifier alone, in a fraction of the
-    time. If training has no more steps than the untimed ones, the seconds per step are those of the first step.
+    time. Where steps are slow, one of them is timed. If training has no more steps than the untimed ones, the seconds
+    per step are those of the first step.
     """
     records = fit(tune_as_in_last_epoch(session), state)
     began = time.monotonic()
     first = _run(records, 1, math.inf)
     synchronize_device(session.device)
     first_seconds = time.monotonic() - began
-    warmed = _run(records, WARMUP_STEPS - 1, math.inf)
+    warmed = _run(records, WARMUP_STEPS - 1, began + seconds)
     synchronize_device(session.device)
     began = time.monotonic()
     timed = _run(records, math.inf, began + seconds)

@@ -26,13 +26,13 @@ from sota_exp.statistics.verdict import (
     describe_error_rate,
     describe_fewest,
 )
-from sota_exp.study.files import StudyFiles, find_trainings
+from sota_exp.study.clock import StudyClock
+from sota_exp.study.files import ArmRun, StudyFiles, find_trainings
 from sota_exp.study.results import JsonObject, PlannedStudy
-from sota_exp.study.scheduler import ArmRun
 from sota_exp.study.settings import ANYTIME
 from sota_exp.study.terminal_looks import describe_looks
 from sota_exp.study.terminal_plan import describe_power, describe_tested, format_warning
-from sota_exp.study.terminal_time import describe_choice
+from sota_exp.study.terminal_time import describe_choice, describe_planning
 
 #: Style of each verdict.
 VERDICT_STYLES = {
@@ -66,8 +66,10 @@ def format_study_heading(study: PlannedStudy, files: StudyFiles) -> Iterable[Ren
     )
     yield indent(f"{study.describe_size()}{shares}; in {os.path.relpath(files.directory)}")
     if study.time_plan is not None and study.time_plan["recommended"] is not None:
-        yield indent(f"study.time={study.settings.time}: {describe_choice(study.time_plan)}")
-    yield from map(indent, study.blueprint.notes)
+        yield indent(
+            f"study.time={study.settings.time}{describe_planning(study.time_plan)}: {describe_choice(study.time_plan)}"
+        )
+    yield from map(indent, study.notes)
     if study.settings.kind != "auto" and study.find_planned_effect(1.0, len(study.seeds)) is None:
         least = describe_fewest(study.count_fewest_seeds())
         yield indent(f"No verdict is possible with {format_count(len(study.seeds), 'seed')}.{least}", style="yellow")
@@ -88,8 +90,8 @@ def format_study_heading(study: PlannedStudy, files: StudyFiles) -> Iterable[Ren
 class ProgressPrinter:
     """One line per finished run, with its score and the time that the rest will take."""
 
-    def __init__(self, study: PlannedStudy, files: StudyFiles) -> None:
-        self.study, self.files, self.out = study, files, make_console(is_progress=True)
+    def __init__(self, study: PlannedStudy, files: StudyFiles, clock: StudyClock) -> None:
+        self.study, self.files, self.clock, self.out = study, files, clock, make_console(is_progress=True)
         self.done = 0
         names = [ArmRun(arm=arm, seed=study.seeds[-1], place="").name for arm in study.arms.ready]
         self.width = max(map(cell_len, names))
@@ -112,8 +114,10 @@ class ProgressPrinter:
             result, metric = self.files.result(job.place) or {}, self.study.settings.metric
             parts |= {"outcome": get_metric_format(metric).format_with_unit(result["metrics"].get(metric))}
             parts |= {"took": format_duration(sum(result["seconds"].values()))}
-        parts |= {"left": f"{format_duration(left)} left"}
+        parts |= {"left": f"{format_duration(min(left, self.clock.seconds_left))} left"}
         self.out.print(join_what_fits(parts, ("took",), self.out.width), style="red" if failure else "", markup=False)
+        if late := self.clock.warn(num_runs):
+            self.out.print(f"  {late}", style="yellow", markup=False)
 
 
 def describe_state(study: PlannedStudy, files: StudyFiles) -> str:

@@ -32,10 +32,15 @@ def format_time_plan(plan: JsonObject, allowed: str) -> RenderableType:
         table.add_row(MARK if index == best else "", *row, style="bold" if index == best else "")
     heading = (
         f"What {allowed} can buy, {describe_order(plan.get('runs_at_once', 1))} "
-        f"({format_duration(plan['seconds_per_run'])} a run):"
+        f"({format_duration(plan['seconds_per_run'])} a run){describe_planning(plan)}:"
     )
     shown = table if plan["options"] else Text("Not one seed of every arm.")
     return Group("", Text(heading), "", shown, "", *map(Text, _describe(plan, unit)))
+
+
+def describe_planning(plan: JsonObject) -> str:
+    """How long the plan took, which `study.time` includes; empty for plans of older versions."""
+    return f", planned in {format_duration(plan['seconds'])}" if "seconds" in plan else ""
 
 
 def describe_order(num_at_once: int) -> str:

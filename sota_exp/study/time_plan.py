@@ -12,7 +12,7 @@ from sota_exp.config.values import get_override_key
 from sota_exp.errors import ConfigError
 from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.runs.digests import read_object
-from sota_exp.study.afford import Costs, Variant, build_option, describe_too_little, recommend
+from sota_exp.study.afford import Costs, Option, Variant, build_option, describe_too_little, recommend
 from sota_exp.study.cost_estimate import RunCost, count_images, estimate_arm_costs
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 from sota_exp.study.settings import Allowance, StudySettings
@@ -32,6 +32,9 @@ FOLD_OVERRIDES = ("data/split=cross_validation", f"data.split.folds={FOLDS}")
 
 #: Designs that ask about each technique of a list; each is laid out beside the others.
 DESIGNS = ("leave_one_out", "add_one_in", "screening")
+
+#: Once planning has taken this share of the time, no other designs are laid out.
+PLANNING_SHARE = 0.05
 
 #: Plans the study with other settings and further overrides.
 StudyPlanner = Callable[[StudySettings, Sequence[str]], PlannedStudy]
@@ -88,11 +91,16 @@ def _build_plan(
     variants = list_variants(study, given, costs.runs[0].counts, lambda: count_images_of_folds(study, plan))
     settings, allowance = study.settings, study.settings.allowance
     assert allowance is not None
+    amount = allowance.amount
+
+    def is_late() -> bool:
+        return time.monotonic() - began > PLANNING_SHARE * amount
+
     if allowance.unit == "seconds":
-        allowance = Allowance(amount=allowance.amount - (time.monotonic() - began), unit="seconds")
+        allowance = Allowance(amount=amount - (time.monotonic() - began), unit="seconds")
     options = [build_option(study, each, costs, allowance, noise, is_own=True) for each in variants]
     for kind in DESIGNS if settings.kind in DESIGNS else ():
-        if kind == settings.kind:
+        if kind == settings.kind or (allowance.unit == "seconds" and is_late()):
             continue
         try:
             other = plan(replace(settings, kind=kind, every_slot=kind == "leave_one_out", looks=None), [])
@@ -106,6 +114,8 @@ def _build_plan(
         why = f"{why}: {describe_too_little(study, variants, costs, allowance, found)}"
     return {
         "metric": settings.metric,
+        "seconds": time.monotonic() - began,
+        "seconds_of_arms": {} if best is None else _find_seconds_of_arms(study, variants, costs, found[best]),
         "seconds_per_run": num_at_once * costs.compute(variants[0], 1, "seconds"),
         "runs_at_once": num_at_once,
         "unmeasured": unmeasured,
@@ -119,6 +129,15 @@ def _build_plan(
         "recommended": best,
         "why": why,
     }
+
+
+def _find_seconds_of_arms(
+    study: PlannedStudy, variants: Sequence[Variant], costs: Costs, option: Option
+) -> dict[str, float]:
+    """Arm → seconds of one of its runs in an option of the command's design, of runs at a time each its share."""
+    variant = next(each for each in variants if each.overrides == option.overrides)
+    names = [arm.name for arm in study.arms.ready]
+    return dict(zip(names, costs.compute_each(variant, "seconds"), strict=True))
 
 
 def measure_costs(study: PlannedStudy, num_at_once: int) -> tuple[Costs, str]:

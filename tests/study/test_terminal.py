@@ -7,9 +7,9 @@ import pytest
 from rich.console import Console
 
 from sota_exp.study import terminal
-from sota_exp.study.files import StudyFiles
+from sota_exp.study.clock import StudyClock
+from sota_exp.study.files import ArmRun, StudyFiles
 from sota_exp.study.results import StudyRuns
-from sota_exp.study.scheduler import ArmRun
 from sota_exp.study.study_json import build_study_json
 from sota_exp.study.terminal_plan import format_study_plan
 from tests.study.studies import arm, chain, study, write_all
@@ -103,7 +103,7 @@ def test_the_line_of_a_run_fits_and_says_the_time_left(
     made, files = study(chain("a", "without_repeated_augmentation"), seeds=12), StudyFiles(directory=tmp_path)
     write_all(made, files)
     progress, jobs = (
-        terminal.ProgressPrinter(made, files),
+        terminal.ProgressPrinter(made, files, StudyClock()),
         [ArmRun(arm=each, seed=seed, place=files.place(each, seed)) for each in made.arms.ready for seed in (0, 11)],
     )
     progress.begin(jobs)
