@@ -14,6 +14,9 @@ from sota_exp.training.memory import get_peak_memory
 #: Untimed first steps, in which memory is allocated and kernels are chosen.
 WARMUP_STEPS = 3
 
+#: Seconds of the CPU in which the share of other programs is measured.
+PROBE_SECONDS = 0.1
+
 #: Most images that are evaluated to time the evaluation.
 MAX_SCORED_IMAGES = 64
 
@@ -67,6 +70,14 @@ def measure_cost(session: TrainingSession, state: TrainingState, seconds: float)
         seconds_per_scored_image=_measure_seconds_per_scored_image(session, state),
         peak_memory_bytes=get_peak_memory(session.device),
     )
+
+
+def measure_slowdown() -> float:
+    """How many times as long work takes as the CPU works on it, since other programs have their share."""
+    began, worked = time.monotonic(), time.thread_time()
+    while time.thread_time() - worked < PROBE_SECONDS:
+        pass
+    return max(1.0, (time.monotonic() - began) / PROBE_SECONDS)
 
 
 def _run(records: Iterator[StepRecord | EpochRecord], num_steps: float, deadline: float) -> int:

@@ -169,7 +169,7 @@ def _choose_by_time(
     if found["recommended"] is None:
         if sweeper.plan_only:
             return replace(study, time_plan=found)
-        raise ConfigError(f"study.time={settings.time}: {found['why']}")
+        raise ConfigError(f"study.time={settings.time}: {'; '.join([found['why'], *found.get('ways', [])])}")
     best = found["options"][found["recommended"]]
     chosen = plan_other(replace(settings, seeds=best["seeds"]), best["overrides"])
     return replace(chosen, time_plan=found)

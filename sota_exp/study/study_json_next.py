@@ -94,10 +94,10 @@ def _describe_left_seeds(study: PlannedStudy, runs: StudyRuns) -> list[str]:
         return []
     seconds = _measure_seconds(runs, (arm.name for arm in study.arms.ready))
     takes = "" if seconds is None else f", about {format_duration(num_left * seconds)}"
+    done = f"{len(study.seeds)} of {format_count(num_planned, 'seed')}"
     return [
-        f"study.time={study.settings.time} was over after {len(study.seeds)} of {format_count(num_planned, 'seed')}: "
-        f"the same command trains the other {num_left}{takes}. Do so whatever the verdicts are: a second look because they "
-        "are open makes wrong ones more frequent."
+        f"study.time={study.settings.time} was over after {done}: the same command trains the other {num_left}{takes}. "
+        "Do so whatever the verdicts are: a second look because they are open makes wrong ones more frequent."
     ]
 
 
@@ -247,7 +247,7 @@ def _describe_how(study: PlannedStudy, questions: list[OpenQuestion]) -> list[st
     twice = f"{200 * (1 - settings.level):.3g}"
     return [
         *lines,
-        "If effects are as they seem. More seeds in this study because a verdict is open would make wrong ones more "
-        f"frequent: ask again in a new study with other seeds (seed={first} study.seeds={least}), or go on with "
-        f"study.looks=anytime, whose verdicts hold whenever you look (with this one, at most {twice} % are wrong).",
+        "If effects are as they seem. More seeds because a verdict is open make wrong ones more frequent: ask in a new "
+        f"study (seed={first} study.seeds={least}), or go on with study.looks=anytime, whose verdicts hold whenever "
+        f"you look (with this one, at most {twice} % are wrong).",
     ]

@@ -70,7 +70,9 @@ def _format_effect(value: float | None, unit: MetricFormat) -> str:
 
 def _describe(plan: JsonObject, unit: MetricFormat) -> list[str]:
     noise, best = plan["noise"], plan["recommended"]
-    lines = [f"Nothing is recommended: {plan['why']}."] if best is None else [describe_choice(plan)]
+    lines = [describe_choice(plan)] if best is not None else [f"Nothing is recommended: {plan['why']}."]
+    if ways := plan.get("ways"):
+        lines += ["What would change that (--plan measures it):", *(f"  {way}" for way in ways)]
     lines.append(
         f"shows: the smallest effect{f', {unit.difference_unit},' if unit.difference_unit else ''} that four of five "
         "studies would show, for other images like these (by folds, for other training images too), and for the "
