@@ -25,7 +25,10 @@ def build_blueprint(settings: StudySettings, base: StudyConfiguration) -> StudyD
     if settings.kind == "one_slot":
         return _design_one_slot(settings, base)
     choices, values = base.configuration.choices, flatten(base.configuration.values)
-    techniques = [each.at(choices, values) for each in settings.get_chosen_techniques()]
+    chosen = settings.get_chosen_techniques()
+    if settings.only is None:
+        chosen = [each for each in chosen if each.given is None or values.get(each.given) is not None]
+    techniques = [each.at(choices, values) for each in chosen]
     if settings.kind == "leave_one_out":
         return plan.plan_leave_one_out([*techniques, *_find_other_slots(settings, base, techniques)], choices)
     if settings.kind == "one_change":
