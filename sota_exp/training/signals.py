@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from sota_exp.config.signals import handled_signals
+from sota_exp.config.signals import acknowledge, handled_signals
 from sota_exp.errors import STOP_SIGNALS
 
 
@@ -24,6 +24,7 @@ class SignalRecorder:
         if self.received is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.received = number
+        acknowledge("stopping when this step is done and saved; Ctrl-C again stops without that")
 
 
 @contextmanager
