@@ -74,9 +74,10 @@ class StudyClock:
 
         num_runs: of this command, those that have ended too.
         """
-        if self.was_late or len(self.ended) < LEAST_RUNS * self.num_at_once or not self.expected:
+        expected = [self.expected[name] for name in self.ended if name in self.expected]
+        if self.was_late or len(self.ended) < LEAST_RUNS * self.num_at_once or not expected:
             return ""
-        planned = sum(map(self.expected.__getitem__, self.ended)) / len(self.ended)
+        planned = sum(expected) / len(expected)
         now, num_fitting = self.seconds_per_run, int((self.deadline - self.began) / self.seconds_per_run)
         if now <= LATE * planned or num_fitting >= num_runs:
             return ""

@@ -2,21 +2,28 @@
 
 import multiprocessing
 import signal
+import time
 
 import pytest
 
-from sota_exp.training.signals import SignalRecorder
+from sota_exp.config.signals import acknowledge
+from sota_exp.training.signals import STOPPING, recorded_signals
 
 
-def test_a_signal_is_acknowledged_at_once(capfd: pytest.CaptureFixture[str]) -> None:
-    recorder = SignalRecorder()
-    recorder.note(signal.SIGTERM, None)
-    assert capfd.readouterr().err == (
-        "sota-exp: stopping when this step is done and saved; Ctrl-C again stops without that\n"
-    )
-    with pytest.raises(KeyboardInterrupt):
-        recorder.note(signal.SIGINT, None)
-    assert recorder.received == signal.SIGTERM
+def test_a_signal_is_told_at_once_and_once(capfd: pytest.CaptureFixture[str]) -> None:
+    """By a thread, before its handler would have the time to."""
+    before, told, deadline = signal.set_wakeup_fd(-1), "", time.monotonic() + 20
+    signal.set_wakeup_fd(before)
+    with recorded_signals() as recorder:
+        signal.raise_signal(signal.SIGTERM)
+        while not told and time.monotonic() < deadline:
+            time.sleep(0.01)
+            told = capfd.readouterr().err
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert told == f"sota-exp: {STOPPING}\n" and recorder.received == signal.SIGTERM
+    assert capfd.readouterr().err == ""
+    assert signal.set_wakeup_fd(before) == before
 
 
 @pytest.mark.parametrize("is_worker", [True, False])
@@ -27,5 +34,5 @@ def test_one_process_speaks(
         monkeypatch.setattr(multiprocessing.current_process(), "name", "LokyProcess-1")
     else:
         monkeypatch.setenv("RANK", "1")
-    SignalRecorder().note(signal.SIGINT, None)
+    acknowledge("stopping")
     assert capfd.readouterr().err == ""
