@@ -24,7 +24,7 @@ from sota_exp.config.data_paths import find_path_problem
 from sota_exp.config.hashing import compute_digest
 from sota_exp.config.hydra_compose import compose_with_hydra, normalize_override, register_resolvers
 from sota_exp.config.hydra_errors import format_hydra_error
-from sota_exp.config.hydra_paths import prepare_written_configs, require_real_parents, require_utf8
+from sota_exp.config.hydra_paths import prepare_written_configs, require_real_parents, require_used_folder, require_utf8
 from sota_exp.config.multirun import CheckedSweeper
 from sota_exp.config.other_commands import check_keys_of_other_commands
 from sota_exp.config.recipe_values import drop_replaced_values, extract_run, get_search_directories
@@ -47,6 +47,7 @@ def run_hydra(task: Callable[[DictConfig], object], arguments: list[str], comman
     """
     require_utf8(arguments)
     require_real_parents(arguments)
+    require_used_folder(arguments)
     check_keys_of_other_commands(arguments, command)
     register_resolvers()
     prepare_written_configs()

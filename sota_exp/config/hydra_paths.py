@@ -44,6 +44,20 @@ def require_real_parents(arguments: Sequence[str]) -> None:
                 raise ConfigError(f"{word}: {problem}; write the path without ..: {key}=DIR")
 
 
+def require_used_folder(arguments: Sequence[str]) -> None:
+    """Check that a folder for runs is one that Hydra uses: for one run, or for several, as those of a study.
+
+    Raises:
+        ConfigError: the folders given are those of the other kind alone.
+    """
+    words = ("hydra.run.dir", "hydra.sweep.dir")
+    meant, other = reversed(words) if is_multirun(arguments) else words
+    given = dict(word.split("=", 1) for word in arguments if word.startswith(tuple(f"{key}=" for key in words)))
+    if other in given and meant not in given and "--cfg" not in arguments:
+        which = "several runs lie" if is_multirun(arguments) else "one run lies"
+        raise ConfigError(f"{other}={given[other]}: {which} in another folder: {meant}={given[other]}")
+
+
 @functools.cache
 def prepare_written_configs() -> None:
     """Leave out credentials, and rewrite both folders, when Hydra sets the configuration of a job, which it writes."""

@@ -58,18 +58,15 @@ def read_rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
             raise InvalidValue("path", table, f"CSV in UTF-8; after line {reader.line_num}: {error}") from error
 
 
-def check_split_column(
-    table: Path, rows: Sequence[Mapping[str, str]], column: str | None, reads_groups: bool = False
-) -> None:
+def check_split_column(table: Path, rows: Sequence[Mapping[str, str]], column: str | None) -> None:
     """Check that the column of the splits is known. column: its name in lower case; None: none. What is unread is told.
 
-    reads_groups: whether the column `group` is read.
 
     Raises:
         InvalidValue: there is no such column, or only others that may be meant.
     """
     columns = {name: sorted({row[name] for row in rows} - {""}) for name in (rows[0] if rows else ())}
-    others = [name for name in columns if name not in ("path", "label", column)]
+    others = [name for name in columns if name not in ("path", "label", GROUP, column)]
     if rows and column not in (None, "split", *columns):
         raise InvalidValue("split_column", column, f"a column of {table}: {', '.join(columns)}; or null: none")
     says_split = {name: all(find_split(value) is not None for value in columns[name]) for name in others}
@@ -79,7 +76,7 @@ def check_split_column(
         use = f"data.split_column={name}" if says_split[name] else "a column split with train, val or test in it"
         legal = f"a column split, but {name} ({join_first(columns[name], MAX_LISTED)}) may be meant"
         raise InvalidValue("path", table, f"{legal}: {use} splits by it, data.split_column=null does not")
-    if others := [name for name in others if not (name == GROUP and reads_groups)]:
+    if others:
         log.info("%s: columns that are not read: %s", table, join_first(others, MAX_LISTED))
 
 
@@ -95,14 +92,14 @@ def read_groups(table: Path) -> np.ndarray | None:
     return np.array([numbers.setdefault(name or row, len(numbers)) for row, name in enumerate(rows)])
 
 
-def find_rows(table: Path, root: Path, column: str | None = "split", reads_groups: bool = False) -> Listing:
+def find_rows(table: Path, root: Path, column: str | None = "split") -> Listing:
     """The images that a CSV file lists, its paths below `root`: relative to it, or absolute. column: of the splits.
 
     Raises:
         InvalidValue: a line is wrong; the message lists the first such lines. See also `read_rows`.
     """
     rows = list(read_rows(table))
-    check_split_column(table, [row for _, row in rows], column, reads_groups)
+    check_split_column(table, [row for _, row in rows], column)
     found: dict[Path, tuple[int, ImageFile]] = {}
     lines: dict[str, tuple[int, str, int | None]] = {}  # real path → line, label, split
     wrong: list[str] = []
@@ -162,7 +159,7 @@ class CsvTable(FileSource):
     def list_files(self) -> FileList:
         table = expand_home(self.path)
         root = expand_home(self.root) if self.root else table.parent
-        column, reads_groups = self.split_column and self.split_column.lower(), self.split.keeps_groups
+        column = self.split_column and self.split_column.lower()
         request = ["csv", str(table.absolute()), str(root.absolute()), column]
-        found = share_listing(self.cache, request, lambda: find_rows(table, root, column, reads_groups))
-        return FileList(root, found, "path", groups=read_groups(table) if reads_groups else None)
+        found = share_listing(self.cache, request, lambda: find_rows(table, root, column))
+        return FileList(root, found, "path", groups=read_groups(table))

@@ -11,7 +11,7 @@ import logging
 import os
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -202,6 +202,16 @@ def assign_splits(
     return train, val if len(val) else test, test if len(test) else val
 
 
+def warn_of_cut_groups(source: DataSource, groups: np.ndarray | None, parts: Sequence[np.ndarray]) -> None:
+    """Say how many groups have images in train and elsewhere. groups: of every image. parts: train first, indices."""
+    if groups is None or source.split.keeps_groups:
+        return
+    train, *others = (np.unique(groups[part]) for part in parts)
+    if num := len(np.intersect1d(train, np.concatenate(others))):
+        words = "%d groups have images in train and in val or test, which makes scores too good; "
+        log.warning(words + "data/split=cross_validation and data/split=repeated keep groups together", num)
+
+
 def use_given_splits(data: DataSet, split: np.ndarray) -> DataSet:
     """The data set with these splits alone, of which some may be empty. split: of every image, [N]."""
     train, val, test = (torch.from_numpy(np.flatnonzero(split == part)) for part in (TRAIN, VAL, TEST))
@@ -228,6 +238,7 @@ def open_data_set(
     if source.split.near_duplicates:
         groups = keep_together(groups, len(store), store.image, store.path / CACHE_NAME, name_image)
     train, val, test = assign_splits(store.split, store.labels, source, store.digests, groups)
+    warn_of_cut_groups(source, groups, (train, val, test))
     chosen = choose_images(train, store.labels)
     num_pixels = int((store.height[chosen] * store.width[chosen]).sum())
     return DataSet(
@@ -241,4 +252,5 @@ def open_data_set(
         digest=store.meta["digest"],
         image_digests=torch.from_numpy(store.digests),
         white=vars(source).get("white") or read_white(store.meta.get("remarks", {})),
+        groups=None if groups is None else torch.from_numpy(groups),
     )

@@ -26,7 +26,7 @@ from sota_exp.data.normalization import NUM_IMAGES, choose_images, compute_stati
 from sota_exp.data.open_image import open_image
 from sota_exp.data.read_files import read_all
 from sota_exp.data.row_groups import warn_of_sorted_rows
-from sota_exp.data.store import assign_splits
+from sota_exp.data.store import assign_splits, warn_of_cut_groups
 from sota_exp.data.stream_index import StreamIndex, find_changed, is_jpeg, read_sample, read_size, read_whole
 from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.stages.data import Blocks, DataSet, DataSource, Images, Preprocessing
@@ -165,6 +165,7 @@ def open_streamed_data_set(
     if found.blocks is not None:
         warn_of_sorted_rows(found.root, labels, found.blocks)
     train, val, test = assign_splits(split, labels, source, index.digests, groups)
+    warn_of_cut_groups(source, groups, (train, val, test))
     content = [*index.content, *((hash_array(column) if is_sampled else column.tolist()) for column in (labels, split))]
     digest = hashlib.blake2b(json.dumps([*content, list(classes)]).encode(), digest_size=16).hexdigest()
     num = NUM_IMAGES if found.blocks is None else NUM_IMAGES // 10
@@ -181,4 +182,5 @@ def open_streamed_data_set(
         knows_contents=not is_sampled,
         digest=f"{SAMPLED}{digest}" if is_sampled else digest,
         white=index.white,
+        groups=None if groups is None else torch.from_numpy(groups),
     )

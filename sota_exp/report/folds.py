@@ -12,6 +12,7 @@ from sota_exp.report.document.markdown import Strong, Table
 from sota_exp.report.numbers import format_accuracy, format_duration
 from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.runs.digests import read_object
+from sota_exp.runs.scored_images import get_independent_images
 from sota_exp.runs.sent_position import FOLDS_FILE
 from sota_exp.statistics.proportion import wilson_interval
 
@@ -68,7 +69,8 @@ def _count_tested(runs: Sequence[FoldRun], results: Mapping[str, dict[str, Any]]
         results[run.place]["metrics"]["test/accuracy"] * results[run.place]["evaluated_images"]["test"] for run in runs
     )
     share = min(1.0, right / (num * repeats))
-    return {"images": round(num), "accuracy": share, "interval": list(wilson_interval(share, round(num)))}
+    independent = sum(get_independent_images(results[run.place], "test") for run in runs) / repeats
+    return {"images": round(num), "accuracy": share, "interval": list(wilson_interval(share, independent))}
 
 
 def build_folds_table(found: Mapping[str, Any], results: Mapping[str, dict[str, Any]]) -> Table:

@@ -146,9 +146,13 @@ class SavedRun(RunContent):
         """Which images of the data set were scored, int64 [N]; None in files of older versions."""
         return self._scored.get(f"{split}_images")
 
+    def groups(self, split: str) -> "NDArray[np.int64] | None":
+        """Which of the scored images vary together, by equal numbers, int64 [N]; None: none does, or no one says."""
+        return self._scored.get(f"{split}_groups")
+
     @functools.cached_property
     def _scored(self) -> "dict[str, NDArray[Any]]":
-        """Labels and images int64 [N] and packed correctness uint8 [⌈N / 8⌉] per split, read once."""
+        """Labels, images and groups int64 [N] and packed correctness uint8 [⌈N / 8⌉] per split, read once."""
         return {name: array for name, array in self.predictions().items() if not name.endswith("_logits")}
 
 

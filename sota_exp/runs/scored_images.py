@@ -19,6 +19,11 @@ def get_image_digest(result: Mapping[str, Any], part: str) -> str | None:
     return digest
 
 
+def get_independent_images(result: Mapping[str, Any], part: str) -> float:
+    """How many images drawn one by one know the accuracy on a part as surely; all, unless some vary together."""
+    return float((result.get("independent_images") or {}).get(part) or result["evaluated_images"][part])
+
+
 def describe_cut(values: Mapping[str, Any]) -> list[Any]:
     """The values of a configuration that decide which images of a data set are scored."""
     data, scale = values.get("data") or {}, values.get("scale") or {}

@@ -96,6 +96,8 @@ class DataSet:
     a file; by them a run knows the images that it was trained on. names: of the images, such as paths relative to the
     root; None where images have no names. knows_contents: whether the digests of images are those of their contents,
     or of their names and sizes alone. white: the value of white of 16-bit files that do not say it, if there are.
+    groups: of every image, int64 [N], equal for those that vary together, such as photographs of one animal; None: each
+    is one of its own.
     """
 
     images: Images
@@ -110,6 +112,7 @@ class DataSet:
     names: Sequence[str] | None = None
     white: int | None = None
     knows_contents: bool = True
+    groups: Tensor | None = None
 
     def part(self, name: str) -> Tensor:
         """Indices of the images of `train`, `val`, `test`, or of `all` of them: int64 [n], ascending."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri, stdtrit
 
+from sota_exp.statistics.groups import Groups
 from sota_exp.statistics.pooled import compute_variance_of_repeats
 from sota_exp.statistics.power import DEFAULT_POWER, assume_difference_sd
 
@@ -43,10 +44,12 @@ class DifferenceNoise:
 ASSUMED_NOISE = DifferenceNoise(seeds=0.0, images=0.01, both=assume_difference_sd(1) ** 2)
 
 
-def estimate_noise(differences: ArrayLike) -> DifferenceNoise:
+def estimate_noise(differences: ArrayLike, groups: ArrayLike | None = None) -> DifferenceNoise:
     """The three variances by the analysis of variance; one that would be negative is 0.
 
-    differences: of correctness per seed and image, float [S, N], S ≥ 2, N ≥ 2.
+    differences: of correctness per seed and image, float [S, N], S ≥ 2, N ≥ 2. groups: the numbers of the images'
+    groups, int [N]; None: each is one of its own. With groups the variances of images are those that images drawn one
+    by one would need to make the mean vary as it does.
 
     Raises:
         ValueError: fewer than two seeds or images.
@@ -54,32 +57,42 @@ def estimate_noise(differences: ArrayLike) -> DifferenceNoise:
     found = np.asarray(differences, np.float64)
     if found.ndim != 2 or min(found.shape) < 2:
         raise ValueError(f"differences of shape {found.shape}: at least two seeds and two images are needed")
-    num_seeds, num_images = found.shape
+    (num_seeds, num_images), drawn = found.shape, Groups.read(groups, found.shape[1])
     of_seeds, of_images = found.mean(1), found.mean(0)
     rest = found - of_seeds[:, None] - of_images + found.mean()
-    both = float((rest**2).sum()) / ((num_seeds - 1) * (num_images - 1))
+    both = drawn.sum_squares(rest) / (num_seeds - 1) / num_images
+    images = drawn.sum_squares(of_images - found.mean()) / num_images
     return DifferenceNoise(
         seeds=max(0.0, float(of_seeds.var(ddof=1)) - both / num_images),
-        images=max(0.0, float(of_images.var(ddof=1)) - both / num_seeds),
+        images=max(0.0, images - both / num_seeds),
         both=both,
     )
 
 
-def estimate_noise_of_folds(differences: Sequence[ArrayLike], images: Sequence[ArrayLike]) -> DifferenceNoise | None:
+def estimate_noise_of_folds(differences: Sequence[ArrayLike], groups: Sequence[ArrayLike]) -> DifferenceNoise | None:
     """The three variances where runs tested different images; None where no image was tested twice.
 
-    differences, images: of each of at least two runs, those of its images, float [n], and their numbers, int [n].
+    differences, groups: of each of at least two runs, those of its images, float [n], and the numbers of their groups,
+    int [n], which are those of the images where each is one of its own.
     """
-    rows = [np.asarray(row, np.float64) for row in differences]
-    values, (_, places) = np.concatenate(rows), np.unique(np.concatenate(images), return_inverse=True)
-    times, between = np.bincount(places), compute_variance_of_repeats(values, places)
-    if between is None or len(times) < 2:
+    rows, numbers = [np.asarray(row, np.float64) for row in differences], [np.asarray(each) for each in groups]
+    found = [Groups.read(each, len(row)) for row, each in zip(rows, numbers, strict=True)]
+    between, drawn = (
+        compute_variance_of_repeats(rows, numbers),
+        Groups.read(np.concatenate(numbers), sum(map(len, rows))),
+    )
+    if between is None or len(drawn.shares) < 2:
         return None
-    means = np.bincount(places, weights=values) / times
-    within = float(np.mean([row.var() / max(1, len(row) - 1) for row in rows]))
-    seeds = max(0.0, float(np.var([row.mean() for row in rows], ddof=1)) - within)
-    of_images = float(means.var(ddof=1)) - between * float((1 / times).mean())
-    return DifferenceNoise(seeds=seeds, images=max(0.0, of_images), both=max(0.0, between - seeds))
+    within = [each.sum_squares(row - row.mean()) / len(row) ** 2 for row, each in zip(rows, found, strict=True)]
+    seeds = max(0.0, float(np.var([row.mean() for row in rows], ddof=1)) - float(np.mean(within)))
+    # Of the mean over all T tests; a group that R runs tested has the weight R / T an image.
+    values, times = (
+        np.concatenate(rows),
+        np.unique(np.concatenate([np.unique(each) for each in numbers]), return_counts=True)[1],
+    )
+    of_mean = drawn.sum_squares(values - values.mean()) / len(values) - between
+    images = max(0.0, of_mean) / float(drawn.shares @ times)
+    return DifferenceNoise(seeds=seeds, images=images, both=max(0.0, between - seeds))
 
 
 def compute_images_quantile(num_tests: int, level: float = 0.95) -> float:

@@ -5,17 +5,35 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sota_exp.statistics.groups import Groups
 
-def compute_variance_of_repeats(values: NDArray[np.float64], places: NDArray[np.intp]) -> float | None:
-    """The variance between runs on the same image; None where no image was tested twice.
 
-    values, places: of every test of an image, [n]: its value, and which image it is, from 0.
+def compute_variance_of_repeats(rows: Sequence[NDArray[np.float64]], numbers: Sequence[ArrayLike]) -> float | None:
+    """The variance of an image between the runs that tested it; None where none was tested twice.
+
+    rows, numbers: per run, of its images: values, float [n], and the numbers of their groups, int [n], which are those
+    of the images where each is one of its own. Of groups it is such that their sums vary as they do.
     """
+    of_runs = [Groups.read(each, len(row)) for row, each in zip(rows, numbers, strict=True)]
+    sums = np.concatenate([found.sum(row) for row, found in zip(rows, of_runs, strict=True)])
+    _, places = np.unique(np.concatenate([np.unique(each) for each in numbers]), return_inverse=True)
     times = np.bincount(places)
     if times.max() < 2:
         return None
-    rest = values - (np.bincount(places, weights=values) / times)[places]
-    return float((rest**2).sum()) / float((times - 1).sum())
+    rest = sums - (np.bincount(places, weights=sums) / times)[places]
+    num_images = sum(len(row) for row in rows)
+    return float((rest**2).sum()) / float((times - 1).sum()) * len(sums) / num_images
+
+
+def pool_groups(images: Sequence[ArrayLike], groups: Sequence[ArrayLike]) -> NDArray[np.int64] | None:
+    """The number of the group of every image that runs tested, by ascending number of the image, int64 [N].
+
+    None: each is one of its own.
+    images, groups: per run the numbers of its images and of their groups, int [n].
+    """
+    _, first = np.unique(np.concatenate([np.asarray(each) for each in images]), return_index=True)
+    found: NDArray[np.int64] = np.concatenate([np.asarray(each) for each in groups])[first]
+    return found if len(np.unique(found)) < len(found) else None
 
 
 def pool_correctness(correct: Sequence[ArrayLike], images: Sequence[ArrayLike]) -> NDArray[np.float64]:

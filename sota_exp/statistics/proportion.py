@@ -4,7 +4,7 @@ import math
 from statistics import NormalDist
 
 
-def wilson_interval(share: float, num: int, level: float = 0.95) -> tuple[float, float]:
+def wilson_interval(share: float, num: float, level: float = 0.95) -> tuple[float, float]:
     """Wilson's interval for a proportion in [0, 1] of `num` images; it never leaves [0, 1] and is never empty.
 
     (p + z²/2n ± z √(p (1 − p)/n + z²/4n²)) / (1 + z²/n): 6 of 6 right is 61 % to 100 %. It covers the sampling of

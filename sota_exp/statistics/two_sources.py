@@ -9,7 +9,8 @@ the same images. The mean over S seeds and N images varies by
   var(rest) / SN, which both contain. This is the one that answers "does it help on my data?".
 
 The first is estimated from the means of the runs, the second from the means of the images. The degrees of freedom of
-the third are Satterthwaite's, at least the smaller of the first two.
+the third are Satterthwaite's, at least the smaller of the first two. Where images vary together, as those of one
+patient do, their groups take the place of the images, by the sums of each.
 Source: Searle, Casella and McCulloch 1992, "Variance Components", chapter 4; Satterthwaite 1946, Biometrics Bull. 2.
 
 Runs that tested different images, each trained on the others (cross-validation, a split per seed), vary by the images
@@ -28,6 +29,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtr, stdtrit
 
+from sota_exp.statistics.groups import Groups
 from sota_exp.statistics.paired import Estimate, adjust_for_few_images, has_spread
 from sota_exp.statistics.pooled import compute_variance_of_repeats
 
@@ -36,11 +38,11 @@ from sota_exp.statistics.pooled import compute_variance_of_repeats
 class MeanOfTwoSources:
     """The mean difference, and its variance in new training runs on new images.
 
-    middle: of the interval; close to the mean. df: degrees of freedom of the variance. of_images: the part of new
-    images for these trained networks. lasting: what of it further seeds do not remove; 0 where that is not known, as
-    of folds of one repeat. num: of runs. of_runs, df_runs: the part of new training runs on these images, where it is
-    known: few runs with many images have more degrees of freedom together than the runs alone, and the interval for
-    both is never the narrower one.
+    middle: of the interval; close to the mean. df: degrees of freedom of the variance. of_images, df_images: the part
+    of new images for these trained networks. lasting: what of it further seeds do not remove; 0 where that is not
+    known, as of folds of one repeat. num: of runs. of_runs, df_runs: the part of new training runs on these images,
+    where it is known: few runs with many images have more degrees of freedom together than the runs alone, and the
+    interval for both is never the narrower one.
     """
 
     mean: float
@@ -48,6 +50,7 @@ class MeanOfTwoSources:
     variance: float
     df: float
     of_images: float
+    df_images: float
     lasting: float
     num: int
     of_runs: float = 0.0
@@ -82,14 +85,17 @@ class MeanOfTwoSources:
         return reach * math.sqrt(self.variance)
 
 
-def combine_crossed(differences: ArrayLike, of_runs: float | None = None, df_runs: float = 0) -> MeanOfTwoSources:
+def combine_crossed(
+    differences: ArrayLike, of_runs: float | None = None, df_runs: float = 0, groups: ArrayLike | None = None
+) -> MeanOfTwoSources:
     """The mean of differences of runs that all tested the same images, float [S, N].
 
     of_runs, df_runs: the variance of the mean in new training runs and its degrees of freedom, where it is known better
-    than by the means of the S rows, as in a design whose cells have one seed.
+    than by the means of the S rows, as in a design whose cells have one seed. groups: the numbers of the images'
+    groups, int [N]; None: each is one of its own.
 
     Raises:
-        ValueError: there is one row and `of_runs` is not known, or there are no images.
+        ValueError: there is one row and `of_runs` is not known, there are no images, or not as many groups' numbers.
     """
     table = np.asarray(differences, np.float64)
     if table.ndim != 2 or not table.size or (of_runs is None and len(table) < 2):
@@ -98,11 +104,11 @@ def combine_crossed(differences: ArrayLike, of_runs: float | None = None, df_run
     runs, images = table.mean(axis=1), table.mean(axis=0)
     if of_runs is None:
         of_runs, df_runs = float(runs.var(ddof=1)) / num_seeds, num_seeds - 1
-    middle, of_images = adjust_for_few_images(images, num_seeds)
+    drawn = Groups.read(groups, num_images)
+    middle, of_images = adjust_for_few_images(images, num_seeds, drawn)
+    df_images, df_rest = drawn.df, max(1, num_seeds - 1) * drawn.df
     rest = table - runs[:, None] - images + mean
-    df_images = max(1, num_images - 1)
-    df_rest = max(1, num_seeds - 1) * df_images
-    of_rest = float((rest**2).sum()) / df_rest / table.size
+    of_rest = drawn.sum_squares(rest) / max(1, num_seeds - 1) / num_seeds / num_images**2
     variance = max(of_runs + of_images - of_rest, of_runs, of_images)
     noise = of_runs**2 / df_runs + of_images**2 / df_images + of_rest**2 / df_rest
     df = max(min(df_runs, df_images), variance**2 / noise if noise else 0.0)
@@ -112,6 +118,7 @@ def combine_crossed(differences: ArrayLike, of_runs: float | None = None, df_run
         variance=variance,
         df=df,
         of_images=of_images,
+        df_images=df_images,
         lasting=max(0.0, of_images - of_rest),
         num=num_seeds,
         of_runs=of_runs,
@@ -119,39 +126,40 @@ def combine_crossed(differences: ArrayLike, of_runs: float | None = None, df_run
     )
 
 
-def combine_folds(differences: Sequence[ArrayLike], images: Sequence[ArrayLike]) -> MeanOfTwoSources:
+def combine_folds(differences: Sequence[ArrayLike], groups: Sequence[ArrayLike]) -> MeanOfTwoSources:
     """The mean of differences of runs that tested different images, each trained on the others.
 
-    differences, images: of each of at least two runs, those of its images, float [n], and their numbers, int [n].
+    differences, groups: of each of at least two runs, those of its images, float [n], and the numbers of their groups,
+    int [n], which are those of the images where each is one of its own.
 
     Raises:
         ValueError: there is one run, a run without images, or one with another number of images than of differences.
     """
-    rows, numbers = ([np.asarray(each) for each in found] for found in (differences, images))
+    rows, numbers = ([np.asarray(each) for each in found] for found in (differences, groups))
     sizes = [len(row) for row in rows]
     if len(rows) < 2 or not all(sizes) or sizes != [len(each) for each in numbers]:
         raise ValueError(f"runs of {sizes} differences on {[len(each) for each in numbers]} images: two are needed")
     runs = np.array([row.mean() for row in rows], np.float64)
     mean = float(runs.mean())
-    # Image i has the weight w in the mean of the runs: w is 1 / N where folds test all N images equally often.
-    _, places = np.unique(np.concatenate(numbers), return_inverse=True)
+    # A test of an image has the weight w in the mean of the runs, 1 / N in all where folds test N images equally often.
     weights = np.repeat([1 / (len(runs) * size) for size in sizes], sizes)
-    beside = np.bincount(places, weights=weights * (np.concatenate(rows) - mean))
-    df_images = max(1, len(beside) - 1)
-    of_images = float((beside**2).sum()) * len(beside) / df_images
-    within = float(np.mean([row.var(ddof=1) / len(row) if len(row) > 1 else 0.0 for row in rows])) / len(runs)
-    between = float(runs.var(ddof=1)) / len(runs)
+    drawn = Groups(np.unique(np.concatenate(numbers), return_inverse=True)[1], weights)
+    of_images = drawn.sum_squares(weights * (np.concatenate(rows) - mean))
+    in_runs = [Groups.read(each, size) for each, size in zip(numbers, sizes, strict=True)]
+    alone = [found.sum_squares(row - row.mean()) / len(row) ** 2 for found, row in zip(in_runs, rows, strict=True)]
+    within, between = float(np.mean(alone)) / len(runs), float(runs.var(ddof=1)) / len(runs)
     variance = of_images + max(0.0, between - within)
-    df_within = max(1, sum(sizes) - len(sizes))
+    df_images, df_within = drawn.df, sum(found.df for found in in_runs)
     noise = of_images**2 / df_images + between**2 / (len(runs) - 1) + within**2 / df_within
-    df = max(len(runs) - 1, variance**2 / noise if noise else 0.0)
-    rest = compute_variance_of_repeats(np.concatenate(rows), places)
+    df = max(min(df_images, len(runs) - 1), variance**2 / noise if noise else 0.0)
+    rest = compute_variance_of_repeats([row - mean for row in rows], numbers)
     return MeanOfTwoSources(
         mean=mean,
         middle=mean,
         variance=variance,
         df=df,
         of_images=of_images,
+        df_images=df_images,
         lasting=0.0 if rest is None else max(0.0, of_images - rest * float((weights**2).sum())),
         num=len(runs),
     )
@@ -177,6 +185,7 @@ def combine_splits(differences: ArrayLike, test_to_train: float) -> MeanOfTwoSou
         variance=variance,
         df=len(values) - 1.0,
         of_images=spread * test_to_train,
+        df_images=len(values) - 1.0,
         lasting=spread * test_to_train,
         num=len(values),
     )

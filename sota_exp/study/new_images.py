@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import stdtrit
 
 from sota_exp.config.split_of_seed import get_scored_share
 from sota_exp.statistics.anytime import compute_confidence_sequence
@@ -108,7 +108,9 @@ def combine_runs(
         if all(runs.have_same_images(first, arms[name], seeds) for name in contrast):
             if of_runs is None and len(seeds) < 2:
                 return None
-            return combine_crossed(np.array(read_contrast(runs, contrast, seeds)), of_runs, df_runs)
+            return combine_crossed(
+                np.array(read_contrast(runs, contrast, seeds)), of_runs, df_runs, runs.groups(first.name, seeds[0])
+            )
         if len(seeds) > 1 and (read := read_differences(runs, arms, contrast, seeds)) is not None:
             return combine_folds(*read)
     tested = get_scored_share(first.configuration.values, study.settings.metric.split("/")[0])
@@ -189,7 +191,7 @@ def judge_at_any_time(
 
     def find_interval(error: float) -> tuple[float, float] | None:
         over_seeds = compute_confidence_sequence(found, 1 - error / 2)
-        reach = _find_reach(mean.of_images, error)
+        reach = _find_reach(mean.of_images, mean.df_images, error)
         if over_seeds is None:
             return None
         return max(-highest, over_seeds.low - reach), min(highest, over_seeds.high + reach)
@@ -207,9 +209,9 @@ def judge_at_any_time(
     )
 
 
-def _find_reach(variance: float, error: float) -> float:
+def _find_reach(variance: float, df: float, error: float) -> float:
     """Half the width of the interval for the images, with half of the error. variance: of the mean, by the images."""
-    return float(ndtri(1 - error / 4)) * math.sqrt(variance)
+    return float(stdtrit(df, 1 - error / 4)) * math.sqrt(variance)
 
 
 def needs_no_seeds(study: PlannedStudy, runs: StudyRuns, name: str, num_seeds: int) -> bool:
@@ -220,6 +222,8 @@ def needs_no_seeds(study: PlannedStudy, runs: StudyRuns, name: str, num_seeds: i
     """
     contrast, among = list_contrasts(study)[name], study.seeds[:num_seeds]
     mean = combine_runs(study, runs, contrast, among)
-    if mean is None or abs(mean.mean) <= _find_reach(mean.lasting, (1 - study.settings.level) / study.num_tests):
+    if mean is None or abs(mean.mean) <= _find_reach(
+        mean.lasting, mean.df_images, (1 - study.settings.level) / study.num_tests
+    ):
         return True
     return judge_at_any_time(study, runs, contrast, among, mean).is_shown

@@ -4,6 +4,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -150,7 +151,8 @@ class StudyRuns:
 
     metric: of the study. results: contents of `result.json` of finished runs. directories: of these, relative to the
     study's. failures: why a run has no result. correct: reads bool [N], whether each image of the metric's split was
-    classified correctly. images: reads int64 [N], which images of the data set these are; None in older files.
+    classified correctly. images: reads int64 [N], which images of the data set these are; None in older files. groups:
+    reads int64 [N], which of them vary together; None: none does.
     """
 
     metric: str
@@ -159,6 +161,7 @@ class StudyRuns:
     failures: dict[str, dict[int, str]]
     correct: Callable[[str, int], NDArray[np.bool_]]
     images: Callable[[str, int], NDArray[np.int64] | None]
+    groups: Callable[[str, int], NDArray[np.int64] | None]
 
     @classmethod
     def read(cls, study: PlannedStudy, files: StudyFiles, failures: Mapping[str, str]) -> "StudyRuns":
@@ -182,11 +185,19 @@ class StudyRuns:
             with open_arrays(files.directory / places[name][seed] / "predictions.npz") as arrays:
                 return np.unpackbits(arrays[f"{split}_correct"], count=len(arrays[f"{split}_labels"])).astype(bool)
 
-        def images(name: str, seed: int) -> NDArray[np.int64] | None:
+        def read_numbers(of: str, name: str, seed: int) -> NDArray[np.int64] | None:
             with open_arrays(files.directory / places[name][seed] / "predictions.npz") as arrays:
-                return arrays.get(f"{split}_images")
+                return arrays.get(f"{split}_{of}")
 
-        return cls(metric=metric, results=results, directories=places, failures=reasons, correct=correct, images=images)
+        return cls(
+            metric=metric,
+            results=results,
+            directories=places,
+            failures=reasons,
+            correct=correct,
+            images=partial(read_numbers, "images"),
+            groups=partial(read_numbers, "groups"),
+        )
 
     def have_same_images(self, arm: ComposedArm, reference: ComposedArm, seeds: Sequence[int]) -> bool:
         """Whether the runs of both arms scored the same images of the metric's split, in the same order.

@@ -149,8 +149,8 @@ def _examples_to_json(study: PlannedStudy, runs: StudyRuns, arm: ComposedArm, se
     pooled = read_correctness(runs, arm, reference, seeds) if is_accuracy else None
     if pooled is None:
         return None
-    own, other = pooled
-    found = bonett_price_interval(other, own, study.settings.level)
+    own, other, groups = pooled
+    found = bonett_price_interval(other, own, study.settings.level, groups)
     gains = own.sum(axis=0) - other.sum(axis=0)
     won, lost = int((gains > 0).sum()), int((gains < 0).sum())
     return {"difference": found.mean, "interval": [found.low, found.high], "won": won, "lost": lost}

@@ -177,7 +177,7 @@ def _is_same(study: PlannedStudy, runs: StudyRuns, arm: ComposedArm, reference: 
     """Whether both arms are right on the same images at every seed."""
     is_accuracy = study.settings.metric.endswith("/accuracy")
     read = read_correctness(runs, arm, reference, seeds) if is_accuracy and len(seeds) > 1 else None
-    return read is not None and bool(np.array_equal(*read))
+    return read is not None and bool(np.array_equal(read.own, read.other))
 
 
 def _ask_interactions(

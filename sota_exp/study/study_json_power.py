@@ -169,8 +169,8 @@ def _estimate_components(study: PlannedStudy, runs: StudyRuns) -> DifferenceNois
             continue
         if runs.have_same_images(arm, reference, seeds):
             read = read_correctness(runs, arm, reference, seeds)
-            if read is not None and read[0].shape[1] > 1:
-                found.append(estimate_noise(read[0] - read[1]))
+            if read is not None and read.own.shape[1] > 1:
+                found.append(estimate_noise(read.own - read.other, read.groups))
         elif (pairs := read_differences(runs, arms, {arm.name: 1.0, reference.name: -1.0}, seeds)) is not None:
             of_folds = estimate_noise_of_folds(*pairs)
             found += [of_folds] if of_folds is not None else []

@@ -267,7 +267,7 @@ def _format_closing(found: JsonObject) -> list[str]:
     """
     is_anytime = (found["looks"] or {}).get("kind") == ANYTIME
     lines = [(describe_anytime_error_rate if is_anytime else describe_error_rate)(found["level"])]
-    lines += describe_tested(found["num_test"], found.get("num_test_per_run"))
+    lines += describe_tested(found["num_test"], found.get("num_test_per_run"), found.get("num_test_groups"))
     rows = [row for key in ("arms", "effects", "interactions") for row in found[key]]
     if any(_get_difference(row) is not None and read_headline(row).headline is None for row in rows):
         lines.insert(0, f"{UNKNOWN}: {NO_ANYTIME_INTERVAL if is_anytime else NO_INTERVAL}.")

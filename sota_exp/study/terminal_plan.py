@@ -41,7 +41,7 @@ def format_study_plan(
     num_finished = {arm.name: files.count_finished(arm, study.seeds) for arm in study.arms.ready}
     num_test = counts.get("test")
     folds = get_split(study.arms.ready[0].configuration.values).get("folds", 1)
-    lines = [*describe_tested(num_test and num_test * folds, num_test)]
+    lines = [*describe_tested(sum(counts.values()) if num_test and folds > 1 else num_test, num_test)]
     if done := sum(num_finished.values()):
         lines.append(f"{done} of {num_seeds * len(num_finished)} runs are finished.")
     lines += filter(None, [describe_unmeasured(costs, len(study.arms.ready))])
@@ -81,13 +81,14 @@ def build_arm_table(study: PlannedStudy, costs: Mapping[str, object]) -> Table:
     return table
 
 
-def describe_tested(num_test: int | None, num_per_run: int | None) -> list[str]:
-    """How many images are tested in all, where a run tests a part of them."""
-    if num_test is None or num_per_run is None or num_test <= num_per_run:
+def describe_tested(num_test: int | None, num_per_run: int | None, num_groups: int | None = None) -> list[str]:
+    """How many images are tested in all, where a run tests a part of them, or some vary together."""
+    if num_test is None:
         return []
-    return [
-        f"Test images: {num_test:,} in all, about {num_per_run:,} a run; intervals over images are over all of them."
-    ]
+    has_parts = num_per_run is not None and num_test > num_per_run
+    parts = f" in all, about {num_per_run:,} a run; intervals over images are over all of them" if has_parts else ""
+    groups = f"{'; they' if has_parts else ''} are {num_groups:,} groups, which count as drawn" if num_groups else ""
+    return [f"Test images: {num_test:,}{parts}{groups}."] if parts or groups else []
 
 
 def describe_detectable(power: JsonObject, num_seeds: int, unit: MetricFormat) -> list[str]:

@@ -1,22 +1,35 @@
 """The images that the runs of a study tested: all the same ones, or together each of them, by cross-validation."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sota_exp.runs.scored_images import get_image_digest
-from sota_exp.statistics.pooled import pool_correctness
+from sota_exp.statistics.pooled import pool_correctness, pool_groups
 from sota_exp.study.arms import ComposedArm
 from sota_exp.study.results import JsonObject, StudyRuns
 
 Correctness = NDArray[np.float64]
+Numbers = NDArray[np.int64]
+
+
+class ComparedImages(NamedTuple):
+    """How often an arm and its reference were right on each tested image, as fractions [S, N].
+
+    groups: the numbers of the images' groups, int64 [N]; None: each is one of its own.
+    """
+
+    own: Correctness
+    other: Correctness
+    groups: Numbers | None
 
 
 def read_correctness(
     runs: StudyRuns, arm: ComposedArm, reference: ComposedArm, seeds: Sequence[int]
-) -> tuple[Correctness, Correctness] | None:
-    """How often both arms were right on each tested image, as fractions [S, N]: of the arm, and of its reference.
+) -> ComparedImages | None:
+    """How often both were right on each tested image.
 
     Where all runs tested the same images, S are the seeds. Where each pair of runs tested others, N are the images of
     all of them, each with its mean over the runs that tested it, and S is the least number of these. None where the
@@ -25,7 +38,7 @@ def read_correctness(
     names = (arm.name, reference.name)
     if runs.have_same_images(arm, reference, seeds):
         own, other = (np.array([runs.correct(name, seed) for seed in seeds], np.float64) for name in names)
-        return own, other
+        return ComparedImages(own, other, runs.groups(arm.name, seeds[0]))
     images = [runs.images(arm.name, seed) for seed in seeds]
     if not all(runs.have_same_images(arm, reference, [seed]) for seed in seeds):
         return None
@@ -33,7 +46,8 @@ def read_correctness(
     if len(tested) < len(seeds):
         return None
     own, other = (pool_correctness([runs.correct(name, seed) for seed in seeds], tested) for name in names)
-    return own, other
+    groups = [_read_groups(runs, arm.name, seed, each) for seed, each in zip(seeds, tested, strict=True)]
+    return ComparedImages(own, other, pool_groups(tested, groups))
 
 
 def read_contrast(runs: StudyRuns, contrast: Mapping[str, float], seeds: Sequence[int]) -> list[Correctness]:
@@ -44,8 +58,8 @@ def read_contrast(runs: StudyRuns, contrast: Mapping[str, float], seeds: Sequenc
 
 def read_differences(
     runs: StudyRuns, arms: Mapping[str, ComposedArm], contrast: Mapping[str, float], seeds: Sequence[int]
-) -> tuple[list[Correctness], list[NDArray[np.int64]]] | None:
-    """`read_contrast`, and the numbers of the images, int [n].
+) -> tuple[list[Correctness], list[Numbers]] | None:
+    """`read_contrast`, and the numbers of the images' groups, int64 [n], those of the images where none are grouped.
 
     arms, contrast: name of an arm → the arm, and its weight. None where the runs of a seed tested different images, or
     older files do not say which.
@@ -57,22 +71,38 @@ def read_differences(
     known = [each for each in images if each is not None]
     if len(known) < len(images):
         return None
-    return read_contrast(runs, contrast, seeds), known
+    groups = [_read_groups(runs, first, seed, each) for seed, each in zip(seeds, known, strict=True)]
+    return read_contrast(runs, contrast, seeds), groups
 
 
-def count_tested(runs: StudyRuns, seeds: Sequence[int]) -> int | None:
-    """The number of test images of all runs of the first arm with results; None without results.
+def _read_groups(runs: StudyRuns, name: str, seed: int, images: Numbers) -> Numbers:
+    """The numbers of the groups of the images of a run, int64 [n]; those of the images where each is one of its own."""
+    found = runs.groups(name, seed)
+    return images if found is None else found
 
-    Each is counted once. Older files do not say which they are: there it is that of one run.
+
+def count_tested(runs: StudyRuns, seeds: Sequence[int]) -> JsonObject:
+    """The numbers of test images in `study.json`, of the runs of the first arm with results; None without results.
+
+    num_test: of all runs, each counted once. Older files do not say which they are: there it is that of one run.
+    num_test_groups: in how many groups these vary together; None: each by itself. num_test_per_run: of the first run.
     """
     name = next((name for name, found in runs.results.items() if found), None)
     if name is None:
-        return None
+        return dict.fromkeys(("num_test", "num_test_groups", "num_test_per_run"))
     results = {seed: runs.results[name][seed] for seed in seeds if seed in runs.results[name]}
-    tested = [runs.images(name, seed) for seed in results] if _have_several_tests(runs, results.values()) else []
-    if not tested or any(each is None for each in tested):
-        return max(int(result["evaluated_images"]["test"]) for result in results.values())
-    return len(np.unique(np.concatenate([each for each in tested if each is not None])))
+    counts = [int(result["evaluated_images"]["test"]) for result in results.values()]
+    read = list(results) if _have_several_tests(runs, results.values()) else [*results][:1]
+    images = {seed: runs.images(name, seed) for seed in read} if runs.metric.startswith("test/") else {}
+    known = {seed: each for seed, each in images.items() if each is not None}
+    tested = set[int]().union(*(each.tolist() for each in known.values()))
+    groups = set[int]().union(*(_read_groups(runs, name, seed, each).tolist() for seed, each in known.items()))
+    is_known = len(known) == len(results) > 1
+    return {
+        "num_test": len(tested) if is_known else max(counts),
+        "num_test_groups": len(groups) if len(groups) < len(tested) else None,
+        "num_test_per_run": counts[0],
+    }
 
 
 def _have_several_tests(runs: StudyRuns, results: Iterable[JsonObject]) -> bool:

@@ -1,4 +1,4 @@
 """One run: session, batch pipeline, loop, trainer (validate, checkpoint, resume, stop), final scores.
 
-Imports config, data, models, runs and stages.
+Imports config, data, models, runs, stages and statistics.
 """

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sota_exp.data.split.folds import find_groups
 from sota_exp.errors import ConfigError
 from sota_exp.models.cost import count_flops
 from sota_exp.stages.data import DataSet
@@ -105,8 +106,8 @@ def score_splits(
     """Write the scores on the parts of the data, and which images these are, into `result`.
 
     Accuracies per class and confusions are those of the last part. Returns the arrays of `predictions.npz`: per part,
-    logits float32 [N, C], labels int64 [N], correctness as bits, uint8 [⌈N / 8⌉], and which images of the data set
-    these are, int64 [N].
+    logits float32 [N, C], labels int64 [N], correctness as bits, uint8 [⌈N / 8⌉], which images of the data set these
+    are, int64 [N], and where some vary together, the groups of all, int64 [N].
 
     Raises:
         RunFailed: a score is not finite.
@@ -125,6 +126,11 @@ def score_splits(
         arrays[f"{split}_logits"], arrays[f"{split}_labels"] = logits.numpy(), labels.numpy()
         arrays[f"{split}_correct"] = np.packbits(correct)
         arrays[f"{split}_images"] = evaluator.data.part(split).numpy()
+        if (groups := find_groups(evaluator.data, split)) is not None:
+            from sota_exp.statistics.groups import count_independent  # with SciPy, which few runs need
+
+            arrays[f"{split}_groups"] = groups
+            result.setdefault("independent_images", {})[split] = count_independent(correct, groups)
     result["per_class_accuracy"] = dict(
         zip(evaluator.data.classes, compute_per_class_accuracy(logits, labels), strict=True)
     )

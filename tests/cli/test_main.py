@@ -134,6 +134,8 @@ FOUND_BY_COMPOSITION = {
     "hydra.run.dir=gone/../x": ["gone does not exist; write the path without .."],
     "hydra.run.dir=file/x": ["/file is a file, not a folder; hydra.run.dir=DIR takes another"],
     "--config-dir file": ["--config-dir: /", "/file is a file, not a folder; give the folder"],
+    "-m seed=0,1 hydra.run.dir=x": ["hydra.run.dir=x: several runs lie in another folder: hydra.sweep.dir=x"],
+    "hydra.sweep.dir=x": ["hydra.sweep.dir=x: one run lies in another folder: hydra.run.dir=x"],
     "seeds=3": ["Did you mean study.seeds of ablate"],
     "n_trials=3": ["Did you mean hydra.sweeper.n_trials"],
     "num_classes=5": ["num_classes: no such key; it is not needed: the classes are those of the data"],

@@ -134,8 +134,11 @@ def test_an_image_weighs_as_often_as_runs_tested_it():
     """Random splits test some images more often than others; the mean is that of the runs."""
     found = combine_folds([[1.0, 0.0], [1.0, 0.5], [1.0, 0.0]], [[7, 1], [7, 2], [7, 1]])
     assert found.mean == pytest.approx(np.mean([0.5, 0.75, 0.5]))
-    beside = [0.5 * (1 - found.mean), (0 - found.mean) / 3, (0.5 - found.mean) / 6]
-    assert found.of_images == pytest.approx(3 / 2 * np.square(beside).sum())
+    weights = np.array([1 / 2, 1 / 3, 1 / 6])
+    beside = weights * (np.array([1, 0, 0.5]) - found.mean)
+    # Images that vary by 1 differ from their weighted mean by 1 − 2 w + Σ w².
+    expected = beside**2 / (1 - 2 * weights + (weights**2).sum())
+    assert found.of_images == pytest.approx(expected.sum())
 
 
 @pytest.mark.parametrize(

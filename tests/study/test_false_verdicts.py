@@ -52,6 +52,7 @@ def simulate_runs(made: PlannedStudy, values: np.ndarray) -> StudyRuns:
         failures=empty,
         correct=lambda *run: np.array([]),
         images=lambda *run: None,
+        groups=lambda *run: None,
     )
 
 

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from sota_exp.statistics.paired import bonett_price_interval
+from sota_exp.statistics.two_sources import combine_folds
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.results import PlannedStudy, StudyRuns
 from sota_exp.study.study_json import build_study_json
 from sota_exp.study.terminal import format_study_result
 from sota_exp.study.terminal_plan import format_study_plan
+from sota_exp.study.tested_images import read_correctness
 from tests.study.studies import chain, result, study
 from tests.study.test_terminal import printed
 
@@ -31,16 +33,19 @@ def right(name: str, seed: int) -> np.ndarray:
     return rng.random(NUM) < np.where(np.arange(NUM) % 3 == 0, 0.3, 0.8) + 0.1 * (name == "b")
 
 
-def write_folds(made: PlannedStudy, files: StudyFiles, tells_images: bool = True) -> None:
+def write_folds(made: PlannedStudy, files: StudyFiles, tells_images: bool = True, has_groups: bool = False) -> None:
+    """has_groups: images 2 i and 2 i + 1 vary together; folds cut them, which real ones don't."""
     for each in made.arms.ready:
         for seed in made.seeds:
             images = fold_of(seed)
             correct, place = right(each.name, seed)[images], files.directory / files.place(each, seed)
             place.mkdir(parents=True)
             arrays = {"test_correct": np.packbits(correct), "test_labels": images % 2}
-            np.savez(place / "predictions.npz", **arrays | ({"test_images": images} if tells_images else {}))
+            arrays |= {"test_images": images} if tells_images else {}
+            np.savez(place / "predictions.npz", **arrays | ({"test_groups": images // 2} if has_groups else {}))
             digest = hashlib.sha256(images.tobytes()).hexdigest()
-            found = result(correct, images % 2, image_digests={"test": digest})
+            independent = {"independent_images": {"test": 9.5}} if has_groups else {}
+            found = result(correct, images % 2, image_digests={"test": digest}, **independent)
             (place / "result.json").write_text(json.dumps(found))
 
 
@@ -68,6 +73,28 @@ def test_whole_repeats_pool_every_image(tmp_path: Path, repeats: int) -> None:
     assert "Test images: 60 in all, about 12 a run; intervals over images are over all of them." in text
 
 
+def test_images_of_a_group_count_together(tmp_path: Path) -> None:
+    made, files = study(chain("a", "b"), seeds=FOLDS * 2), StudyFiles(directory=tmp_path)
+    write_folds(made, files, has_groups=True)
+    runs = StudyRuns.read(made, files, {})
+    found = build_study_json(made, runs)
+    images = [fold_of(seed) for seed in made.seeds]
+    rows = [
+        1.0 * right("b", seed)[each] - right("a", seed)[each] for seed, each in zip(made.seeds, images, strict=True)
+    ]
+    ends = combine_folds(rows, [each // 2 for each in images]).find_interval()
+    row = found["arms"][1]
+    assert row["new_images"]["interval"] == pytest.approx([ends.low, ends.high])
+    own, other, groups = read_correctness(runs, made.compared[0], made.arms.ready[0], made.seeds)
+    over_images = bonett_price_interval(other, own, groups=np.arange(NUM) // 2)
+    assert groups.tolist() == (np.arange(NUM) // 2).tolist()
+    assert row["examples"]["interval"] == pytest.approx([over_images.low, over_images.high])
+    assert found["num_test"] == NUM and found["num_test_groups"] == NUM // 2
+    assert "Test images: 60 in all, about 12 a run; intervals over images are over all of them; they are 30 groups" in (
+        " ".join(printed(format_study_result(found)).split())
+    )
+
+
 def test_the_plan_counts_the_images_of_all_folds(tmp_path: Path) -> None:
     made, files = study(chain("a", "b"), seeds=FOLDS), StudyFiles(directory=tmp_path)
     for each in made.arms.ready:
@@ -76,9 +103,9 @@ def test_the_plan_counts_the_images_of_all_folds(tmp_path: Path) -> None:
             "val_fraction": 0.1,
         }
     text = " ".join(
-        printed(format_study_plan(made, files, {"a": 61.0, "b": 61.0, "counts": {"train": 24, "test": 12}})).split()
+        printed(format_study_plan(made, files, {"a": 61.0, "b": 61.0, "counts": {"train": 45, "val": 3, "test": 11}})).split()
     )
-    assert "Test images: 60 in all, about 12 a run" in text and "a fifth of 12 test images change sides" in text
+    assert "Test images: 59 in all, about 11 a run" in text and "a fifth of 11 test images change sides" in text
 
 
 def test_an_incomplete_repeat_pools_what_was_tested_and_counts_each_image_once(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from sota_exp.report.numbers import format_accuracy, format_duration
 from sota_exp.report.run.facts import SCORE_HEADINGS, format_score_cells, list_techniques
 from sota_exp.report.run.figures import draw_run_figures
 from sota_exp.runs.find import SavedRun, find_run
+from sota_exp.runs.scored_images import get_independent_images
 from sota_exp.statistics.proportion import wilson_interval
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Run:
             for name in self.saved.metrics:
                 if name == f"{part}/accuracy":
                     share = self.saved.metrics[name]
-                    low, high = wilson_interval(share, images)
+                    low, high = wilson_interval(share, get_independent_images(self.result, part))
                     found |= {"accuracy": share, "accuracy_low": low, "accuracy_high": high}
                 elif name.startswith(f"{part}/"):
                     found[name.removeprefix(f"{part}/")] = self.saved.metrics[name]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from sota_exp.stages.data import DataSet
 from sota_exp.stages.random import key_to_seed
 
 IntArray = NDArray[np.int64]
@@ -47,6 +48,18 @@ def assign_groups(labels: IntArray, groups: IntArray, shares: Sequence[float], s
         missing[ranked[0]] -= counts[group]
         num_placed[ranked[0]] += 1
     return place[members]
+
+
+def find_groups(data: DataSet, part: str) -> IntArray | None:
+    """Which images of a part vary together, copies of a file too: of each the least index of its group, int64 [n].
+
+    None: each is one of its own. Numbers are the same in all parts and splits that do not cut groups.
+    """
+    indices = data.part(part).numpy()
+    digests = data.image_digests[indices].numpy()
+    together = digests if data.groups is None else unite_groups(data.groups[indices].numpy(), digests)
+    _, first, places = np.unique(together, return_index=True, return_inverse=True)
+    return None if len(first) == len(indices) else indices[first][places]
 
 
 def draw_keys(num: int, seed: int | str) -> NDArray[np.uint64]:

@@ -17,6 +17,7 @@ from sota_exp.report.comparison.groups import (
 from sota_exp.report.comparison.next_steps import list_next_steps
 from sota_exp.report.comparison.pairs import GroupDifference, compare_groups, explain_other_images, find_compared_part
 from sota_exp.runs.find import SavedRun
+from sota_exp.runs.scored_images import get_independent_images
 from sota_exp.statistics.paired import compute_mean_and_sd
 from sota_exp.statistics.proportion import wilson_interval
 from sota_exp.statistics.units import HIGHER_IS_BETTER, find_direction, is_share_of_images
@@ -91,12 +92,14 @@ def compare_runs(runs: Sequence[SavedRun], each: bool = False, has_names: bool =
     )
 
 
-def _build_metric_reader(name: str) -> Callable[[SavedRun], tuple[float | None, int | None]]:
+def _build_metric_reader(name: str) -> Callable[[SavedRun], tuple[float | None, float | None]]:
     split = name.split("/")[0]
     is_share = is_share_of_images(name)
     return lambda run: (
         run.metrics.get(name),
-        run.result.get("evaluated_images", {}).get(split) if is_share else None,
+        get_independent_images(run.result, split)
+        if is_share and split in run.result.get("evaluated_images", {})
+        else None,
     )
 
 
@@ -106,7 +109,7 @@ def _build_cost_reader(
     return lambda run: (read(run.result) if run.is_complete else None, None)
 
 
-def summarize(group: SeedGroup, read: Callable[[SavedRun], tuple[float | None, int | None]]) -> SeedStatistics | None:
+def summarize(group: SeedGroup, read: Callable[[SavedRun], tuple[float | None, float | None]]) -> SeedStatistics | None:
     """Mean and spread of the values of a group.
 
     `read` returns (value, number of images of an accuracy) for a run.

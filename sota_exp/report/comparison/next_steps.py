@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from sota_exp.report.comparison.groups import SeedGroup
-from sota_exp.report.comparison.pairs import GroupDifference
+from sota_exp.report.comparison.pairs import GroupDifference, collect_numbers
 from sota_exp.report.numbers import format_duration
 from sota_exp.runs.chance import is_at_chance
 from sota_exp.statistics.planned_effect import estimate_noise, estimate_noise_of_folds
@@ -65,10 +65,10 @@ def advise_on_pair(each: GroupDifference, first: SeedGroup, second: SeedGroup, p
     scored, noise = first.first.correct(part), None
     num_images = 0 if scored is None else len(scored)
     if len(seeds) > 1 and each.has_folds:
-        numbers = first.collect_values(seeds, lambda run: run.images(part))
-        num_images, noise = len(np.unique(np.concatenate(numbers))), estimate_noise_of_folds(rows, numbers)
+        images, groups = collect_numbers(first, seeds, part)
+        num_images, noise = len(np.unique(np.concatenate(images))), estimate_noise_of_folds(rows, groups)
     elif len(seeds) > 1 and num_images > 1:
-        noise = estimate_noise(np.array(rows))
+        noise = estimate_noise(np.array(rows), first.first.groups(part))
     variance = 0.0 if noise is None else noise.images / num_images
     return advise(differences, 1, image_variance=variance, num_images=num_images, is_same=is_same), num_images
 

@@ -16,7 +16,7 @@ from sota_exp.statistics.paired import (
     mcnemar_test,
     paired_t_interval,
 )
-from sota_exp.statistics.pooled import pool_correctness
+from sota_exp.statistics.pooled import pool_correctness, pool_groups
 from sota_exp.statistics.two_sources import MeanOfTwoSources, combine_crossed, combine_folds
 
 
@@ -27,7 +27,8 @@ class GroupDifference:
     images: interval for the sampling of the images. seeds: interval over seeds, if at least two are common and their
     differences are not all equal. on_new: in new training runs on new images, where `seeds` is known. has_folds: each
     seed tested images of its own.
-    mcnemar: only for one run each. remark: which noise the intervals cover, or why there are none.
+    mcnemar: only for one run each, on images of which none vary together. remark: which noise the intervals cover, or
+    why there are none.
     """
 
     first: str
@@ -102,9 +103,11 @@ def compare_pair(first: SeedGroup, second: SeedGroup, part: str) -> GroupDiffere
     rows = [_load_correct(group, common or group.seeds, part) for group in (first, second)]
     is_single = len(rows[0]) == len(rows[1]) == 1
     one, other = ([each.mean() for each in correct] for correct in rows)
+    groups = first.first.groups(part)
     if has_folds:
-        numbers = first.collect_values(common, lambda run: run.images(part))
-        before, after = (pool_correctness(correct, numbers) for correct in rows)
+        images, of_groups = collect_numbers(first, common, part)
+        before, after = (pool_correctness(correct, images) for correct in rows)
+        groups = pool_groups(images, of_groups)
     else:
         before, after = (np.stack(correct).astype(np.float64) for correct in rows)
     seeds = paired_t_interval(one, other, largest=1.0) if len(common) > 1 else None
@@ -112,21 +115,31 @@ def compare_pair(first: SeedGroup, second: SeedGroup, part: str) -> GroupDiffere
     on_new = None
     if seeds is not None and is_new and has_folds:
         on_new = combine_folds(
-            [np.subtract(after, before, dtype=np.float64) for before, after in zip(*rows, strict=True)], numbers
+            [np.subtract(after, before, dtype=np.float64) for before, after in zip(*rows, strict=True)], of_groups
         )
     elif seeds is not None and is_new:
-        on_new = combine_crossed(after - before)
+        on_new = combine_crossed(after - before, groups=groups)
     return GroupDifference(
         first=first.name,
         second=second.name,
         common_seeds=common,
-        images=bonett_price_interval(before, after),
+        images=bonett_price_interval(before, after, groups=groups),
         seeds=seeds,
         on_new=on_new,
         has_folds=has_folds,
-        mcnemar=mcnemar_test(before[0], after[0]) if is_single else None,
-        remark=_explain_pairing(first, second, common, part, has_noise=seeds is not None),
+        mcnemar=mcnemar_test(before[0], after[0]) if is_single and groups is None else None,
+        remark=_explain_pairing(first, second, common, part, has_noise=seeds is not None)
+        + ("" if groups is None else f"; {len(np.unique(groups)):,} groups of images"),
     )
+
+
+def collect_numbers(
+    group: SeedGroup, seeds: Sequence[int], part: str
+) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
+    """Of each seed that tested images of its own, the numbers of these and of their groups, int64 [n]."""
+    images = group.collect_values(seeds, lambda run: run.images(part))
+    groups = group.collect_values(seeds, lambda run: run.groups(part))
+    return images, [own if of is None else of for own, of in zip(images, groups, strict=True)]
 
 
 def _share_folds(first: SeedGroup, second: SeedGroup, seeds: Sequence[int], part: str) -> bool:

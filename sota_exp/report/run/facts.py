@@ -7,6 +7,7 @@ from sota_exp.config.shell_words import join_command
 from sota_exp.config.values import join_first
 from sota_exp.report.numbers import format_accuracy, format_percent
 from sota_exp.runs.contents import RunContent
+from sota_exp.runs.scored_images import get_independent_images
 from sota_exp.statistics.proportion import wilson_interval
 from sota_exp.statistics.units import METRIC_WORDS, SHARE_FORMAT, get_metric_format
 
@@ -22,7 +23,7 @@ def format_score_cells(result: dict[str, Any], split: str) -> list[str]:
     """The row of a split below `SCORE_HEADINGS`, with the interval over images after the accuracy."""
     metrics, num = result["metrics"], result["evaluated_images"][split]
     accuracy, top5 = metrics[f"{split}/accuracy"], metrics.get(f"{split}/top5_accuracy")
-    low, high = wilson_interval(accuracy, num)
+    low, high = wilson_interval(accuracy, get_independent_images(result, split))
     return [
         format_accuracy(accuracy),
         f"{SHARE_FORMAT.value(low)} to {format_accuracy(high)}",

@@ -18,6 +18,7 @@ from sota_exp.report.run.figures import build_run_figures
 from sota_exp.runs.chance import describe_chance
 from sota_exp.runs.find import SavedRun
 from sota_exp.runs.result_json import describe_saved_epoch
+from sota_exp.runs.scored_images import get_independent_images
 from sota_exp.runs.sent_position import SentPosition
 from sota_exp.statistics.proportion import wilson_interval
 from sota_exp.statistics.units import SHARE_FORMAT, UNKNOWN
@@ -54,7 +55,7 @@ def collect_values(saved: SavedRun, run: RunFigureData, position: SentPosition) 
     result, data = run.result, saved.start.get("data") or {}
     parts = list(result["evaluated_images"])
     further = list_further_scores(result)
-    low, high = wilson_interval(result["metrics"][f"{run.part}/accuracy"], result["evaluated_images"][run.part])
+    low, high = wilson_interval(result["metrics"][f"{run.part}/accuracy"], get_independent_images(result, run.part))
     return {
         "title": f"{saved.config['recipe']['name']} on {saved.config['data'].get('name')}, seed {saved.seed}",
         "facts": [

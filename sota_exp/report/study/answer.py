@@ -20,7 +20,8 @@ def build_study_facts(study: StudyResult, first: Mapping[str, Any]) -> list[str]
     cells = study.screening.cells.values() if study.screening else ()
     runs = sum(len(arm.runs) for arm in study.arms) + sum(bool(cell.get("run")) for cell in cells)
     found = [f"{first['train']:,} training images"] if "train" in first else []
-    found += [f"{study.num_test:,} test images"] if study.num_test else []
+    groups = f" in {study.num_test_groups:,} groups" if study.num_test_groups else ""
+    found += [f"{study.num_test:,} test images{groups}"] if study.num_test else []
     found += [first[name] for name in ("model", "size") if name in first]
     found += [format_count(first["epochs"], "epoch")] if "epochs" in first else []
     found += [format_count(len(study.arms), "arm"), format_count(len(study.seeds), "seed"), format_count(runs, "run")]

@@ -215,6 +215,7 @@ class StudyResult:
     command: str = ""
     classes: tuple[str, ...] = ()
     num_test: int | None = None
+    num_test_groups: int | None = None
     environment: Mapping[str, Any] = field(default_factory=dict)
     arms: tuple[StudyArm, ...]
     refused: tuple[Mapping[str, str], ...] = ()

@@ -1,8 +1,8 @@
-import logging
-
 import numpy as np
 import pytest
+import torch
 
+from sota_exp.data.split.folds import find_groups
 from sota_exp.errors import ConfigError
 from sota_exp.stages.stage import InvalidValue
 from tests.data.split.splitting import opened, write_table
@@ -48,13 +48,21 @@ def test_groups_and_copies_of_a_file_are_never_cut(tmp_path):
     assert sorted(tested) == list(range(60))
 
 
-def test_a_column_group_is_told_where_it_is_not_read(tmp_path, caplog):
-    write_table(tmp_path, groups=["x"] * 20 + ["y"] * 20)
-    caplog.set_level(logging.INFO)
-    opened(tmp_path, {"_option_": "holdout"})
-    assert "columns that are not read: group" in caplog.text
+def test_groups_that_a_holdout_cuts_are_told_and_known_as_such(tmp_path, caplog):
+    write_table(tmp_path, groups=[str(index // 4) for index in range(40)], copies={39: 0})
+    data = opened(tmp_path, {"_option_": "holdout"})
+    cut = set((data.train // 4).tolist()) & set((torch.cat([data.val, data.test]) // 4).tolist())
+    assert f"{len(cut)} groups have images in train and in val or test" in caplog.text
+    found = find_groups(data, "all")
+    assert found.tolist() == [0 if index >= 36 else index // 4 * 4 for index in range(40)]  # a copy binds its group
     caplog.clear()
-    assert "not read" not in caplog.text
+    opened(tmp_path, fold(0))
+    assert "groups have images" not in caplog.text
+
+
+def test_images_without_groups_or_copies_are_their_own(tmp_path):
+    write_table(tmp_path)
+    assert find_groups(opened(tmp_path, {"_option_": "holdout"}), "test") is None
 
 
 def test_images_that_the_files_call_test_are_pooled_and_that_is_told(tmp_path, caplog):

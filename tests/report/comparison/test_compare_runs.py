@@ -1,5 +1,6 @@
 """Groups, differences and their intervals, against the statistics functions and values computed by hand."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sota_exp.report.document.write import render_markdown
 from sota_exp.runs.find import SavedRun
 from sota_exp.statistics.paired import bonett_price_interval, mcnemar_test, paired_t_interval
 from sota_exp.statistics.proportion import wilson_interval
+from sota_exp.statistics.two_sources import combine_crossed
 from tests.finished_runs import make, right
 
 MIXUP = {"augmentation/mix": "mixup"}
@@ -106,6 +108,32 @@ def test_one_run_each_is_tested_by_mcnemar(tmp_path: Path) -> None:
     assert pair.seeds is None and pair.remark == "test-set noise only: one seed"
     cells = found.metrics["test/accuracy"]
     assert cells[0] is not None and cells[0].interval == wilson_interval(0.7, 40)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_images_of_a_group_count_together(tmp_path: Path, seeds: int) -> None:
+    groups = np.arange(40) // 4
+    made = [
+        make(tmp_path / f"{name}{seed}", seed, choices=choices, correct=right(28 + extra * (1 + seed)))
+        for name, choices, extra in (("a", None, 0), ("b", MIXUP, 2))
+        for seed in range(seeds)
+    ]
+    for place in made:
+        with np.load(place / "predictions.npz") as arrays:
+            found = dict(arrays)
+        np.savez(place / "predictions.npz", **found, test_groups=groups)
+        told = json.loads((place / "result.json").read_text()) | {"independent_images": {"test": 11.0}}
+        (place / "result.json").write_text(json.dumps(told))
+    compared = compare_runs(runs(*made))
+    (pair,) = compared.pairs
+    before, after = (np.array([right(28 + extra * (1 + seed)) for seed in range(seeds)], float) for extra in (0, 2))
+    assert pair.images == bonett_price_interval(before, after, groups=groups)
+    assert pair.images != bonett_price_interval(before, after)
+    assert pair.mcnemar is None and "; 10 groups of images" in pair.remark
+    if seeds == 1:
+        assert compared.metrics["test/accuracy"][0].interval == wilson_interval(28 / 40, 11)
+    else:
+        assert pair.both == combine_crossed(after - before, groups=groups).find_interval(largest=1.0)
 
 
 @pytest.mark.parametrize(
