@@ -109,7 +109,9 @@ def parse_weights(arguments: list[str]) -> tuple[SavedWeights, list[str]]:
     word = value.strip("'\"")
     found = find_weights(word) if kind == "run" else find_file_weights(expand_home(word))
     if found.folds:
-        raise ConfigError(f"run={word} is a cross-validation; name one of its folds: run={found.weights.parent}")
+        raise ConfigError(
+            f"run={word} has {len(found.folds)} networks; name the run of one: run={found.weights.parent}"
+        )
     return found, [argument for argument in arguments if argument not in named]
 
 

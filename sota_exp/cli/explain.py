@@ -88,7 +88,7 @@ def _explain(configuration: Configuration, directory: Path, seconds: float) -> N
     values, device = values | {"batch_size": session.experiment.batch_size}, session.device
     memory = plan_memory(session, state)
     words = explained.format_memory(memory, get_total_memory(device))
-    out.print(explained.format_plan(plan, values, str(device), words))
+    out.print(explained.format_plan(plan, values, str(device), words, configuration.choices["model/weights"]))
     if takes_every_fold(values):
         num = get_split(values)["folds"] * get_split(values)["repeats"]
         out.print(f"These are the numbers of one fold; train goes through all {num} trainings, one after the other.")

@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> None:
     exported = export(shipped, given.format, output)
     out = make_console()
     if members:
-        out.print(f"{escape(found.name)}: the mean of the probabilities of the networks of {len(members)} folds")
+        out.print(f"{escape(found.name)}: the mean of the probabilities of {len(members)} networks")
     size = sum(file.stat().st_size for file in [exported.path, *exported.path.rglob("*")] if file.is_file()) / 2**20
     out.print(f"[bold]{escape(os.path.relpath(exported.path))}[/] ({size:.1f} MiB): {exported.usage}", soft_wrap=True)
     view = model.view

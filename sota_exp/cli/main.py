@@ -20,7 +20,7 @@ from sota_exp.cli.command_line import TRUST, Composition
 from sota_exp.config.credentials import hide_credentials, restart_without_credentials
 from sota_exp.config.data_paths import quote_paths
 from sota_exp.config.printable import make_printable
-from sota_exp.config.signals import handled_signals
+from sota_exp.config.signals import acknowledge, handled_signals
 from sota_exp.config.values import shorten_middle
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, error_to_failure, find_cause, in_a_line
 from sota_exp.runs.environment import changed_environment, get_rank, only_the_first_speaks
@@ -129,6 +129,7 @@ def noted_interrupts() -> Iterator[list[int]]:
 
     def note(number: int, frame: FrameType | None) -> None:
         found.append(number)
+        acknowledge("stopping")
         raise KeyboardInterrupt
 
     is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -35,6 +35,7 @@ COMMAND = CommandLine(
     {
         "predict small_images photo.jpg": "one image",
         "predict outputs/cv photos/ --top 1 --format csv": "the mean of a cross-validation's networks",
+        "predict multirun/STUDY/runs/ARM photos/": "the mean of the networks of an arm of a study",
         "predict model.safetensors photo.jpg": "weights with model.json beside them",
     },
     trusts=True,
@@ -66,7 +67,7 @@ def main(arguments: list[str]) -> None:
 
     model, device = load_named_model(found), pick_device(given.device)
     if found.folds:
-        warn(f"{found.name}: the mean of the probabilities of the networks of {len(found.folds)} folds")
+        warn(f"{found.name}: the mean of the probabilities of {len(found.folds)} networks")
     unreadable: list[str] = []
     readable: list[Prediction] = []
 

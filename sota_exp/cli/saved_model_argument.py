@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.data_paths import describe_no_folder, expand_home, is_folder, require_path
+from sota_exp.config.values import join_first
 from sota_exp.errors import ConfigError
 from sota_exp.models.model_json import read_description
 from sota_exp.report.changing_line import loading_pytorch
 from sota_exp.report.folds import read_folds
+from sota_exp.report.numbers import format_count
 from sota_exp.runs.contents import is_being_trained
-from sota_exp.runs.digests import read_object, read_run_config
-from sota_exp.runs.find import RUN_ROOTS, find_run
+from sota_exp.runs.digests import read_object, read_run_config, try_read_json
+from sota_exp.runs.find import MOST_LISTED, RUN_ROOTS, find_run, find_runs_below, format_run_path
 from sota_exp.runs.result_json import is_evaluation
 from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.runs.trust import require_plain_files
@@ -30,7 +32,8 @@ class SavedWeights:
     """The weights that an argument names, with fingerprint and configuration of their training.
 
     description: a `model.json`; None for weights alone, whose network the configuration must set. training_fingerprint,
-    data_digest: "" if unknown. folds: the weights of all folds of a cross-validation, else empty.
+    data_digest: "" if unknown. folds: the weights of all folds of a cross-validation, or of all runs of a study's arm,
+    else empty.
     """
 
     name: str
@@ -43,9 +46,10 @@ class SavedWeights:
 
 
 def find_weights(word: str) -> SavedWeights:
-    """The weights of a file, of a run (by directory, name, its beginning, or MLflow id), or of a cross-validation.
+    """The weights of a file, of a run (by directory, name, its beginning, or MLflow id), or of several runs.
 
-    The beginning of one name below outputs/ is that of a training, though runs of studies begin alike.
+    Several are those of a cross-validation, or of an arm of a study, by its directory. The beginning of one name below
+    outputs/ is that of a training, though runs of studies begin alike.
 
     Raises:
         ConfigError: there is no such file or run, or the run is not finished.
@@ -59,8 +63,43 @@ def find_weights(word: str) -> SavedWeights:
         trained = [place for place in root.iterdir() if place.name.startswith(word)]
         places += trained if len(trained) == 1 else []
     directory = places[0] if places else find_run(word).directory
-    folds = read_folds(directory)
-    return find_run_weights(directory) if folds is None else find_fold_weights(directory, folds)
+    if (folds := read_folds(directory)) is not None:
+        return find_fold_weights(directory, folds)
+    if runs := read_arms(directory.parent.parent).get(directory.resolve()):
+        return replace(find_run_weights(runs[0]), name=directory.name, folds=tuple(map(find_run_weights, runs)))
+    require_one_run(directory)
+    return find_run_weights(directory)
+
+
+def read_arms(study: Path) -> dict[Path, list[Path]]:
+    """Directory → finished runs in it, of each arm of the study in a directory; {} if there is none."""
+    found = try_read_json(study / "study.json") or {}
+    arms: dict[Path, list[Path]] = {}
+    for arm in found.get("arms") or ():
+        for place in arm["runs"].values():
+            run = (study / place).resolve()
+            arms.setdefault(run.parent, []).append(run)
+    return arms
+
+
+def require_one_run(directory: Path) -> None:
+    """Refuse the directory of a study, a sweep or a multirun.
+
+    Raises:
+        ConfigError: it is one; the message names what is in it.
+    """
+    if arms := read_arms(directory):
+        named = [f"{format_run_path(arm)} ({format_count(len(runs), 'run')})" for arm, runs in arms.items()]
+        raise ConfigError(
+            f"{directory} is a study: name an arm, for the mean of the probabilities of its runs, or one of its runs: "
+            f"{join_first(named, MOST_LISTED)}"
+        )
+    runs = list(find_runs_below(directory))
+    if runs and runs != [directory]:
+        named = list(map(format_run_path, runs))
+        raise ConfigError(
+            f"{directory} has {format_count(len(runs), 'run')}; name one: {join_first(named, MOST_LISTED)}"
+        )
 
 
 def find_run_weights(directory: Path) -> SavedWeights:

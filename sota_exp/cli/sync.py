@@ -2,6 +2,7 @@
 
 import argparse
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,8 @@ from sota_exp.cli.command_line import CommandLine
 from sota_exp.config.data_paths import describe_no_folder, expand_home, is_folder
 from sota_exp.config.printable import make_printable
 from sota_exp.errors import ConfigError, RunFailed, first_line, in_a_line
+from sota_exp.report.changing_line import ChangingLine
+from sota_exp.report.numbers import format_count
 from sota_exp.runs.contents import read_tracking_values
 from sota_exp.runs.find import RUN_ROOTS, find_runs_below
 from sota_exp.runs.mlflow_store import (
@@ -47,10 +50,21 @@ COMMAND.add_argument("--experiment", metavar="NAME", help="another experiment th
 
 @dataclass(kw_only=True)
 class Stores:
-    """The open connections by URI and experiment, and the MLflow ids of all runs that are sent."""
+    """The open connections by URI and experiment, and the MLflow ids of all runs that are sent.
+
+    missing: of each run that was sent, how many things its store lacked.
+    """
 
     ids: list[str]
     open: dict[tuple[str, str], "MLflowUpload"] = field(default_factory=dict)
+    missing: list[int] = field(default_factory=list)
+
+    def describe(self) -> str:
+        """What was sent, in a line."""
+        num_sent = sum(num > 0 for num in self.missing)
+        sent = [f"{format_count(num_sent, 'run')} sent, {sum(self.missing):,} things were missing"] * bool(num_sent)
+        whole = [f"{format_count(len(self.missing) - num_sent, 'run')}: nothing was missing"]
+        return "; ".join([*sent, *whole * (num_sent < len(self.missing))]) or "no run was sent"
 
 
 def main(arguments: list[str]) -> None:
@@ -73,7 +87,8 @@ def main(arguments: list[str]) -> None:
         say(f"no run to send below {', '.join(map(str, given)) or ' and '.join(RUN_ROOTS)}")
         return
     stores = Stores(ids=[number for run in wanted if (number := SentPosition.read(run).run_id)])
-    failed = {run for run in wanted if not send_run(run, options, stores)}
+    failed = send_runs(wanted, options, stores)
+    say(stores.describe())
     positions = [SentPosition.read(run) for run in wanted if run not in failed]
     for parent, position in {item.origin["parent"]: item for item in positions if item.origin.get("parent")}.items():
         update_parent_page(Path(parent), position)
@@ -86,8 +101,21 @@ def say(line: str) -> None:
     print(make_printable(line))
 
 
+def send_runs(wanted: Sequence[Path], options: argparse.Namespace, stores: Stores) -> set[Path]:
+    """Send the runs one after the other, while a line counts them; returns those that failed."""
+    failed, line = set(), ChangingLine()
+    try:
+        for number, run in enumerate(wanted, start=1):
+            line.show(f"sending run {number} of {len(wanted)}")
+            if not send_run(run, options, stores):
+                failed.add(run)
+    finally:
+        line.end()
+    return failed
+
+
 def send_run(directory: Path, options: argparse.Namespace, stores: Stores) -> bool:
-    """Send one run and print a line about it; False if it failed. An error does not affect the other runs.
+    """Send one run; False if it failed. A line says why it was not sent. An error does not affect the other runs.
 
     stores: those that are open, to which this adds.
     """
@@ -99,7 +127,8 @@ def send_run(directory: Path, options: argparse.Namespace, stores: Stores) -> bo
             return False
         is_named = str(directory) in map(str, map(Path, options.directories))
         with mlflow_environment(position.uri, TIMEOUT_SECONDS, RETRIES):
-            say(f"{directory}: {_send_run(directory, position, is_named, stores)}")
+            if reason := _send_run(directory, position, is_named, stores):
+                say(f"{directory}: {reason}")
     except (ConfigError, RunFailed) as error:
         say(f"{directory}: {mask_passwords(first_line(error))}")
         return False
@@ -110,7 +139,7 @@ def send_run(directory: Path, options: argparse.Namespace, stores: Stores) -> bo
 
 
 def _send_run(directory: Path, position: SentPosition, is_named: bool, stores: Stores) -> str:
-    """Send one run and return a message. A run of another host counts as ended if its directory was given."""
+    """Send one run, or return why it isn't sent now. One of another host counts as ended if its directory was given."""
     from sota_exp.runs.contents import RunContent
     from sota_exp.runs.lock import find_owner
     from sota_exp.tracking.mlflow_upload import MLflowUpload
@@ -128,8 +157,8 @@ def _send_run(directory: Path, position: SentPosition, is_named: bool, stores: S
         stores.open[place].look_up(stores.ids)
     if position != SentPosition.read(directory):
         position.write(directory)  # Only now: a store that cannot be opened is not remembered.
-    num = stores.open[place].send(content)
-    return f"sent, {num:,} things were missing" if num else "nothing was missing"
+    stores.missing.append(stores.open[place].send(content))
+    return ""
 
 
 def update_parent_page(directory: Path, position: SentPosition) -> None:

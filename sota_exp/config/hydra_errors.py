@@ -116,7 +116,7 @@ def _has_names(value: str) -> bool:
 def _explain_not_an_override(found: re.Match[str], arguments: list[str]) -> str:
     key, _, value = found[1].partition("=")
     if not (key and value):
-        return f"{found[1]}: not an override; write key=value or group/slot=option"
+        return f"{found[1]}: not an override; write key=value or group/slot=option{_explain_space(found[1], arguments)}"
     quoted = f"in quotes it is one text: {key}='\"{value}\"'"
     if value.startswith("~"):
         path = os.path.expanduser(value)
@@ -124,6 +124,12 @@ def _explain_not_an_override(found: re.Match[str], arguments: list[str]) -> str:
         return f"{found[1]}: Hydra reads no ~; {fix}"
     reason = next((f", because of {sign}" for sign in value if not PLAIN_SIGN.match(sign)), "")
     return f"{found[1]}: Hydra cannot read this value{reason}; {quoted}"
+
+
+def _explain_space(word: str, arguments: list[str]) -> str:
+    """What is said of a word that belongs to the value before it, from which the shell parted it; else empty."""
+    before = next((one for one, other in itertools.pairwise(arguments) if other == word), "")
+    return f"; a value with a space is one word within quotes: '{before} {word}'" if "=" in before else ""
 
 
 def _explain_several_values(found: re.Match[str], arguments: list[str]) -> str:

@@ -4,13 +4,16 @@ import re
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import yaml
 from hydra._internal.utils import get_args_parser
+from omegaconf import OmegaConf
 
 from sota_exp.config.formats import load_yaml
-from sota_exp.config.hydra_compose import list_config_groups
-from sota_exp.config.values import format_override_value
+from sota_exp.config.hints import find_key_elsewhere
+from sota_exp.config.hydra_compose import compose_with_hydra, list_config_groups
+from sota_exp.config.values import flatten, format_override_value
 from sota_exp.errors import ConfigError, raise_usage_error
 
 #: Providers of Hydra's search path that are not of the user.
@@ -34,7 +37,23 @@ def parse_flags(arguments: list[str]) -> Namespace:
     """
     parser = get_args_parser()
     parser.error = raise_usage_error  # type: ignore[method-assign]
-    return parser.parse_intermixed_args(arguments)
+    found, others = parser.parse_known_intermixed_args(arguments)
+    if others:
+        raise ConfigError(_describe_unknown_flag(others[0], arguments))
+    return found
+
+
+def _describe_unknown_flag(word: str, arguments: list[str]) -> str:
+    """One line about `--epochs 3` or `--epochs=3`, with the key that is meant."""
+    flag, sign, value = word.partition("=")
+    if not sign and word in arguments[:-1]:
+        value = arguments[arguments.index(word) + 1]
+    keys = flatten(cast(dict[str, Any], OmegaConf.to_container(compose_with_hydra([]), resolve=False)))
+    meant = find_key_elsewhere(flag.lstrip("-").replace("-", "_"), keys)
+    if not meant:
+        return f"{flag}: no such flag; sota-exp COMMAND --help lists all"
+    typed = f"{meant}={value}" if value and meant in keys and "=" not in value else meant
+    return f"{flag}: no such flag; keys have no dashes. Did you mean {typed}?"
 
 
 def asks_to_print(arguments: list[str]) -> bool:

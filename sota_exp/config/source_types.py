@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, get_origin, get_type_hints
 
 from sota_exp.config.build import convert_values, prefix_invalid_values, require_known_keys, require_values
-from sota_exp.config.formats import get_target
+from sota_exp.config.formats import get_option_targets, get_target
 from sota_exp.config.values import join_key
-from sota_exp.stages.stage import require_legal_values
+from sota_exp.stages.stage import InvalidValue, get_legal_values, require_legal_values
 
 #: Modules whose names annotations may use, which import nothing slow.
 IMPORTED = (
@@ -185,7 +185,21 @@ def check_option(key: str, node: Mapping[str, Any], cls: SourceClass) -> None:
     require_values({name: node.get(name) for name in inert} | dict(node), leaves, key)
     schema, types = build_schema(cls, tuple(name for name in leaves if name in node))
     with prefix_invalid_values(key):
-        require_legal_values(schema, convert_values(types, {name: node[name] for name in types}, key))
+        try:
+            require_legal_values(schema, convert_values(types, {name: node[name] for name in types}, key))
+        except InvalidValue as error:
+            raise InvalidValue(error.name, error.value, error.legal + _find_options_with(key, error)) from error
+
+
+def _find_options_with(key: str, error: InvalidValue) -> str:
+    """`; model/arch=small has it: …`, if the `name` that an option of a slot refuses is legal in others; else empty."""
+    slot, having = key.replace(".", "/"), []
+    for option, target in get_option_targets(slot).items() if error.name == "name" else ():
+        module, _, name = target.rpartition(".")
+        with contextlib.suppress(NotEvaluated, LookupError):
+            legal = get_legal_values(build_schema(SourceClass(module, name), (error.name,))[0])[error.name]
+            having += [option] if not legal.others and legal.is_legal(error.value) else []
+    return f"; {slot}={'|'.join(having)} has it: choose that too" if having else ""
 
 
 @functools.cache

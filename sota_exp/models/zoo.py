@@ -26,11 +26,28 @@ AUXILIARY_CLASSIFIERS = ("googlenet", "inception_v3")
 #: Seconds in which Hugging Face's hub should respond.
 HUB_TIMEOUT_SECONDS = 5.0
 
-#: What to do where published weights cannot be fetched.
+#: What to do where the published weights of the network that is trained cannot be fetched.
 OFFLINE = (
-    "without a connection give those of the same network in a file: model/weights=checkpoint model.weights.path=FILE, "
-    "of a teacher regularization.distillation.source=file and .path=FILE"
+    "without a connection train from random weights, model/weights=scratch model/tuning=full, or give those of this "
+    "network in a file: model/weights=checkpoint model.weights.path=FILE"
 )
+
+
+class NotDownloaded(RunFailed):
+    """Published weights cannot be fetched."""
+
+
+@contextmanager
+def advised(advice: str) -> Iterator[None]:
+    """While entered, weights that cannot be fetched are told with what to do instead.
+
+    Raises:
+        RunFailed: weights cannot be fetched.
+    """
+    try:
+        yield
+    except NotDownloaded as error:
+        raise RunFailed(f"{error}; {advice}") from error
 
 
 def require_known(field: str, name: str, known: Iterable[str], kind: str) -> None:
@@ -85,7 +102,7 @@ def load_torchvision_weights(name: str, tag: str) -> PublishedWeights:
 
     Raises:
         InvalidValue: there are no weights with this tag.
-        RunFailed: the weights cannot be downloaded.
+        NotDownloaded: the weights cannot be downloaded.
     """
     known = torchvision.models.get_model_weights(name)
     tag = tag or "DEFAULT"
@@ -93,7 +110,7 @@ def load_torchvision_weights(name: str, tag: str) -> PublishedWeights:
     try:
         state = dict(known[tag].get_state_dict(progress=False, check_hash=True, weights_only=True))
     except OSError as error:
-        raise RunFailed(f"cannot download the weights {tag} of torchvision's {name} ({error}); {OFFLINE}") from error
+        raise NotDownloaded(f"cannot download the weights {tag} of torchvision's {name} ({error})") from error
     preset = known[tag].transforms()
     mean, std = tuple(preset.mean), tuple(preset.std)
     if name in AUXILIARY_CLASSIFIERS:
@@ -134,7 +151,7 @@ def load_timm_weights(name: str, tag: str, img_size: int | None) -> PublishedWei
 
     Raises:
         InvalidValue: there are no weights with this tag.
-        RunFailed: the weights cannot be downloaded.
+        NotDownloaded: the weights cannot be downloaded.
     """
     full_name = f"{name}.{tag}" if tag else name
     tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{name}*") if known.partition(".")[0] == name]
@@ -148,7 +165,7 @@ def load_timm_weights(name: str, tag: str, img_size: int | None) -> PublishedWei
             model = timm.create_model(full_name, pretrained=True, **extra)
     except (OSError, RuntimeError) as error:
         reason = first_line(error) if responds else f"{constants.ENDPOINT} does not respond"
-        raise RunFailed(f"cannot download the weights {full_name} of timm ({reason}); {OFFLINE}") from error
+        raise NotDownloaded(f"cannot download the weights {full_name} of timm ({reason})") from error
     settings: Any = model.pretrained_cfg
     state = model.state_dict()
     preprocessing = Preprocessing(

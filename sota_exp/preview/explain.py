@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from sota_exp.preview.plan_numbers import TrainingPlan
     from sota_exp.preview.timing import CostEstimate, MeasuredCost
 
+#: Networks of more parameters that start from random weights with fewer training images of a class may learn nothing:
+#: a ResNet-18 stayed at chance level with 48 (docs/log.md, 2026-11-30).
+FEW_PER_CLASS, MANY_PARAMETERS = 100, 1e6
+
 #: Groups that do not change what is trained, and are not listed as techniques.
 UNLISTED_GROUPS = ("data", "runtime", "tracking")
 
@@ -104,14 +108,29 @@ def describe_directory(directory: Path) -> RenderableType:
     return format_section("Place", f"{escape(str(directory))}: {state}")
 
 
-def format_plan(outline: "TrainingPlan", tree: dict[str, Any], device: str, memory: str) -> RenderableType:
-    """Images, steps, network, memory on a GPU, and the learning rate over training."""
+def format_plan(
+    outline: "TrainingPlan", tree: dict[str, Any], device: str, memory: str, weights: str
+) -> RenderableType:
+    """Images, steps, network, memory on a GPU, and the learning rate over training. weights: the option of the slot."""
     facts = make_facts()
     for name, text in [*build_plan_rows(outline, tree), ("on a GPU", memory)]:
         facts.add_row(f"[cyan]{name}[/]", text)
     lines = format_curve_with_axes(outline.curve, 7, f"epoch {outline.num_epochs:,}")
     curve = Text("\n".join(["", "learning rate", *lines]), no_wrap=True)
-    return format_section(f"The plan, on {device}", Group(facts, curve))
+    advice = describe_few_images(outline, weights)
+    return format_section(f"The plan, on {device}", Group(facts, *([Text(advice, "yellow")] if advice else []), curve))
+
+
+def describe_few_images(outline: "TrainingPlan", weights: str) -> str:
+    """That the images are few for the network, and what suits them; empty where they are not. weights: their option."""
+    num = outline.counts["train"] / outline.num_classes
+    if weights != "scratch" or num >= FEW_PER_CLASS or outline.trained_parameters < MANY_PARAMETERS:
+        return ""
+    return (
+        f"Warning: {num:.0f} training images of a class are few for {outline.parameters / 1e6:.1f} M parameters from "
+        "random weights, which may learn nothing. Instead: recipe=few_images, with pretrained weights and folds; "
+        "without those, model/arch=small model.arch.name=resnet_xs."
+    )
 
 
 def build_plan_rows(outline: "TrainingPlan", tree: dict[str, Any]) -> list[tuple[str, str]]:

@@ -14,6 +14,9 @@ from sota_exp.training.memory import get_peak_memory
 #: Untimed first steps, in which memory is allocated and kernels are chosen.
 WARMUP_STEPS = 3
 
+#: Seconds of the CPU in which the share of other programs is measured.
+PROBE_SECONDS = 0.1
+
 #: Most images that are evaluated to time the evaluation.
 MAX_SCORED_IMAGES = 64
 
@@ -46,14 +49,15 @@ def measure_cost(session: TrainingSession, state: TrainingState, seconds: float)
     """Train with `state` for about `seconds`, then evaluate some images.
 
     All steps train what the last epoch trains, as the first ones may train the classifier alone, in a fraction of the
-    time. If training has no more steps than the untimed ones, the seconds per step are those of the first step.
+    time. Where steps are slow, one of them is timed. If training has no more steps than the untimed ones, the seconds
+    per step are those of the first step.
     """
     records = fit(tune_as_in_last_epoch(session), state)
     began = time.monotonic()
     first = _run(records, 1, math.inf)
     synchronize_device(session.device)
     first_seconds = time.monotonic() - began
-    warmed = _run(records, WARMUP_STEPS - 1, math.inf)
+    warmed = _run(records, WARMUP_STEPS - 1, began + seconds)
     synchronize_device(session.device)
     began = time.monotonic()
     timed = _run(records, math.inf, began + seconds)
@@ -66,6 +70,14 @@ def measure_cost(session: TrainingSession, state: TrainingState, seconds: float)
         seconds_per_scored_image=_measure_seconds_per_scored_image(session, state),
         peak_memory_bytes=get_peak_memory(session.device),
     )
+
+
+def measure_slowdown() -> float:
+    """How many times as long work takes as the CPU works on it, since other programs have their share."""
+    began, worked = time.monotonic(), time.thread_time()
+    while time.thread_time() - worked < PROBE_SECONDS:
+        pass
+    return max(1.0, (time.monotonic() - began) / PROBE_SECONDS)
 
 
 def _run(records: Iterator[StepRecord | EpochRecord], num_steps: float, deadline: float) -> int:

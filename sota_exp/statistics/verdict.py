@@ -41,10 +41,8 @@ class OnNewImages:
 
 
 #: What intervals and words of verdicts are about: of accuracies, and of other metrics.
-MEANING_OF_VERDICTS = (
-    "Intervals are for new training runs on new images like these, and so are helps and hurts. helps here, hurts here: "
-    "in new training runs on these test images; other images like these could show no effect."
-)
+MEANING_OF_VERDICTS = "Intervals are for new training runs on new images like these, and so are helps and hurts."
+MEANING_OF_HERE = "helps here, hurts here: in new runs on these test images; others like these could show no effect."
 MEANING_HERE = "Intervals and verdicts are for new training runs on these test images."
 
 
@@ -138,28 +136,36 @@ def describe_further_seeds(further: int | None) -> str:
 
 
 def describe_error_rate(level: float) -> str:
-    """What the tests of a study at this level promise, and where the promise ends."""
-    error = f"{100 * (1 - level):.3g} %"
+    """What the tests of a study at this level promise; `ERROR_LIMITS` says where the promise ends."""
     return (
-        f"If no technique changes anything, at most {error} of studies have even one wrong verdict, whatever their "
-        "number of arms and interactions. Arms with the same mean but another distribution are not covered: simulated "
-        "at a level of 95 %, with 13 arms and ten seeds, 8 % of studies in which every second arm is skewed have a "
-        "wrong verdict, 19 % if these scatter three times as much, 40 % if their tails are heavy too, and more than 5 "
-        "% if runs of one collapse; more arms or seeds raise these shares. Nor are techniques that ruin a rare kind of "
-        "image, of which few test images have one: at 3 % of the images, 17 % with four arms and 100 test images."
+        f"If no technique changes anything, at most {100 * (1 - level):.3g} % of studies have even one wrong verdict, "
+        "whatever their number of arms and interactions."
     )
+
+
+ERROR_LIMITS = (
+    "Arms with the same mean but another distribution are not covered: simulated at a level of 95 %, with 13 arms and "
+    "ten seeds, 8 % of studies in which every second arm is skewed have a wrong verdict, 19 % if these scatter three "
+    "times as much, 40 % if their tails are heavy too, and more than 5 % if runs of one collapse; more arms or seeds "
+    "raise these shares. Nor are techniques that ruin a rare kind of image, of which few test images have one: at 3 % "
+    "of the images, 17 % with four arms and 100 test images."
+)
 
 
 def describe_anytime_error_rate(level: float) -> str:
-    """What looks at any time promise at this level, and where the promise ends."""
+    """What looks at any time promise at this level; `ANYTIME_ERROR_LIMITS` says where the promise ends."""
     return (
         f"If no technique changes anything, at most {100 * (1 - level):.3g} % of studies ever have even one wrong "
-        "verdict, whatever their number of arms, however many seeds are added and for whatever reason one stops. Arms "
-        "with the same mean but another distribution are not covered: simulated at a level of 95 %, with 13 arms and "
-        "up to 60 seeds, 4 % of studies in which every second arm is skewed have a wrong verdict, 14 % if these "
-        "scatter three times as much, 39 % if their tails are heavy too, and most if runs of every second arm "
-        "collapse; more arms or seeds raise these shares."
+        "verdict, whatever their number of arms, however many seeds are added and for whatever reason one stops."
     )
+
+
+ANYTIME_ERROR_LIMITS = (
+    "Arms with the same mean but another distribution are not covered: simulated at a level of 95 %, with 13 arms and "
+    "up to 60 seeds, 4 % of studies in which every second arm is skewed have a wrong verdict, 14 % if these scatter "
+    "three times as much, 39 % if their tails are heavy too, and most if runs of every second arm collapse; more arms "
+    "or seeds raise these shares."
+)
 
 
 def verdict_for_failed_runs(reasons: list[str], num_pairs: int) -> Verdict:

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sota_exp.config.split_of_seed import ScoredShare
-from sota_exp.report.numbers import format_count, format_duration
-from sota_exp.statistics.units import MetricFormat, get_metric_format
+from sota_exp.report.numbers import format_count
+from sota_exp.statistics.units import get_metric_format
 from sota_exp.study.cost_estimate import RunCost
 from sota_exp.study.results import PlannedStudy
 from sota_exp.study.settings import Allowance
@@ -22,11 +22,7 @@ from sota_exp.study.study_json_power import StudyNoise, find_scored_share
 #: Most seeds of an option: the arms of a null study are 1,000 seeds apart.
 MOST_SEEDS = 999
 
-#: Kinds of study with one arm for each technique of `study.only`.
-ONE_ARM_EACH = ("ladder", "leave_one_out", "one_change", "add_one_in")
-
-#: Seconds of a run beside its training, validation and evaluation: its files and figures. It was 5 seconds on two cores
-#: with a load of 17, half of that is a guess for a machine of one's own.
+#: Seconds of a run beside its training, validation and evaluation, on a machine of one's own: its files and figures.
 RUN_OVERHEAD = 2.5
 
 
@@ -81,11 +77,13 @@ class Option:
 class Costs:
     """The cost of one seed of every arm of the command's design, scaled to other lengths, splits and designs.
 
-    num_at_once: runs that are trained at a time, which take the time of one.
+    num_at_once: runs that are trained at a time, which take the time of one. overhead: seconds of a run beside its
+    training, validation and evaluation.
     """
 
     runs: Sequence[RunCost]
     num_at_once: int = 1
+    overhead: float = RUN_OVERHEAD
 
     def compute(self, variant: Variant, num_arms: int, unit: str) -> float:
         """Of one seed, in seconds, runs or images; the arms of another design cost what those of this one do."""
@@ -94,7 +92,8 @@ class Costs:
     def compute_each(self, variant: Variant, unit: str) -> list[float]:
         """The same of each arm."""
         num_at_once = self.num_at_once if unit == "seconds" else 1
-        return [_scale_cost(run, variant, unit) / num_at_once for run in self.runs]
+        overhead = self.overhead if unit == "seconds" else 0.0
+        return [(_scale_cost(run, variant, unit) + overhead) / num_at_once for run in self.runs]
 
 
 def _scale_cost(run: RunCost, variant: Variant, unit: str) -> float:
@@ -105,7 +104,7 @@ def _scale_cost(run: RunCost, variant: Variant, unit: str) -> float:
         return run.images * variant.share * ratio["train"] * run.trains
     scored = ratio["val"] + ratio["test"]
     trained = variant.share * (run.seconds.train * ratio["train"] + run.seconds.validate * ratio["val"])
-    return trained * run.trains + run.seconds.evaluate * scored / 2 + RUN_OVERHEAD
+    return trained * run.trains + run.seconds.evaluate * scored / 2
 
 
 def build_option(
@@ -164,7 +163,8 @@ def recommend(options: Sequence[Option], study: PlannedStudy, epochs: int) -> tu
     """
     own = [option for option in options if option.is_own and option.effect is not None]
     if not own:
-        return None, "no verdict is possible with so few seeds"
+        least = format_count(study.count_fewest_seeds() or MOST_SEEDS, "seed")
+        return None, f"no verdict is possible with so few seeds: {least} of every arm are the fewest"
     longest = max(option.epochs for option in own)
     same = [option for option in own if option.epochs == longest]
     best = max(same, key=lambda option: option.num_tested)
@@ -184,52 +184,3 @@ def recommend(options: Sequence[Option], study: PlannedStudy, epochs: int) -> tu
             f"{unit.size(smallest)}, the effect of interest, {'is' if is_shown else 'takes more and is not'} shown"
         )
     return options.index(best), "; ".join(why)
-
-
-def describe_too_little(
-    study: PlannedStudy,
-    variants: Sequence[Variant],
-    costs: Costs,
-    allowance: Allowance,
-    options: Sequence[Option],
-) -> str:
-    """What the allowance lacks: the least that decides anything, and which techniques or designs fit."""
-    least = study.count_fewest_seeds() or MOST_SEEDS
-    shortest = min(variants, key=lambda each: (each.folds > 1, costs.compute(each, 1, "seconds")))
-    num_seeds = math.ceil(least / shortest.folds) * shortest.folds
-    seconds = num_seeds * costs.compute(shortest, len(study.arms.ready), "seconds")
-    unit = get_metric_format(study.settings.metric)
-    fitting: dict[int, list[str]] = {}
-    for each in variants[:1] if shortest is variants[0] else (variants[0], shortest):
-        runs_per_arm = math.ceil(least / each.folds) * each.folds
-        fitting[each.epochs] = _choose_fitting(study, costs.compute_each(each, allowance.unit), allowance, runs_per_arm)
-    words = (
-        f"{format_count(num_seeds, 'seed')} of every arm are the fewest for a verdict: "
-        f"about {format_duration(seconds)} with {format_count(shortest.epochs, 'epoch')}"
-    )
-    some = [
-        f"study.only=[{','.join(names)}] with {format_count(num, 'epoch')}" for num, names in fitting.items() if names
-    ]
-    words += f"; fewer techniques fit: {', or '.join(some)}" if some else "; fewer arms take less"
-    others = [option for option in options if not option.is_own and option.effect is not None]
-    return f"{words}{_describe_other(min(others, key=lambda each: each.effect or math.inf), unit)}" if others else words
-
-
-def _choose_fitting(study: PlannedStudy, costs: Sequence[float], allowance: Allowance, num_seeds: int) -> list[str]:
-    """The techniques of the study's list, in its order, whose arms fit beside those without a reference.
-
-    costs: of one seed of each arm.
-    """
-    arms = list(zip(study.arms.ready, costs, strict=True))
-    left = allowance.amount - num_seeds * sum(cost for arm, cost in arms if arm.arm.reference is None)
-    found: list[str] = []
-    for arm, cost in arms if study.settings.kind in ONE_ARM_EACH else ():
-        name = arm.name.removeprefix("without_").removeprefix("with_")
-        if arm.arm.reference is not None and name in study.settings.techniques and num_seeds * cost <= left:
-            found.append(name)
-            left -= num_seeds * cost
-    return found
-
-
-def _describe_other(option: Option, unit: MetricFormat) -> str:
-    return f", and study={option.design} shows {unit.size(option.effect or 0.0)}"

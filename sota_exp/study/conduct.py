@@ -8,32 +8,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sota_exp import CONF, PACKAGE
 from sota_exp.config.build import build, prefix_invalid_values
-from sota_exp.config.catalog import load_catalog
-from sota_exp.config.hydra_compose import list_own_options
 from sota_exp.config.multirun import save_command
-from sota_exp.config.rules import check_rules
 from sota_exp.config.shell_words import join_command
-from sota_exp.config.split_of_seed import check_split_is_open, describe_folds, with_split_of_seed
-from sota_exp.config.values import flatten, get_override_key
+from sota_exp.config.split_of_seed import check_split_is_open, with_split_of_seed
+from sota_exp.config.values import get_override_key
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, convert_errors
 from sota_exp.report.changing_line import loading_pytorch
 from sota_exp.report.terminal import make_console
-from sota_exp.study import plan, terminal, terminal_stages
+from sota_exp.study import terminal, terminal_stages
 from sota_exp.study.arms import StudyConfiguration, compose_arms
+from sota_exp.study.clock import StudyClock
+from sota_exp.study.design import build_blueprint
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.hydra_sweeper import StudySweeper
-from sota_exp.study.plan import ForbiddenCheck, StudyDesign
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 from sota_exp.study.scheduler import StudyScheduler
-from sota_exp.study.screening import plan_screening
 from sota_exp.study.settings import StudySettings
 from sota_exp.study.study_json import build_study_json
-from sota_exp.study.technique import Technique, build_overrides, build_slot_techniques
 from sota_exp.study.terminal_plan import format_study_plan
 from sota_exp.study.terminal_time import format_time_plan
-from sota_exp.study.two_stage import plan_two_stages, train_two_stages
+from sota_exp.study.two_stage import train_two_stages
 
 #: Why a study has another recipe than `train`, where the command and its experiment choose none.
 RECIPE_NOTE = "This study takes recipe={0}; train takes recipe=small_images. recipe=NAME chooses another."
@@ -63,7 +58,7 @@ def run_study(sweeper: StudySweeper, arguments: list[str]) -> JsonObject | None:
         _print_plan(sweeper, study, files)
         return None
     save_command(sweeper.whole, sweeper.directory)  # MLflow's note reads it there.
-    train = functools.partial(_train, sweeper, files)
+    train = functools.partial(_train, sweeper, files, make_clock(sweeper, study, began))
     try:
         found = train_two_stages(study, files, train) if has_stages else train(study, build_study_json)
     except (Interrupted, KeyboardInterrupt):  # A launcher raises the latter when it ends all jobs of a multirun.
@@ -88,11 +83,12 @@ def _has_results(found: JsonObject) -> bool:
 def _train(
     sweeper: StudySweeper,
     files: StudyFiles,
+    clock: StudyClock,
     study: PlannedStudy,
     build: Callable[[PlannedStudy, StudyRuns], JsonObject],
 ) -> JsonObject:
     """Train the missing runs of a study or of one of its stages; returns what `build` makes of all of them."""
-    progress = terminal.ProgressPrinter(study, files)
+    progress = terminal.ProgressPrinter(study, files, clock)
     ablation = StudyScheduler(
         study=study,
         files=files,
@@ -100,12 +96,25 @@ def _train(
         batch_size=1 if sweeper.is_sequential else None,
         on_job=progress.print_ended_run,
         build=build,
+        clock=clock,
     )
     missing = ablation.find_missing_runs()
     if missing and sweeper.is_sequential:
         load_first_weights(study)
     progress.begin(missing)
     return ablation.run()
+
+
+def make_clock(sweeper: StudySweeper, study: PlannedStudy, began: float) -> StudyClock:
+    """That of `study.time`, from the beginning of the command; without an end where no time is given or can be kept."""
+    from sota_exp.study.cost_estimate import count_runs_at_once
+
+    allowance, plan = study.settings.allowance, study.time_plan
+    if allowance is None or allowance.unit != "seconds" or plan is None or not sweeper.is_timed:
+        return StudyClock()
+    num_at_once = count_runs_at_once(study, sweeper.num_jobs)
+    expected = plan.get("seconds_of_arms") or {}
+    return StudyClock(deadline=began + allowance.amount, expected=expected, num_at_once=num_at_once)
 
 
 @convert_errors()
@@ -160,7 +169,7 @@ def _choose_by_time(
     if found["recommended"] is None:
         if sweeper.plan_only:
             return replace(study, time_plan=found)
-        raise ConfigError(f"study.time={settings.time}: {found['why']}")
+        raise ConfigError(f"study.time={settings.time}: {'; '.join([found['why'], *found.get('ways', [])])}")
     best = found["options"][found["recommended"]]
     chosen = plan_other(replace(settings, seeds=best["seeds"]), best["overrides"])
     return replace(chosen, time_plan=found)
@@ -200,11 +209,10 @@ def plan_study(sweeper: StudySweeper, arguments: list[str], settings: StudySetti
         measure = cache_epoch_costs(sweeper.directory / "budget.json", measure_epoch_cost)
         arms, note = apply_equal_budget(arms, base, settings.budget, measure)
     seeds = tuple(settings.list_seeds(int(base.configuration.values["seed"])))
-    folds = describe_folds(base.configuration.values, seeds, "study.seeds")
     return PlannedStudy(
         settings=settings,
         name=sweeper.study_name,
-        blueprint=replace(blueprint, notes=(*blueprint.notes, *folds)),
+        blueprint=blueprint,
         arms=arms,
         seeds=seeds,
         recipe=str(base.configuration.values["recipe"]["name"]),
@@ -212,76 +220,6 @@ def plan_study(sweeper: StudySweeper, arguments: list[str], settings: StudySetti
         command=format_ablate_command(sweeper.directory),
         budget_note=note,
     )
-
-
-def build_blueprint(settings: StudySettings, base: StudyConfiguration) -> StudyDesign:
-    """The arms of each kind of study."""
-    if settings.kind == "null":
-        return plan.plan_null(settings.num_arms)
-    if settings.kind == "one_slot":
-        return _design_one_slot(settings, base)
-    choices, values = base.configuration.choices, flatten(base.configuration.values)
-    techniques = [each.at(choices, values) for each in settings.get_chosen_techniques()]
-    if settings.kind == "leave_one_out":
-        return plan.plan_leave_one_out([*techniques, *_find_other_slots(settings, base, techniques)], choices)
-    if settings.kind == "one_change":
-        return plan.plan_one_change(techniques, choices)
-    absent = [each.at(choices, values) for each in settings.get_absent_techniques()]
-    if settings.kind in ("add_one_in", "pairs"):
-        return (plan.plan_pairs if settings.kind == "pairs" else plan.plan_add_one_in)(techniques, absent)
-    forbidden = make_forbidden_check([*absent, *techniques], base)
-    if settings.kind == "ladder":
-        return plan.plan_ladder(techniques, forbidden, absent)
-    replaces, is_auto = settings.forbidden == "replace", settings.kind == "auto"
-    beside = is_auto or settings.beside_leave_one_out
-    design = plan_screening(techniques, settings.interactions, forbidden, replaces, beside, absent)
-    return plan_two_stages(design) if is_auto else design
-
-
-def _read_neutral_options() -> dict[str, str]:
-    """Slot → its neutral option; `none` where there are several."""
-    found: dict[str, str] = {}
-    for option in load_catalog(CONF, PACKAGE):
-        if option.is_neutral and "/" in option.group:
-            found.setdefault(option.group, option.name)
-    return found
-
-
-def _find_other_slots(
-    settings: StudySettings, base: StudyConfiguration, techniques: Sequence[Technique]
-) -> list[Technique]:
-    """One technique per slot that is on and that no named technique sets, directly or through a preset."""
-    if not settings.every_slot or settings.only is not None:
-        return []
-    keys = {key for technique in techniques for key in technique.keys}
-    neutral = _read_neutral_options()
-    taken = {slot for slot in neutral if slot in keys or slot.rpartition("/")[0] in keys or slot.startswith("data/")}
-    return build_slot_techniques(base.configuration.choices, neutral, taken)
-
-
-def _design_one_slot(settings: StudySettings, base: StudyConfiguration) -> StudyDesign:
-    slot = settings.slot or ""
-    names = [option.name for option in load_catalog(CONF, PACKAGE) if option.group == slot] + list_own_options(slot)
-    if not names:
-        raise ConfigError(f"study.slot={slot}: no such slot; `sota-exp techniques` lists all slots")
-    reference = settings.reference or _read_neutral_options().get(slot, base.configuration.choices.get(slot, names[0]))
-    if reference not in names:
-        raise ConfigError(f"study.reference={reference}: no such option of {slot}; legal: {', '.join(names)}")
-    return plan.plan_one_slot(slot, names, reference)
-
-
-def make_forbidden_check(techniques: Sequence[Technique], base: StudyConfiguration) -> ForbiddenCheck:
-    """A function from the techniques that are on to the reason why they cannot be trained together, or None."""
-
-    @functools.cache
-    def reason(on: tuple[str, ...]) -> str | None:
-        try:
-            check_rules(base.compose(base.combine_overrides(build_overrides(techniques, on))))
-        except ConfigError as error:
-            return str(error)
-        return None
-
-    return reason
 
 
 #: What `sota-exp ablate` adds to a command line.

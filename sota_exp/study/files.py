@@ -28,6 +28,19 @@ log = logging.getLogger(__name__)
 REPEATABLE_FAILURES = ("diverged",)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ArmRun:
+    """A run to be trained: its arm, its seed among those of the study, and its directory."""
+
+    arm: ComposedArm
+    seed: int
+    place: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.arm.name}, seed {self.seed + self.arm.arm.seed_offset}"
+
+
 @dataclass(kw_only=True)
 class StudyFiles:
     """The directory of a study. The result of a finished run is read once."""

@@ -30,9 +30,8 @@ from sota_exp.config.split_of_seed import list_split_overrides
 from sota_exp.config.values import format_override_value, get_override_key
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
 from sota_exp.runs.sent_position import ORIGIN_VARIABLE
-from sota_exp.study.files import StudyFiles
+from sota_exp.study.files import ArmRun, StudyFiles
 from sota_exp.study.results import PlannedStudy
-from sota_exp.study.scheduler import ArmRun
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +66,11 @@ class StudySweeper(Sweeper):
     @property
     def is_sequential(self) -> bool:
         return is_sequential(self.launcher)
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether runs are trained on this machine and at once, so that the time of a study is that of its runs."""
+        return self.is_sequential or "n_jobs" in self.whole.hydra.launcher
 
     @property
     def num_jobs(self) -> int:

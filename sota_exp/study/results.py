@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sota_exp.config.split_of_seed import describe_folds
 from sota_exp.runs.arrays import open_arrays
 from sota_exp.runs.scored_images import describe_cut, get_image_digest
 from sota_exp.statistics.planned_effect import EffectOverSeeds
@@ -44,6 +45,12 @@ class PlannedStudy:
     command: str
     budget_note: str = ""
     time_plan: JsonObject | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is said of the design, and of how often these seeds test each image."""
+        values = self.arms.ready[0].configuration.values
+        return (*self.blueprint.notes, *describe_folds(values, self.seeds, "study.seeds"))
 
     @property
     def compared(self) -> list[ComposedArm]:

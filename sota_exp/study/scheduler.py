@@ -2,6 +2,7 @@
 
 A run waits for the run that trains its weights, if it shares a training. Runs that are finished, or that would fail
 again in the same way, are not launched. After every batch of runs the files are read again and `study.json` is written.
+Where the study has a time, the clock chooses the seeds that fit.
 """
 
 import time
@@ -11,27 +12,14 @@ from dataclasses import dataclass, field
 
 from sota_exp.config.launch import MAX_LOSSES
 from sota_exp.errors import ConfigError, RunFailed, RunLost, first_line, in_a_line
-from sota_exp.study.arms import ComposedArm
-from sota_exp.study.files import StudyFiles, find_trainings
+from sota_exp.study.clock import StudyClock, keep_whole_seeds
+from sota_exp.study.files import ArmRun, StudyFiles, find_trainings
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 from sota_exp.study.study_json import build_study_json
 from sota_exp.study.verdicts import find_wanted_seeds, run_arm_tests
 
 #: Least seconds between two writes of `study.json`; it is also written at the end.
 MIN_WRITE_SECONDS = 20.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class ArmRun:
-    """A run to be trained: its arm, its seed among those of the study, and its directory."""
-
-    arm: ComposedArm
-    seed: int
-    place: str
-
-    @property
-    def name(self) -> str:
-        return f"{self.arm.name}, seed {self.seed + self.arm.arm.seed_offset}"
 
 
 #: Trains jobs and calls the function every second meanwhile; returns per job None, or why it failed.
@@ -54,6 +42,7 @@ class StudyScheduler:
     batch_size: int | None
     on_job: Callable[[ArmRun, str | None, int], None]
     build: Callable[[PlannedStudy, StudyRuns], JsonObject] = build_study_json
+    clock: StudyClock = field(default_factory=StudyClock)
     failures: dict[str, str] = field(default_factory=dict)
     written_at: float = 0.0
     num_losses: Counter[str] = field(default_factory=Counter)
@@ -65,8 +54,9 @@ class StudyScheduler:
             ConfigError: the first result has no value of the study's metric.
         """
         try:
-            while jobs := list(filter(self._is_ready, missing := self.find_missing_runs())):
+            while jobs := list(filter(self._is_ready, self.clock.choose(missing := self.find_missing_runs()))):
                 self._run_batch(jobs[: self.batch_size], len(missing))
+            self.study = keep_whole_seeds(self.study, missing)
         finally:
             found = self.write()
         return found
@@ -80,6 +70,7 @@ class StudyScheduler:
             open_jobs.remove(job)
             if reason is not None:
                 self.failures[job.place] = reason
+            self.clock.ended.append(job.arm.name)
             self.on_job(job, reason, num_missing - len(batch) + len(open_jobs))
             if time.monotonic() - self.written_at > MIN_WRITE_SECONDS:
                 self.write()

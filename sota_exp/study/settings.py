@@ -23,7 +23,10 @@ ANYTIME = "anytime"
 
 #: Unit in `time` → what is counted, and how many of it a unit is.
 TIME_UNITS = {
-    **{unit: ("seconds", size) for unit, size in {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}.items()},
+    **dict.fromkeys(("", "s", "sec", "second", "seconds"), ("seconds", 1)),
+    **dict.fromkeys(("m", "min", "minute", "minutes"), ("seconds", 60)),
+    **dict.fromkeys(("h", "hour", "hours"), ("seconds", 3600)),
+    **dict.fromkeys(("d", "day", "days"), ("seconds", 86400)),
     "runs": ("runs", 1),
     "images": ("images", 1),
 }
@@ -221,7 +224,7 @@ def parse_study_technique(name: str, node: object) -> Technique:
     Raises:
         ConfigError: a missing or unknown key, or a value of another type.
     """
-    legal = ("label", "with", "without", "scaled", "beside", "needs")
+    legal = ("label", "with", "without", "scaled", "beside", "needs", "given")
     key = f"study.techniques.{name}"
     if not isinstance(node, Mapping):
         raise ConfigError(f"{key}={node}: expected a group with the keys {', '.join(legal)}")
@@ -242,6 +245,7 @@ def parse_study_technique(name: str, node: object) -> Technique:
         scaled={str(scale): float(value) for scale, value in scaled.items()},
         combined_on={str(other): _list_overrides(f"{key}.beside.{other}", both) for other, both in beside.items()},
         needs=None if node.get("needs") is None else str(node["needs"]),
+        given=None if node.get("given") is None else str(node["given"]),
     )
 
 

@@ -66,7 +66,7 @@ def build_study_json(study: PlannedStudy, runs: StudyRuns) -> JsonObject:
         ],
         "looks": _looks_to_json(study, test),
         "plan": plan,
-        "notes": [*study.blueprint.notes, *([study.budget_note] if study.budget_note else []), *effect_notes],
+        "notes": [*study.notes, *([study.budget_note] if study.budget_note else []), *effect_notes],
         "status": "partial" if missing else "complete",
         "missing": missing,
         "saved": build_saved(study, runs, test, wanted),

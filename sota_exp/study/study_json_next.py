@@ -65,6 +65,7 @@ def build_next(study: PlannedStudy, runs: StudyRuns, found: JsonObject, noise: S
     """
     missing = found["missing"]
     lines = [f"{format_count(len(missing), 'run')} missing: the same command goes on."] if missing else []
+    lines += _describe_left_seeds(study)
     ready = [arm.name for arm in study.arms.ready if runs.results[arm.name]]
     if ready and set(find_arms_at_chance(study, runs)) >= set(ready):
         return {"lines": [NOTHING_LEARNED, *lines], "open": []}
@@ -83,6 +84,19 @@ def build_next(study: PlannedStudy, runs: StudyRuns, found: JsonObject, noise: S
     if not questions and not missing and found["status"] == "complete":
         how = ["Nothing is open: every comparison has its verdict."]
     return {"lines": [*lines, *told[:MOST_LISTED], *rest, *how], "open": entries}
+
+
+def _describe_left_seeds(study: PlannedStudy) -> list[str]:
+    """How much of the plan of `study.time` its time left over; [] if nothing, or without one."""
+    plan = study.time_plan or {"recommended": None}
+    num_planned = 0 if plan["recommended"] is None else plan["options"][plan["recommended"]]["seeds"]
+    if (num_left := num_planned - len(study.seeds)) <= 0:
+        return []
+    done = f"{len(study.seeds)} of {format_count(num_planned, 'seed')}"
+    return [
+        f"study.time={study.settings.time} was over after {done}: the same command trains the other {num_left}. "
+        "Do so whatever the verdicts are: a second look because they are open makes wrong ones more frequent."
+    ]
 
 
 def _rank(question: OpenQuestion) -> tuple[bool, bool, float]:
@@ -231,7 +245,7 @@ def _describe_how(study: PlannedStudy, questions: list[OpenQuestion]) -> list[st
     twice = f"{200 * (1 - settings.level):.3g}"
     return [
         *lines,
-        "If effects are as they seem. More seeds in this study because a verdict is open would make wrong ones more "
-        f"frequent: ask again in a new study with other seeds (seed={first} study.seeds={least}), or go on with "
-        f"study.looks=anytime, whose verdicts hold whenever you look (with this one, at most {twice} % are wrong).",
+        "If effects are as they seem. More seeds because a verdict is open make wrong ones more frequent: ask in a new "
+        f"study (seed={first} study.seeds={least}), or go on with study.looks=anytime, whose verdicts hold whenever "
+        f"you look (with this one, at most {twice} % are wrong).",
     ]

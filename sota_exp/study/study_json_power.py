@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -30,6 +30,14 @@ CELL_SEEDS = (1, 2, 3, 4, 6, 8)
 
 #: Least differences of an arm whose spread is used instead of the assumption.
 LEAST_DIFFERENCES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlierNoise:
+    """What another study measured of the same images. source: which, in words."""
+
+    noise: DifferenceNoise
+    source: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,10 +88,15 @@ def find_scored_share(study: PlannedStudy) -> ScoredShare | None:
     return get_scored_share(study.arms.ready[0].configuration.values, study.settings.metric.split("/")[0])
 
 
-def estimate_study_noise(study: PlannedStudy, runs: StudyRuns, counts: Mapping[str, int] | None = None) -> StudyNoise:
+def estimate_study_noise(
+    study: PlannedStudy,
+    runs: StudyRuns,
+    counts: Mapping[str, int] | None = None,
+    earlier: EarlierNoise | None = None,
+) -> StudyNoise:
     """The noise of the finished runs, or as long as there are too few, an assumption that counts the test images.
 
-    counts: images of each part, for a study without results.
+    counts: images of each part, for a study without results. earlier: what is known instead of the assumption.
     """
     part, first = runs.metric.partition("/")[0], runs.first
     found = dict(counts or {})
@@ -93,6 +106,9 @@ def estimate_study_noise(study: PlannedStudy, runs: StudyRuns, counts: Mapping[s
     components, measured = _estimate_components(study, runs), estimate_sd(study, runs)
     if measured is not None:
         sd, source = measured
+    elif num_test and earlier is not None:
+        components = components or earlier.noise
+        sd, source = components.compute_sd_of_seed(num_test), earlier.source
     elif num_test:
         sd, source = (
             assume_difference_sd(num_test),
@@ -173,6 +189,8 @@ def build_power_table(study: PlannedStudy, runs: StudyRuns, found: StudyNoise | 
     sd, level = found.sd, study.get_test_level(len(study.seeds))
     power: JsonObject = {"sd_assumed": sd, "sd_source": found.source}
     is_design = study.blueprint.design is not None
+    if found.noise is not None and not found.is_assumed:
+        power["noise"] = asdict(found.noise)
     power["num_tests"] = study.num_effects if is_design else study.num_tests
     if study.find_planned_effect(1.0, len(study.seeds)) is None:
         power["fewest_seeds"] = study.count_fewest_seeds()

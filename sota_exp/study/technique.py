@@ -15,7 +15,7 @@ class Technique:
 
     scaled: key → factor; with the technique, the value of the key is that factor times its value without it.
     combined_on: another technique of the same slot → the overrides that turn on both. needs: the technique with which
-    it is left out.
+    it is left out. given: a key without whose value there is nothing to compare.
     """
 
     name: str
@@ -25,6 +25,7 @@ class Technique:
     scaled: Mapping[str, float] = field(default_factory=dict)
     combined_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     needs: str | None = None
+    given: str | None = None
 
     def at(self, choices: Mapping[str, str], values: Mapping[str, Any]) -> "Technique":
         """The technique for one configuration: scaled values become overrides, computed from its own values."""

@@ -19,20 +19,22 @@ from sota_exp.report.terminal import escape, format_next, indent, join_what_fits
 from sota_exp.statistics.units import UNKNOWN, MetricFormat, format_level, format_p_value, get_metric_format
 from sota_exp.statistics.verdict import (
     MEANING_HERE,
+    MEANING_OF_HERE,
     MEANING_OF_VERDICTS,
     NO_ANYTIME_INTERVAL,
     NO_INTERVAL,
+    SHOWN_HERE,
     describe_anytime_error_rate,
     describe_error_rate,
     describe_fewest,
 )
-from sota_exp.study.files import StudyFiles, find_trainings
+from sota_exp.study.clock import StudyClock
+from sota_exp.study.files import ArmRun, StudyFiles, find_trainings
 from sota_exp.study.results import JsonObject, PlannedStudy
-from sota_exp.study.scheduler import ArmRun
 from sota_exp.study.settings import ANYTIME
 from sota_exp.study.terminal_looks import describe_looks
-from sota_exp.study.terminal_plan import describe_power, describe_tested, format_warning
-from sota_exp.study.terminal_time import describe_choice
+from sota_exp.study.terminal_plan import describe_detectable, describe_tested, format_warning
+from sota_exp.study.terminal_time import describe_choice, describe_planning
 
 #: Style of each verdict.
 VERDICT_STYLES = {
@@ -66,8 +68,10 @@ def format_study_heading(study: PlannedStudy, files: StudyFiles) -> Iterable[Ren
     )
     yield indent(f"{study.describe_size()}{shares}; in {os.path.relpath(files.directory)}")
     if study.time_plan is not None and study.time_plan["recommended"] is not None:
-        yield indent(f"study.time={study.settings.time}: {describe_choice(study.time_plan)}")
-    yield from map(indent, study.blueprint.notes)
+        yield indent(
+            f"study.time={study.settings.time}{describe_planning(study.time_plan)}: {describe_choice(study.time_plan)}"
+        )
+    yield from map(indent, study.notes)
     if study.settings.kind != "auto" and study.find_planned_effect(1.0, len(study.seeds)) is None:
         least = describe_fewest(study.count_fewest_seeds())
         yield indent(f"No verdict is possible with {format_count(len(study.seeds), 'seed')}.{least}", style="yellow")
@@ -88,8 +92,8 @@ def format_study_heading(study: PlannedStudy, files: StudyFiles) -> Iterable[Ren
 class ProgressPrinter:
     """One line per finished run, with its score and the time that the rest will take."""
 
-    def __init__(self, study: PlannedStudy, files: StudyFiles) -> None:
-        self.study, self.files, self.out = study, files, make_console(is_progress=True)
+    def __init__(self, study: PlannedStudy, files: StudyFiles, clock: StudyClock) -> None:
+        self.study, self.files, self.clock, self.out = study, files, clock, make_console(is_progress=True)
         self.done = 0
         names = [ArmRun(arm=arm, seed=study.seeds[-1], place="").name for arm in study.arms.ready]
         self.width = max(map(cell_len, names))
@@ -112,8 +116,10 @@ class ProgressPrinter:
             result, metric = self.files.result(job.place) or {}, self.study.settings.metric
             parts |= {"outcome": get_metric_format(metric).format_with_unit(result["metrics"].get(metric))}
             parts |= {"took": format_duration(sum(result["seconds"].values()))}
-        parts |= {"left": f"{format_duration(left)} left"}
+        parts |= {"left": f"{format_duration(min(left, self.clock.seconds_left))} left"}
         self.out.print(join_what_fits(parts, ("took",), self.out.width), style="red" if failure else "", markup=False)
+        if late := self.clock.warn(num_runs):
+            self.out.print(f"  {late}", style="yellow", markup=False)
 
 
 def describe_state(study: PlannedStudy, files: StudyFiles) -> str:
@@ -142,7 +148,7 @@ def build_study_tables(found: JsonObject) -> list[RenderableType]:
         return [str(arm["n"]), f"{unit.value(arm['mean'])}{spread}", format_duration(arm["cost"]["seconds"])]
 
     effects, interactions = (found.get(name) or [] for name in ("effects", "interactions"))
-    arms = [arm for arm in found["arms"] if not effects or not arm["name"].startswith("cell_")]
+    arms = [arm for arm in found["arms"] if not arm["name"].startswith("cell_") or (arm["n"] and not effects)]
     title = f"{found['title']}: {found['recipe']} on {found['data']}"
     tables = [
         ComparisonTable(found, title, ["arm", "n", found["metric"], "time"], arms, describe_arm),
@@ -156,7 +162,8 @@ def build_study_tables(found: JsonObject) -> list[RenderableType]:
 class ComparisonTable:
     """Differences, their intervals drawn to scale, and verdicts; before them the label and what `describe` adds.
 
-    Where the terminal is narrow, the drawing shrinks or is left out, then labels are wrapped; numbers stay whole.
+    Where the terminal is narrow, the drawing shrinks or is left out, then labels are wrapped, then the last thing that
+    `describe` adds is left out; numbers and words stay whole.
     """
 
     found: JsonObject
@@ -166,24 +173,41 @@ class ComparisonTable:
     describe: Callable[[JsonObject], list[str]]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        tables = (self.build(width) for width in (*INTERVAL_WIDTHS, 0))
-        wide = options.update(width=10_000)
-        yield next(
-            (table for table in tables if console.measure(table, options=wide).maximum <= options.max_width),
-            self.build(0),
-        )
+        def measure(table: Table) -> int:
+            return console.measure(table, options=options.update(width=10_000)).maximum
 
-    def build(self, width: int) -> Table:
-        """The table with intervals drawn in `width` characters; 0: without them."""
+        tables = (self.build(width) for width in (*INTERVAL_WIDTHS, 0))
+        whole = next((table for table in tables if measure(table) <= options.max_width), None)
+        yield whole or self._wrap(options.max_width, measure)
+
+    def _wrap(self, max_width: int, measure: Callable[[Table], int]) -> Table:
+        """The table without drawings whose labels and verdicts are wrapped, between words as far as there is room."""
+        texts = [[row["label"] for row in self.rows], [row["verdict"] for row in self.rows]]
+        lengths = [max(map(cell_len, column)) for column in texts]
+        least, verdict = (max(cell_len(word) for text in column for word in text.split()) for column in texts)
+        facts = len(self.headings) - 1
+        rooms = {
+            num: max_width - (measure(self.build(0, num)) - sum(lengths) + verdict)
+            for num in (facts, max(0, facts - 1))
+        }
+        num = next((num for num, room in rooms.items() if room >= least), min(rooms))
+        return self.build(0, num, (max(1, min(rooms[num], lengths[0])), verdict))
+
+    def build(self, width: int, num_facts: int | None = None, wrapped: tuple[int, int] | None = None) -> Table:
+        """The table with intervals drawn in `width` characters; 0: without them.
+
+        num_facts: of `describe`; None: all. wrapped: the widths of labels and verdicts; None: as wide as they are.
+        """
         unit = get_metric_format(self.found["metric"])
         found = [read_headline(row) for row in self.rows]
         ends = [end for each in found if each.headline for end in (each.headline.low, each.headline.high)]
         reach = max(map(abs, [*ends, *(_get_difference(row) or 0.0 for row in self.rows)]), default=0.0)
         gap = (0, 1) if width else (0, 1, 0, 0)  # narrow without the drawing
         table = Table(title=self.title, title_justify="left", box=None, pad_edge=False, padding=gap)
-        table.add_column(self.headings[0], overflow="fold")
+        label, verdict = wrapped or (None, None)
+        table.add_column(self.headings[0], overflow="fold", width=label)
         for heading in (
-            *self.headings[1:],
+            *self.headings[1:][:num_facts],
             unit.difference_unit or "difference",
             f"{format_level(self.found['level'])} interval",
         ):
@@ -191,7 +215,7 @@ class ComparisonTable:
         if width:
             table.add_column(_format_scale(reach, unit, width), no_wrap=True)
         table.add_column("p adj.", justify="right", no_wrap=True)
-        table.add_column("verdict", min_width=len("distinguished"))
+        table.add_column("verdict", width=verdict)
         for row, each in zip(self.rows, found, strict=True):
             style = VERDICT_STYLES[row["verdict"]]
             numbers: list[str | Text] = [""] * (3 + (width > 0))
@@ -201,7 +225,9 @@ class ComparisonTable:
                 bar = [Text(draw_interval_bar(low, middle, high, reach, width), style=style)] if width else []
                 span = unit.span(low, high, " … ") if interval else UNKNOWN
                 numbers = [unit.difference(middle), span, *bar, format_p_value(each.headline_p)]
-            table.add_row(escape(row["label"]), *self.describe(row), *numbers, Text(row["verdict"], style=style))
+            table.add_row(
+                escape(row["label"]), *self.describe(row)[:num_facts], *numbers, Text(row["verdict"], style=style)
+            )
         return table
 
 
@@ -235,7 +261,10 @@ def draw_interval_bar(low: float, middle: float, high: float, reach: float, widt
 
 
 def _format_closing(found: JsonObject) -> list[str]:
-    """What this number of seeds could detect, aliases, the looks, refused arms, and missing runs."""
+    """What verdicts promise, what these seeds could detect, aliases, looks, refused arms, missing runs.
+
+    The page says where the promise ends, and what other numbers of seeds could detect.
+    """
     is_anytime = (found["looks"] or {}).get("kind") == ANYTIME
     lines = [(describe_anytime_error_rate if is_anytime else describe_error_rate)(found["level"])]
     lines += describe_tested(found["num_test"], found.get("num_test_per_run"), found.get("num_test_groups"))
@@ -244,8 +273,9 @@ def _format_closing(found: JsonObject) -> list[str]:
         lines.insert(0, f"{UNKNOWN}: {NO_ANYTIME_INTERVAL if is_anytime else NO_INTERVAL}.")
     if any(read_headline(row).headline is not None for row in rows):
         lines.insert(0, "p adj. is corrected for all verdicts of the study together; intervals are not corrected.")
+        lines[:0] = [MEANING_OF_HERE] if any(row["verdict"] in SHOWN_HERE for row in rows) else []
         lines.insert(0, MEANING_OF_VERDICTS if any(row["new_images"] for row in rows) else MEANING_HERE)
-    lines += describe_power(found["plan"], len(found["seeds"]), get_metric_format(found["metric"]))
+    lines += describe_detectable(found["plan"], len(found["seeds"]), get_metric_format(found["metric"]))
     for effect in found["effects"]:
         if effect["aliases"]:
             lines.append(f"{effect['label']} is aliased with {join_first(effect['aliases'], 2)}")

@@ -15,6 +15,7 @@ from sota_exp.report.terminal import escape
 from sota_exp.statistics.power import MAX_SEEDS
 from sota_exp.statistics.units import UNKNOWN, MetricFormat, get_metric_format
 from sota_exp.study.chance import describe_chance_level
+from sota_exp.study.earlier_noise import find_earlier_noise
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 from sota_exp.study.study_json_anytime import build_costs_of_looks
@@ -54,7 +55,9 @@ def format_study_plan(
             f"({format_duration(whole)} with those that are finished), estimated from a few measured steps."
         )
     runs = StudyRuns.read(study, files, {})
-    power = build_power_table(study, runs, estimate_study_noise(study, runs, counts))
+    power = build_power_table(
+        study, runs, estimate_study_noise(study, runs, counts, find_earlier_noise(files.directory, study))
+    )
     unit = get_metric_format(study.settings.metric)
     lines += describe_power(power, len(study.seeds), unit)
     looks = format_costs_of_looks(build_costs_of_looks(study, power), study.settings.planned_looks, unit)
@@ -86,6 +89,20 @@ def describe_tested(num_test: int | None, num_per_run: int | None, num_groups: i
     parts = f" in all, about {num_per_run:,} a run; intervals over images are over all of them" if has_parts else ""
     groups = f"{'; they' if has_parts else ''} are {num_groups:,} groups, which count as drawn" if num_groups else ""
     return [f"Test images: {num_test:,}{parts}{groups}."] if parts or groups else []
+
+
+def describe_detectable(power: JsonObject, num_seeds: int, unit: MetricFormat) -> list[str]:
+    """The smallest effect that these seeds can detect, in a line; a plan and the page say more."""
+    if power["sd_assumed"] is None:
+        return describe_power(power, num_seeds, unit)
+    known = power.get("detectable") or power["detectable_effect"]
+    seeds = f"{format_count(num_seeds, 'seed')}{'' if 'detectable' in power else ' per cell'}"
+    if (smallest := known[str(num_seeds)]) is None:
+        least = f": at least {power['fewest_seeds']} are needed" if power.get("fewest_seeds") else ""
+        return [f"No effect, however large, is shown by {seeds}{least}."]
+    new = power["new_images"]["detectable"]
+    others = "" if new is None else f"; for other images like these, {unit.size(new)}"
+    return [f"{seeds} {'shows' if num_seeds == 1 else 'show'} {unit.size(smallest)} in four of five studies{others}."]
 
 
 def describe_power(power: JsonObject, num_seeds: int, unit: MetricFormat) -> list[str]:

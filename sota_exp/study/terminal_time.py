@@ -8,6 +8,7 @@ from rich.text import Text
 
 from sota_exp.config.values import join_first
 from sota_exp.report.numbers import format_count, format_duration
+from sota_exp.report.terminal import indent
 from sota_exp.statistics.units import UNKNOWN, MetricFormat, get_metric_format
 from sota_exp.study.results import JsonObject
 
@@ -32,10 +33,22 @@ def format_time_plan(plan: JsonObject, allowed: str) -> RenderableType:
         table.add_row(MARK if index == best else "", *row, style="bold" if index == best else "")
     heading = (
         f"What {allowed} can buy, {describe_order(plan.get('runs_at_once', 1))} "
-        f"({format_duration(plan['seconds_per_run'])} a run):"
+        f"({format_duration(plan['seconds_per_run'])} a run){describe_planning(plan)}:"
     )
     shown = table if plan["options"] else Text("Not one seed of every arm.")
-    return Group("", Text(heading), "", shown, "", *map(Text, _describe(plan, unit)))
+    first, *others = map(Text, _describe(plan, unit))
+    return Group("", Text(heading), "", shown, "", first, *_format_ways(plan), *others)
+
+
+def _format_ways(plan: JsonObject) -> list[RenderableType]:
+    """What would let the study decide something, where nothing is recommended."""
+    ways = plan.get("ways")
+    return [Text("What would change that (--plan measures it):"), *(indent(way, "") for way in ways)] if ways else []
+
+
+def describe_planning(plan: JsonObject) -> str:
+    """How long the plan took, which `study.time` includes; empty for plans of older versions."""
+    return f", planned in {format_duration(plan['seconds'])}" if "seconds" in plan else ""
 
 
 def describe_order(num_at_once: int) -> str:
@@ -65,7 +78,7 @@ def _format_effect(value: float | None, unit: MetricFormat) -> str:
 
 def _describe(plan: JsonObject, unit: MetricFormat) -> list[str]:
     noise, best = plan["noise"], plan["recommended"]
-    lines = [f"Nothing is recommended: {plan['why']}."] if best is None else [describe_choice(plan)]
+    lines = [describe_choice(plan)] if best is not None else [f"Nothing is recommended: {plan['why']}."]
     lines.append(
         f"shows: the smallest effect{f', {unit.difference_unit},' if unit.difference_unit else ''} that four of five "
         "studies would show, for other images like these (by folds, for other training images too), and for the "

@@ -1,8 +1,10 @@
 """The plan of `study.time`: measured once, kept in `study_plan.json` in the study's directory, taken by repeats."""
 
+import contextlib
 import json
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -10,14 +12,17 @@ from sota_exp.config.formats import FILE_FORMAT
 from sota_exp.config.split_of_seed import get_split, with_split_of_seed
 from sota_exp.config.values import get_override_key
 from sota_exp.errors import ConfigError
+from sota_exp.preview.timing import measure_slowdown
 from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.runs.digests import read_object
-from sota_exp.study.afford import Costs, Variant, build_option, describe_too_little, recommend
-from sota_exp.study.cost_estimate import RunCost, count_images, estimate_arm_costs
+from sota_exp.study.afford import RUN_OVERHEAD, Costs, Option, Variant, build_option, recommend
+from sota_exp.study.cost_estimate import RunCost, count_images, count_runs_at_once, estimate_arm_costs
+from sota_exp.study.earlier_noise import find_earlier_noise
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 from sota_exp.study.settings import Allowance, StudySettings
 from sota_exp.study.study_json_power import estimate_study_noise, find_scored_share
 from sota_exp.study.terminal_time import describe_unmeasured
+from sota_exp.study.too_little import list_ways
 
 #: The file of the plan in the study's directory.
 PLAN_FILE = "study_plan.json"
@@ -32,6 +37,9 @@ FOLD_OVERRIDES = ("data/split=cross_validation", f"data.split.folds={FOLDS}")
 
 #: Designs that ask about each technique of a list; each is laid out beside the others.
 DESIGNS = ("leave_one_out", "add_one_in", "screening")
+
+#: Once planning has taken this share of the time, no other designs are laid out.
+PLANNING_SHARE = 0.05
 
 #: Plans the study with other settings and further overrides.
 StudyPlanner = Callable[[StudySettings, Sequence[str]], PlannedStudy]
@@ -62,7 +70,7 @@ def plan_by_time(
     known = read_object(path, "of", "options", "recommended", "why")
     if known is not None and known["of"] == of and not known.get("unmeasured"):
         return known
-    found = {"format": FILE_FORMAT, "of": of, **_build_plan(study, runs, given, plan, began, num_at_once)}
+    found = {"format": FILE_FORMAT, "of": of, **_build_plan(directory, study, runs, given, plan, began, num_at_once)}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_recomputable_text(path, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
     return found
@@ -81,31 +89,36 @@ def require_open_seeds(settings: StudySettings, given: Sequence[str]) -> None:
 
 
 def _build_plan(
-    study: PlannedStudy, runs: StudyRuns, given: Sequence[str], plan: StudyPlanner, began: float, num_at_once: int
+    directory: Path,
+    study: PlannedStudy,
+    runs: StudyRuns,
+    given: Sequence[str],
+    plan: StudyPlanner,
+    began: float,
+    num_at_once: int,
 ) -> JsonObject:
     costs, unmeasured = measure_costs(study, num_at_once)
-    noise = estimate_study_noise(study, runs, costs.runs[0].counts)
+    noise = estimate_study_noise(study, runs, costs.runs[0].counts, find_earlier_noise(directory, study))
     variants = list_variants(study, given, costs.runs[0].counts, lambda: count_images_of_folds(study, plan))
     settings, allowance = study.settings, study.settings.allowance
     assert allowance is not None
+    latest = math.inf
     if allowance.unit == "seconds":
+        latest = began + PLANNING_SHARE * allowance.amount
         allowance = Allowance(amount=allowance.amount - (time.monotonic() - began), unit="seconds")
     options = [build_option(study, each, costs, allowance, noise, is_own=True) for each in variants]
-    for kind in DESIGNS if settings.kind in DESIGNS else ():
-        if kind == settings.kind:
-            continue
-        try:
-            other = plan(replace(settings, kind=kind, every_slot=kind == "leave_one_out", looks=None), [])
-        except ConfigError:
-            continue
+    for other in _plan_other_designs(settings, plan, latest):
         whole = [each for each in variants if each.share == 1]
         options += [build_option(other, each, costs, allowance, noise, is_own=False) for each in whole]
     found = list(dict.fromkeys(option for option in options if option is not None))
     best, why = recommend(found, study, variants[0].epochs)
+    ways = []
     if best is None:
-        why = f"{why}: {describe_too_little(study, variants, costs, allowance, found)}"
+        ways = list_ways(study, variants, costs, allowance, noise, found, count_runs_at_once(study, 2))
     return {
         "metric": settings.metric,
+        "seconds": time.monotonic() - began,
+        "seconds_of_arms": {} if best is None else _find_seconds_of_arms(study, variants, costs, found[best]),
         "seconds_per_run": num_at_once * costs.compute(variants[0], 1, "seconds"),
         "runs_at_once": num_at_once,
         "unmeasured": unmeasured,
@@ -118,7 +131,25 @@ def _build_plan(
         "options": [asdict(option) for option in found],
         "recommended": best,
         "why": why,
+        "ways": ways,
     }
+
+
+def _plan_other_designs(settings: StudySettings, plan: StudyPlanner, latest: float) -> Iterator[PlannedStudy]:
+    """The studies of other designs that ask about each technique too; none is planned after `latest`."""
+    for kind in DESIGNS if settings.kind in DESIGNS else ():
+        if kind != settings.kind and time.monotonic() < latest:
+            with contextlib.suppress(ConfigError):
+                yield plan(replace(settings, kind=kind, every_slot=kind == "leave_one_out", looks=None), [])
+
+
+def _find_seconds_of_arms(
+    study: PlannedStudy, variants: Sequence[Variant], costs: Costs, option: Option
+) -> dict[str, float]:
+    """Arm → seconds of one of its runs in an option of the command's design, of runs at a time each its share."""
+    variant = next(each for each in variants if each.overrides == option.overrides)
+    names = [arm.name for arm in study.arms.ready]
+    return dict(zip(names, costs.compute_each(variant, "seconds"), strict=True))
 
 
 def measure_costs(study: PlannedStudy, num_at_once: int) -> tuple[Costs, str]:
@@ -135,7 +166,7 @@ def measure_costs(study: PlannedStudy, num_at_once: int) -> tuple[Costs, str]:
     if not known:
         raise ConfigError(f"study.time={study.settings.time}: {unmeasured.removesuffix('.')}")
     runs = [cost if isinstance(cost, RunCost) else known[0] for cost in found.values()]
-    return Costs(runs=runs, num_at_once=num_at_once), unmeasured
+    return Costs(runs=runs, num_at_once=num_at_once, overhead=RUN_OVERHEAD * measure_slowdown()), unmeasured
 
 
 def count_images_of_folds(study: PlannedStudy, plan: StudyPlanner) -> dict[str, int]:

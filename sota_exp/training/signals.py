@@ -5,8 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from sota_exp.config.signals import handled_signals
+from sota_exp.config.signals import acknowledged_signals, handled_signals
 from sota_exp.errors import STOP_SIGNALS
+
+#: What is said of the first one.
+STOPPING = "stopping when this step is done and saved; Ctrl-C again stops without that"
 
 
 class SignalRecorder:
@@ -28,9 +31,9 @@ class SignalRecorder:
 
 @contextmanager
 def recorded_signals() -> Iterator[SignalRecorder]:
-    """While entered, signals that end a training are recorded."""
-    recorder = SignalRecorder()
-    with handled_signals(list_handled(), recorder.note):
+    """While entered, signals that end a training are recorded, and told at once."""
+    recorder, handled = SignalRecorder(), list_handled()
+    with handled_signals(handled, recorder.note), acknowledged_signals(handled, STOPPING):
         yield recorder
 
 

@@ -9,6 +9,7 @@ import pytest
 from sota_exp import CONF
 from sota_exp.cli.main import run_command_line
 from sota_exp.config.catalog import load_catalog
+from sota_exp.preview.explain import describe_few_images
 from tests.experiments import TINY
 from tests.options import ROOT
 
@@ -50,6 +51,25 @@ def test_a_step_that_memory_has_no_room_for_is_not_measured(capfd, monkeypatch):
     output = read_output(capfd, *TINY)
     assert "Not measured: a step needs about 0.0 GiB of memory, and 0.0 are free; try a smaller" in output
     assert "The plan" in output and "The cost" not in output
+
+
+@pytest.mark.parametrize(
+    ("num_train", "parameters", "weights", "is_told"),
+    [
+        (192, 11e6, "scratch", True),
+        (192, 11e6, "pretrained", False),
+        (192, 2e5, "scratch", False),
+        (400, 11e6, "scratch", False),
+    ],
+)
+def test_few_images_for_a_large_network_are_told(num_train, parameters, weights, is_told):
+    plan = SimpleNamespace(
+        counts={"train": num_train}, num_classes=4, parameters=parameters, trained_parameters=parameters
+    )
+    told = describe_few_images(plan, weights)
+    assert bool(told) == is_told
+    assert is_told == told.startswith("Warning: 48 training images of a class are few for 11.0 M parameters")
+    assert is_told == ("Instead: recipe=few_images" in told)
 
 
 def test_without_measuring_there_is_no_cost(capfd):

@@ -118,6 +118,11 @@ FOUND_BY_COMPOSITION = {
     "data=./empty": ["data=./empty: no such option", "data=image_folder data.root=./empty"],
     "hydra.sweeper.confirm=2": ["hydra.sweeper.confirm: no such key; sota-exp sweep"],
     "optimizer.lr": ["optimizer.lr: not an override", "key=value"],
+    "hydra.run.dir=my run": ["run: not an override", "one word within quotes: 'hydra.run.dir=my run'"],
+    "--epochs 3": ["--epochs: no such flag; keys have no dashes. Did you mean schedule.length.epochs=3?"],
+    "--lr=0.1": ["--lr: no such flag; keys have no dashes. Did you mean optimizer.lr=0.1?"],
+    "--wandb": ["--wandb: no such flag; keys have no dashes. Did you mean tracking=mlflow?"],
+    "--frobnicate": ["--frobnicate: no such flag; sota-exp COMMAND --help lists all"],
     "seed=[1": ["seed=[1: Hydra cannot read this value", "seed='\"[1\"'"],
     "hydra.run.dir=runs/lr=1": ["runs/lr=1: Hydra cannot read this value", "hydra.run.dir='\"runs/lr=1\"'"],
     "hydra.run.dir=~/runs": ["hydra.run.dir=~/runs: Hydra reads no ~; write the path in full", "/runs"],
@@ -573,7 +578,7 @@ def test_an_interrupt_that_code_in_c_turns_into_another_error_is_no_fault(monkey
 
     monkeypatch.setattr("sota_exp.cli.train.main", interrupted)
     assert run_command_line(["train"]) == 130
-    assert capfd.readouterr().err == "sota-exp: interrupted\n"
+    assert capfd.readouterr().err == "sota-exp: stopping\nsota-exp: interrupted\n"
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 

@@ -69,6 +69,29 @@ def test_the_beginning_of_a_name_means_the_training_though_a_study_begins_alike(
     assert "photos means 4 runs; name one: " in capsys.readouterr().err
 
 
+def test_a_study_names_its_arms_and_an_arm_answers_with_the_mean_of_its_runs(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs = {"full-12": {"0": "runs/full-12/0", "1": "runs/full-12/1"}, "without_ema-34": {"0": "runs/without_ema-34/0"}}
+    for place in (place for arm in runs.values() for place in arm.values()):
+        shutil.copytree(finished / "a_run", f"multirun/study/{place}")
+    Path("multirun/study/study.json").write_text(json.dumps({"arms": [{"runs": arm} for arm in runs.values()]}))
+    expected = predicted(capsys, f"{finished}/a_run", f"{finished}/test")
+    for one, other in zip(predicted(capsys, "study/runs/full-12", f"{finished}/test"), expected, strict=True):
+        assert one["classes"] == pytest.approx(other["classes"], abs=1e-5)
+    for command in (["predict", "study", f"{finished}/test"], ["evaluate", "run=multirun/study"]):
+        assert main.run_command_line(command) == 2
+        told = capsys.readouterr().err
+        assert (
+            "study is a study: name an arm, for the mean of the probabilities of its runs, or one of its runs" in told
+        )
+        assert "multirun/study/runs/full-12 (2 runs), multirun/study/runs/without_ema-34 (1 run)" in told
+    Path("multirun/study/study.json").unlink()
+    assert main.run_command_line(["predict", "study", f"{finished}/test"]) == 2
+    assert "multirun/study has 3 runs; name one: multirun/study/runs/full-12/0," in capsys.readouterr().err
+
+
 def test_how_files_are_batched_changes_nothing(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one, other = (predicted(capsys, f"{finished}/a_run", f"{finished}/test", f"--batch-size={num}") for num in (1, 64))
     for alone, together in zip(one, other, strict=True):

@@ -25,16 +25,24 @@ def test_a_run_that_cannot_be_sent_does_not_stop_the_others(
     (runs[0] / "config.yaml").write_text("tracking: [unclosed")
     SentPosition(uri="http://127.0.0.1:57O2", experiment="e").write(runs[1])
     (runs[2] / "tracking.json").mkdir()
-    monkeypatch.setattr(sync, "_send_run", lambda directory, *_: "sent" if directory.name == "d" else 1 / 0)
+
+    def send(directory: Path, position: SentPosition, is_named: bool, stores: sync.Stores) -> str:
+        stores.missing.append(3 if directory.name == "d" else 1 // 0)
+        return ""
+
+    monkeypatch.setattr(sync, "_send_run", send)
     with pytest.raises(RunFailed, match="3 of 4 runs are not sent"):
         sync.main([str(tmp_path / "outputs")])
     output = capsys.readouterr().out.splitlines()
-    assert [line.split(": ", 1)[1] for line in output] == [
-        "ZeroDivisionError: division by zero",
+    assert [line.split(": ", 1)[-1] for line in output] == [
+        "ZeroDivisionError: integer division or modulo by zero",
         "http://127.0.0.1:57O2 is not a URL",
-        "ZeroDivisionError: division by zero",
-        "sent",
+        "ZeroDivisionError: integer division or modulo by zero",
+        "1 run sent, 3 things were missing",
     ]
+    assert sync.Stores(ids=[], missing=[2, 0, 1000]).describe() == (
+        "2 runs sent, 1,002 things were missing; 1 run: nothing was missing"
+    )
 
 
 def test_a_silent_run_of_another_host_is_sent_when_it_is_named(
@@ -68,7 +76,7 @@ def test_the_page_of_a_study_or_sweep_is_sent_too(
     for number in range(2):
         run = write_run(parent / str(number))
         SentPosition(uri="sqlite:///x.db", experiment="e", origin={"parent": str(parent)}).write(run)
-    monkeypatch.setattr(sync, "_send_run", lambda *_: "sent")
+    monkeypatch.setattr(sync, "_send_run", lambda *_: "")
     sent: list[tuple[Path, str, str]] = []
     monkeypatch.setattr(
         "sota_exp.tracking.mlflow_parent.update_parent_run", lambda *given: [sent.append(given), problem][1]

@@ -140,7 +140,7 @@ def test_predict_and_export_take_the_mean_of_all_folds(tmp_path: Path, capsys: p
         capsys.readouterr()
         assert run_command_line(["predict", f"{run}", "photo.png", "--format=json", "--device=cpu"]) == 0
         said = capsys.readouterr()
-        assert ("cv: the mean of the probabilities of the networks of 3 folds" in said.err) == (run == "cv")
+        assert ("cv: the mean of the probabilities of 3 networks" in said.err) == (run == "cv")
         return json.loads(said.out)["classes"]
 
     alone = [shares(f"cv/repeat0-fold{fold}") for fold in range(3)]
@@ -148,7 +148,7 @@ def test_predict_and_export_take_the_mean_of_all_folds(tmp_path: Path, capsys: p
     together = shares("cv")
     assert together == pytest.approx({name: np.mean([each[name] for each in alone]) for name in alone[0]}, abs=1e-6)
     assert run_command_line(["export", "cv", "--format=torch_export", "--output=out"]) == 0
-    assert "the mean of the probabilities of the networks of 3 folds" in " ".join(capsys.readouterr().out.split())
+    assert "the mean of the probabilities of 3 networks" in " ".join(capsys.readouterr().out.split())
     image = torch.rand(2, 3, 16, 16)
     found = torch.export.load("out/model.pt2").module()(image).softmax(1)
     members = [
@@ -169,7 +169,7 @@ def test_what_needs_one_network_names_the_folds(capsys: pytest.CaptureFixture[st
     said = capsys.readouterr().err
     assert "--format safetensors holds one network, not those of 3 folds: name one, cv/repeat0-fold0" in said
     assert run_command_line(["evaluate", "run=cv", "hydra.run.dir=again"]) == 2
-    assert "run=cv is a cross-validation; name one of its folds: run=cv/repeat0-fold0" in capsys.readouterr().err
+    assert "run=cv has 3 networks; name the run of one: run=cv/repeat0-fold0" in capsys.readouterr().err
     found = json.loads(Path("cv/folds.json").read_text())
     found["runs"][2]["status"] = "not run yet"
     Path("cv/folds.json").write_text(json.dumps(found))

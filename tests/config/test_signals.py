@@ -11,12 +11,13 @@ from sota_exp.config.configuration import Configuration
 from sota_exp.config.signals import postponed_interrupt
 
 
-def test_an_interrupt_comes_when_all_is_done() -> None:
+def test_an_interrupt_comes_when_all_is_done_and_is_told_at_once(capfd: pytest.CaptureFixture[str]) -> None:
     done = []
 
     def work() -> None:
         with postponed_interrupt():
             signal.raise_signal(signal.SIGINT)
+            assert capfd.readouterr().err == "sota-exp: stopping when the library is loaded that is being loaded\n"
             done.append("all")
 
     with pytest.raises(KeyboardInterrupt):

@@ -113,6 +113,10 @@ WRONG = {
     "regularization.smoothing.label_smoothing=2": "regularization.smoothing.label_smoothing=2.0 is not legal",
     "++optimizer.momentun=0.9": "optimizer.momentun: no such key; legal: lr, weight_decay, momentum",
     "model/arch=timm model.arch.name=resnet19": "model.arch.name=resnet19 is not legal: a network of timm; near: resnet",
+    "model/arch=torchvision model.arch.name=resnet_xs": "model.arch.name=resnet_xs is not legal: a classification network "
+    "of torchvision; near: resnet50, resnet34, resnet18; model/arch=small has it: choose that too",
+    "model.arch.name=resnet18": "model.arch.name=resnet18 is not legal: one of resnet_xs, resnet_s, resnet_m, resnet_l; "
+    "model/arch=timm|torchvision has it: choose that too",
     "model/arch=torchvision model.arch.name=x": "model.arch.name=x is not legal: a classification network of torchvisi",
     "augmentation/policy=randaugment augmentation.policy.magnitude=90": "augmentation.policy.magnitude=90 is not legal:"
     " a bin in [0, num_magnitude_bins=31)",

@@ -1,8 +1,6 @@
 """What a time buys: seeds that fit, the option that is recommended, and what is said where nothing fits."""
 
 import itertools
-import math
-import re
 from typing import Any
 
 import pytest
@@ -16,7 +14,6 @@ from sota_exp.study.afford import (
     Option,
     Variant,
     build_option,
-    describe_too_little,
     recommend,
 )
 from sota_exp.study.cost_estimate import RunCost
@@ -63,6 +60,8 @@ def option(amount: float, unit: str = "seconds", of: Variant | None = None, **ch
         ("2h", 7200, "seconds"),
         ("90m", 5400, "seconds"),
         ("90 min", 5400, "seconds"),
+        ("90 minutes", 5400, "seconds"),
+        ("2hours", 7200, "seconds"),
         (5400, 5400, "seconds"),
         ("1.5h", 5400, "seconds"),
         ("30s", 30, "seconds"),
@@ -151,27 +150,5 @@ def test_a_shorter_length_is_taken_where_the_configured_one_decides_nothing() ->
 def test_nothing_is_recommended_where_nothing_decides() -> None:
     whole = option(70)
     best, why = choose(whole)
-    assert best is None and why == "no verdict is possible with so few seeds"
-    words = describe(70.0)
-    assert words.startswith("6 seeds of every arm are the fewest for a verdict: about 1 min 21 s with 2 epochs")
-    assert words.endswith("; fewer techniques fit: study.only=[ema] with 2 epochs")
-    assert "10 seeds of" in describe(70.0, 5) and describe(10.0).endswith("; fewer arms take less")
-
-
-def describe(seconds: float, folds: int = 1, **changes: Any) -> str:
-    variants = [variant(8, folds), variant(2, folds)]
-    allowance = Allowance(amount=seconds, unit="seconds")
-    return describe_too_little(made(**changes), variants, COSTS, allowance, [])
-
-
-@pytest.mark.parametrize("seconds", range(20, 160, 10))
-def test_the_techniques_that_are_said_to_fit_do(seconds: float) -> None:
-    """The seeds of their arms and of the reference, that decide anything; the last arm shares a training."""
-    words, place = describe(seconds), {"ema": 1, "mixup": 2}
-    for names, epochs in re.findall(r"study\.only=\[([\w,]+)\] with (\d) epochs", words):
-        costs = [6 * cost for cost in COSTS.compute_each(variant(int(epochs)), "seconds")]
-        chosen = {place[name] for name in names.split(",")}
-        cost = costs[0] + sum(costs[at] for at in chosen)
-        assert cost <= seconds < cost + min((costs[at] for at in {1, 2} - chosen), default=math.inf)
-    assert words.endswith("with 2 epochs") == (seconds >= 50)
-    assert "study.only" not in describe(seconds, kind="one_slot")
+    assert best is None
+    assert why == "no verdict is possible with so few seeds: 6 seeds of every arm are the fewest"

@@ -9,7 +9,7 @@ from sota_exp.config.values import flatten
 from sota_exp.errors import ConfigError
 from sota_exp.study import plan
 from sota_exp.study.arms import StudyConfiguration, compose_arms, find_differences
-from sota_exp.study.conduct import make_forbidden_check
+from sota_exp.study.design import make_forbidden_check
 from tests.experiments import TINY, composed
 from tests.study.test_plan import table
 

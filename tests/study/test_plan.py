@@ -11,11 +11,13 @@ from sota_exp.config.configuration import Configuration
 from sota_exp.config.values import flatten
 from sota_exp.study import plan
 from sota_exp.study.arms import StudyConfiguration, find_differences
+from sota_exp.study.design import build_blueprint
 from sota_exp.study.screening import plan_screening
-from sota_exp.study.settings import parse_study_technique
+from sota_exp.study.settings import StudySettings, parse_study_technique
 from sota_exp.study.technique import Technique, build_overrides, build_slot_techniques, merge_overrides
 from tests.experiments import composed
 from tests.rows import each_row
+from tests.study.studies import STANDARD
 
 RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("ladder_*.yaml"))
 
@@ -80,7 +82,7 @@ OF_FEW_IMAGES = {
     "with_mixup": {"augmentation/mix": "mixup"},
     "with_cutmix": {"augmentation/mix": "cutmix"},
     "with_fixres": {"augmentation/train_size": "fixres"},
-    "with_distillation": {"regularization/distillation": "logits"},
+    "with_distillation": {"regularization/distillation": "logits"},  # left out where no teacher is named
     "with_long_training": {"schedule/length": "long"},
 }
 
@@ -98,6 +100,19 @@ def test_one_change_leaves_out_what_is_on_and_adds_what_is_off(given: list[str])
         changed = {slot: option for slot, option in made.choices.items() if base.choices[slot] != option}
         assert changed == OF_FEW_IMAGES[arm.name]
     assert [arm.label for arm in design.arms][9:11] == ["With training the head alone", "With random erasing"]
+
+
+@pytest.mark.parametrize(("has_teacher", "only"), [(False, None), (True, None), (False, ["distillation"])])
+def test_distillation_is_compared_where_a_teacher_or_the_technique_is_named(has_teacher: bool, only: Any) -> None:
+    teacher = ["regularization/distillation=logits", "regularization.distillation.source=file"]
+    teacher += ["regularization.distillation.path=x"]
+    given = ["data=fake", "recipe=few_images", *(teacher if has_teacher else [])]
+    of = StudyConfiguration(overrides=tuple(given), compose=lambda overrides: composed(*overrides))
+    nodes = yaml.safe_load((CONF / "study" / "techniques" / "few_images.yaml").read_text())
+    settings = StudySettings(**(STANDARD | {"kind": "one_change", "techniques": nodes, "only": only}))
+    arms = [arm.name for arm in build_blueprint(settings, of).arms]
+    assert ("without_distillation" in arms) == has_teacher and ("with_distillation" in arms) == bool(only)
+    assert len(arms) == (2 if only else len(OF_FEW_IMAGES) + has_teacher)
 
 
 def test_leaving_out_mixup_leaves_cutmix() -> None:

@@ -11,9 +11,9 @@ import pytest
 from sota_exp.config.launch import MAX_LOSSES
 from sota_exp.errors import ConfigError, Interrupted, RunFailed, RunLost
 from sota_exp.study.arms import ComposedArm
-from sota_exp.study.files import StudyFiles
+from sota_exp.study.files import ArmRun, StudyFiles
 from sota_exp.study.results import PlannedStudy
-from sota_exp.study.scheduler import ArmRun, StudyScheduler
+from sota_exp.study.scheduler import StudyScheduler
 from tests.study.studies import arm, chain, simulated, study, write_run
 
 

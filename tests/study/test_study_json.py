@@ -336,7 +336,7 @@ def test_without_looks_at_any_time_nothing_of_them_is_in_the_file(files: StudyFi
     write_all(made, files)
     found = build_study_json(made, StudyRuns.read(made, files, {}))
     assert not {"evidence", "further_seeds"} & {key for row in found["arms"] for key in row}
-    power = {"sd_assumed", "sd_source", "num_tests", "new_images", "detectable", "seeds_needed"}
+    power = {"sd_assumed", "sd_source", "noise", "num_tests", "new_images", "detectable", "seeds_needed"}
     assert set(found["plan"]) == power
 
 

@@ -12,6 +12,7 @@ import pytest
 from sota_exp.errors import ConfigError
 from sota_exp.preview.timing import CostEstimate
 from sota_exp.study import time_plan
+from sota_exp.study.afford import RUN_OVERHEAD
 from sota_exp.study.arms import compose_arms
 from sota_exp.study.cost_estimate import RunCost
 from sota_exp.study.files import StudyFiles
@@ -87,6 +88,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(time_plan, "estimate_arm_costs", measure)
     monkeypatch.setattr(time_plan, "count_images", lambda configuration: OF_FOLDS)
+    monkeypatch.setattr(time_plan, "measure_slowdown", lambda: 1.0)
     return asked
 
 
@@ -121,6 +123,7 @@ def test_the_plan_fits_a_terminal(tmp_path: Path, measured: list[str], width: in
     else:
         assert ("Not one seed of every arm." in text) == (allowed == "1s") == (not found["options"])
         assert "Nothing is recommended: no verdict is possible with so few seeds: 6 seeds of every arm" in words
+        assert "What would change that (--plan measures it): study.time=" in words
 
 
 def test_an_arm_that_cannot_be_measured_is_named_and_asked_again(
@@ -141,6 +144,14 @@ def test_runs_at_a_time_take_the_time_of_one(tmp_path: Path, measured: list[str]
     assert pairs and all(two["seeds"] > one["seeds"] and two["seconds"] <= 600 for one, two in pairs)
     assert one["seconds_per_run"] == two["seconds_per_run"]
     assert "What 10m can buy, 2 runs at a time" in printed(format_time_plan(two, "10m"))
+
+
+def test_on_a_busy_machine_what_is_not_measured_takes_longer_too(
+    tmp_path: Path, measured: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    idle = plan(tmp_path / "idle", made(time="10m"))["seconds_per_run"]
+    monkeypatch.setattr(time_plan, "measure_slowdown", lambda: 9.0)
+    assert plan(tmp_path / "busy", made(time="10m"))["seconds_per_run"] == pytest.approx(idle + 8 * RUN_OVERHEAD)
 
 
 def test_where_no_arm_can_be_measured_nothing_is_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,9 @@ import pytest
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.hashing import compute_digest
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
-from sota_exp.study.files import StudyFiles
+from sota_exp.study.files import ArmRun, StudyFiles
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
-from sota_exp.study.scheduler import ArmRun, StudyScheduler
+from sota_exp.study.scheduler import StudyScheduler
 from sota_exp.study.screening import plan_screening
 from sota_exp.study.settings import parse_study_technique
 from sota_exp.study.terminal_stages import format_two_stage_plan, format_two_stage_result

@@ -59,7 +59,7 @@ def test_what_was_found_is_one_line(key, value, words):
 
 #: Words of a command line → the message.
 FOUND_BY_THE_COMMAND_LINE = {
-    "train -optimizer=64": "unrecognized arguments: -optimizer=64",
+    "train -optimizer=64": "-optimizer: no such flag",
     "translate it's": "it's: no command of a shell: No closing quotation",
     "train --config-dir": "argument --config-dir",
     "techniques augmentation loss": "loss: techniques takes no further argument",

@@ -3,6 +3,7 @@
 Shares are in [0, 1], times in seconds, epochs counted from 1, as in the files of a run.
 """
 
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -240,9 +241,10 @@ def load_run(run: str | Path) -> Run:
 def load_model(run: Run | str | Path) -> "SavedModel":
     """The network of a finished run with its classes and preprocessing; of a cross-validation the mean of its networks.
 
-    run: a run, its directory, its name or the beginning of it, or a .safetensors file with model.json beside it.
+    run: a run, its directory, its name or the beginning of it, the directory of an arm of a study, for the mean of its
+    runs, or a .safetensors file with model.json beside it.
 
     Raises:
         ConfigError: there is none, it is not finished, or its network is in no file.
     """
-    return run.model if isinstance(run, Run) else load_named_model(find_weights(str(run)))
+    return run.model if isinstance(run, Run) else load_named_model(find_weights(os.fspath(run)))

@@ -37,6 +37,9 @@ class Reported:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
+    def __fspath__(self) -> str:
+        return str(self.directory)
+
     @property
     def page(self) -> Path:
         """The report, `report.html`; written where it is not there."""

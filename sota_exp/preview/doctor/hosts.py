@@ -15,7 +15,9 @@ DOWNLOAD_HOSTS = {
 #: Timeout in seconds.
 HOST_TIMEOUT_SECONDS = 4.0
 
-FIX_OFFLINE = "work offline: data=animals_on_photos, model/weights=checkpoint; or copy the files into the caches above"
+FIX_OFFLINE = (
+    "work offline: data=animals_on_photos, model/weights=scratch or checkpoint; or copy the files into the caches above"
+)
 
 
 def check_hosts() -> list[CheckResult]:

@@ -13,6 +13,8 @@ from sota_exp.report.study.study import StudyResult
 from sota_exp.report.study.terms import get_metric_name, get_noun, list_names
 from sota_exp.statistics.units import format_level, get_metric_format
 from sota_exp.statistics.verdict import (
+    ANYTIME_ERROR_LIMITS,
+    ERROR_LIMITS,
     NO_ANYTIME_INTERVAL,
     NO_INTERVAL,
     describe_anytime_error_rate,
@@ -54,7 +56,9 @@ def write_study_report(directory: Path) -> WrittenReport:
         has_differences=any(arm.difference is not None for arm in study.compared),
         has_intervals=any(arm.interval for arm in study.compared),
         has_class_intervals=any(each.interval for arm in study.compared for each in arm.classes.values()),
-        promise=(describe_anytime_error_rate if is_anytime else describe_error_rate)(study.level),
+        promise=f"{describe_anytime_error_rate(study.level)} {ANYTIME_ERROR_LIMITS}"
+        if is_anytime
+        else f"{describe_error_rate(study.level)} {ERROR_LIMITS}",
         is_anytime=is_anytime,
         to_go_on=max((arm.n + arm.further_seeds for arm in study.compared if arm.further_seeds), default=0),
         no_interval=NO_ANYTIME_INTERVAL if is_anytime else NO_INTERVAL,

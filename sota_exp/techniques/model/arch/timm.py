@@ -14,7 +14,7 @@ from typing import Annotated
 from torch import nn
 
 from sota_exp.models.network_names import list_networks
-from sota_exp.models.zoo import build_timm, load_timm_weights
+from sota_exp.models.zoo import OFFLINE, advised, build_timm, load_timm_weights
 from sota_exp.stages.model import Model, PublishedWeights
 from sota_exp.stages.stage import Pixels, known_name
 
@@ -28,4 +28,5 @@ class TimmNetwork(Model):
         return build_timm(self.name, num_classes, self.img_size)
 
     def load_published(self, tag: str) -> PublishedWeights:
-        return load_timm_weights(self.name, tag, self.img_size)
+        with advised(OFFLINE):
+            return load_timm_weights(self.name, tag, self.img_size)

@@ -13,7 +13,7 @@ from typing import Annotated
 from torch import nn
 
 from sota_exp.models.network_names import list_networks
-from sota_exp.models.zoo import build_torchvision, load_torchvision_weights
+from sota_exp.models.zoo import OFFLINE, advised, build_torchvision, load_torchvision_weights
 from sota_exp.stages.model import Model, PublishedWeights
 from sota_exp.stages.stage import known_name
 
@@ -26,4 +26,5 @@ class TorchvisionNetwork(Model):
         return build_torchvision(self.name, num_classes)
 
     def load_published(self, tag: str) -> PublishedWeights:
-        return load_torchvision_weights(self.name, tag)
+        with advised(OFFLINE):
+            return load_torchvision_weights(self.name, tag)

@@ -26,6 +26,7 @@ from sota_exp.models.network_names import list_networks
 from sota_exp.models.saved import build_described_network
 from sota_exp.models.weight_files import NO_NORMALIZATION, ChannelMean, ChannelStd, read_weights, replace_mean_and_std
 from sota_exp.models.zoo import (
+    advised,
     build_by_name,
     build_timm,
     build_torchvision,
@@ -38,6 +39,9 @@ from sota_exp.stages.loss import Distillation, Loss
 from sota_exp.stages.model import PublishedWeights
 from sota_exp.stages.random import RandomNumbers
 from sota_exp.stages.stage import Fraction, InvalidValue, Legal, Pixels, Positive, one_of, require
+
+#: What to do where the published weights of a teacher cannot be fetched.
+OFFLINE = "without a connection give them in a file: regularization.distillation.source=file and .path=FILE"
 
 TEACHER_SOURCES = ("torchvision", "timm", "file", "mlflow")
 #: Those that need a path.
@@ -129,12 +133,13 @@ class LogitDistillation(Distillation):
 
     def load_published(self, student: Preprocessing) -> PublishedWeights:
         """The teacher's weights and preprocessing: `mean` and `std` if set, else the weights', else the student's."""
-        if self.source == "torchvision":
-            published = load_torchvision_weights(self.published_name, self.tag)
-        elif self.source == "timm":
-            published = load_timm_weights(self.published_name, self.tag, None)
-        else:
-            published = read_weights(str(self.path), self.store, "", student)
+        with advised(OFFLINE):
+            if self.source == "torchvision":
+                published = load_torchvision_weights(self.published_name, self.tag)
+            elif self.source == "timm":
+                published = load_timm_weights(self.published_name, self.tag, None)
+            else:
+                published = read_weights(str(self.path), self.store, "", student)
         return replace(published, preprocessing=replace_mean_and_std(self.mean, self.std, published.preprocessing))
 
     def content_hash(self) -> str:
