@@ -3,6 +3,7 @@
 import argparse
 import socket
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,14 +104,12 @@ def say(line: str) -> None:
 
 def send_runs(wanted: Sequence[Path], options: argparse.Namespace, stores: Stores) -> set[Path]:
     """Send the runs one after the other, while a line counts them; returns those that failed."""
-    failed, line = set(), ChangingLine()
-    try:
+    failed = set()
+    with closing(ChangingLine()) as line:
         for number, run in enumerate(wanted, start=1):
             line.show(f"sending run {number} of {len(wanted)}")
             if not send_run(run, options, stores):
                 failed.add(run)
-    finally:
-        line.end()
     return failed
 
 
