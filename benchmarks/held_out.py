@@ -25,9 +25,10 @@ def is_on(technique: Mapping[str, Any], overrides: Sequence[str]) -> bool:
     return any(set(way) <= set(overrides) for way in ways)
 
 
-def read_design(study: Path, arms: Sequence[Mapping[str, Any]], names: Sequence[str]) -> NDArray[np.int64]:
-    """±1 [cells, techniques]."""
-    techniques = yaml.safe_load((study / "multirun.yaml").read_text())["study"]["techniques"]
+def build_design(
+    techniques: Mapping[str, Any], arms: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> NDArray[np.int64]:
+    """±1 [cells, techniques]. techniques: name → what `study/techniques` has of it. arms: of `study.json`."""
     return np.array([[1 if is_on(techniques[name], arm["overrides"]) else -1 for name in names] for arm in arms])
 
 
@@ -41,7 +42,8 @@ def evaluate(run: Path, images: Path) -> float:
 def main(study: Path, images: Path, file: Path) -> None:
     tree = json.loads((study / "study.json").read_text())
     names, arms = [effect["factor"] for effect in tree["effects"]], tree["arms"]
-    design = read_design(study, arms, names)
+    techniques = yaml.safe_load((study / "multirun.yaml").read_text())["study"]["techniques"]
+    design = build_design(techniques, arms, names)
     values = np.array([[arm["values"][str(seed)] for seed in tree["seeds"]] for arm in arms])
     again = np.full_like(values, np.nan)
     for row, arm in enumerate(arms):

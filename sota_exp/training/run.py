@@ -195,7 +195,12 @@ def fill_cost(training: RunTrainer, result: dict[str, Any]) -> None:
     early = "pruned" if training.pruning_reason is not None else "stopped_early"
     result["status"] = early if result["reason"] else "finished"
     result["steps"] = steps
-    result["train_flops_per_image"] = count_flops(training.state.model, session.crops.size)
+    evaluated = result["resolution"]["chosen"]["size"] if "resolution" in result else session.default_view.size
+    result["train_flops_per_image"] = (
+        result["flops_per_image"]
+        if session.crops.size == evaluated
+        else count_flops(training.state.model, session.crops.size)
+    )
     result["images_seen"] = steps * session.experiment.batch_size
     result["distinct_images"] = count_distinct_images(session.crops, steps)
     result["images_per_second"] = result["images_seen"] / max(result["seconds"]["train"], 1e-9)

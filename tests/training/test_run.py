@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from sota_exp.errors import STOP_SIGNALS, ConfigError, Interrupted, RunFailed, error_to_failure
 from sota_exp.models import saved
+from sota_exp.models.cost import count_flops
 from sota_exp.runs.contents import is_being_trained
 from sota_exp.runs.digests import read_json_lines
 from sota_exp.runs.files import RunFiles
@@ -128,6 +129,14 @@ def test_a_finished_run_has_every_file_and_every_key(reference):
         for name in ("accuracy", "loss", "ece"):
             assert result["metrics"][f"{split}/{name}"] >= 0
     assert result["parameters"] > 1000 and result["flops_per_image"] > 1000
+    network = start_training(session_of(composed(*TINY, *OFF).experiment)[0]).model
+    assert result["train_flops_per_image"] == result["flops_per_image"] == count_flops(network, 16)
+
+
+def test_a_training_on_smaller_images_has_fewer_operations(tmp_path):
+    sizes = ("augmentation/train_size=fixres", "augmentation/crop=random_resized")
+    result = run(request(tmp_path / "run", *sizes), Silent())
+    assert 0 < result["train_flops_per_image"] < result["flops_per_image"]
 
 
 def test_an_epoch_s_line_says_where_it_is_and_how_it_went(reference):
