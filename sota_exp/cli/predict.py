@@ -35,7 +35,6 @@ COMMAND = CommandLine(
     {
         "predict small_images photo.jpg": "one image",
         "predict outputs/cv photos/ --top 1 --format csv": "the mean of a cross-validation's networks",
-        "predict multirun/STUDY/runs/ARM photos/": "the mean of the networks of an arm of a study",
         "predict model.safetensors photo.jpg": "weights with model.json beside them",
     },
     trusts=True,

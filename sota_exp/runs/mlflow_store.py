@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 #: unquoting it, and SQLAlchemy unquotes both.
 SQLITE_PREFIX, QUOTED_SQLITE_PREFIX = "sqlite:///", "sqlite+pysqlite:///"
 
+#: The first bytes of an SQLite file that is not empty.
+SQLITE_HEADER = b"SQLite format 3\0"
+
 #: The experiment of runs without another one in their configuration.
 DEFAULT_EXPERIMENT = "sota_exp"
 
@@ -167,9 +170,9 @@ def is_http_uri(uri: str) -> bool:
 
 
 def find_connection_problem(uri: str, seconds: float) -> str | None:
-    """Why an HTTP server cannot be used, as a message; None if it answers in `seconds`, and for other stores."""
+    """Why an HTTP server or an SQLite file cannot be used, as a message; None if it answers in `seconds`, or is one."""
     if not is_http_uri(uri):
-        return None
+        return _find_file_problem(uri)
     import http.client
     import ssl
     import urllib.error
@@ -190,8 +193,24 @@ def find_connection_problem(uri: str, seconds: float) -> str | None:
     return None
 
 
+def _find_file_problem(uri: str) -> str | None:
+    """That the file of an SQLite store is none, which MLflow would try to open for 100 seconds; else None."""
+    path = get_sqlite_path(uri)
+    if path is None or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        begins = file.read(len(SQLITE_HEADER))
+    return None if begins in (b"", SQLITE_HEADER) else f"{path} is no SQLite database; move it away"
+
+
 def open_store(uri: str) -> "MlflowClient":
-    """A client of the store. SQLite's tables are created under a lock: two processes at once would corrupt them."""
+    """A client of the store. SQLite's tables are created under a lock: two processes at once would corrupt them.
+
+    Raises:
+        ConfigError: the file is no SQLite database.
+    """
+    if problem := _find_file_problem(uri):
+        raise ConfigError(problem)
     from mlflow import MlflowClient
 
     limit_answers()

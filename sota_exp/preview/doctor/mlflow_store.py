@@ -35,7 +35,9 @@ def check_store(tracking: dict[str, Any]) -> list[CheckResult]:
         return [
             build_problem(
                 mask_passwords(reason),
-                "start the server, or set tracking.uri=null for a file here; runs continue without it",
+                "set another tracking.uri, or move the file away"
+                if get_sqlite_path(uri)
+                else "start the server, or set tracking.uri=null for a file here; runs continue without it",
             )
         ]
     path = get_sqlite_path(uri)

@@ -220,7 +220,7 @@ def test_a_folder_whose_name_is_not_utf_8_is_a_problem(here, monkeypatch):
 def test_a_file_that_is_no_store_is_a_problem(here):
     (here / "mlflow.db").write_text("no database")
     found = only(store_check.check_store({"uri": None, "experiment": "sota_exp"}))
-    assert found.state == "problem" and "mlflow.db" in found.message
+    assert found.state == "problem" and "mlflow.db is no SQLite database; move it away" in found.message
 
 
 def made(run: Path, status: str | None, tracking: dict[str, object]) -> None:
