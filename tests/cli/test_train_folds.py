@@ -162,6 +162,30 @@ def test_predict_and_export_take_the_mean_of_all_folds(tmp_path: Path, capsys: p
     assert set(np.load("out/trained_on.npy").tolist()) == set.union(*trained)
 
 
+def test_folds_that_chose_other_sizes_answer_with_their_mean_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """The largest view is read, and each network sees its own part of it at its own size."""
+    assert run_command_line(["train", *FOLDS]) == 0
+    views = [(16, 16), (24, 24), (20, 16)]
+    for fold, (resize, size) in enumerate(views):
+        file = Path(f"cv/repeat0-fold{fold}/model.json")
+        description = json.loads(file.read_text())
+        description["preprocessing"] |= {"resize": resize, "size": size}
+        file.write_text(json.dumps(description))
+        file.with_name("digests.json").unlink()
+    across = np.linspace(0, 255, 96).astype(np.uint8)
+    Image.fromarray(np.stack(np.broadcast_arrays(across, across[:, None], across[::-1]), axis=-1)).save("photo.png")
+
+    def shares(run: str) -> np.ndarray:
+        capsys.readouterr()
+        assert run_command_line(["predict", run, "photo.png", "--format=json", "--device=cpu"]) == 0
+        return np.array(list(json.loads(capsys.readouterr().out)["classes"].values()))
+
+    alone = np.mean([shares(f"cv/repeat0-fold{fold}") for fold in range(3)], axis=0)
+    assert np.abs(shares("cv") - alone).max() < 0.02
+    assert run_command_line(["export", "cv", "--format=torch_export", "--output=out"]) == 0
+    assert json.loads(Path("out/model.json").read_text())["preprocessing"]["size"] == 24
+
+
 def test_what_needs_one_network_names_the_folds(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command_line(["train", *FOLDS]) == 0
     capsys.readouterr()
