@@ -9,11 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 import sota_exp
+from benchmarks.held_out import build_design
 from sota_exp.cli.main import COMMANDS, run_command_line
 from sota_exp.config.compose import get_overrides
 from sota_exp.report.numbers import format_duration
+from sota_exp.statistics.effects import compute_effects
 from sota_exp.statistics.units import SHARE_FORMAT
 from tests.composing import compositions_share_their_work
 from tests.options import ROOT
@@ -192,3 +195,28 @@ def test_the_table_of_regularizers_has_the_numbers_of_its_studies():
         assert words == [word.replace("cannot be distinguished", "open") for word in found]
         values = [studies[name][label]["values"] for name in studies if label in studies[name]]
         assert values.count(values[0]) == len(values)
+
+
+def test_the_table_of_lengths_is_recomputed_from_its_trainings():
+    """Effects from the accuracies of all trainings; what unseen images say, from the file of each length."""
+    techniques = yaml.safe_load((ROOT / "conf/study/techniques/regularizers.yaml").read_text())
+    text = (ROOT / "docs/results/index.md").read_text()
+    lines = text.split("| technique | 4 epochs |")[1].split("\n\n")[0].splitlines()[2:]
+    rows = {cells[0]: cells[1:] for cells in ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)}
+    for column, epochs in enumerate((4, 12, 36)):
+        folder = ROOT / "docs/results/when_techniques_pay"
+        study, held_out = (json.loads((folder / f"{epochs}_{of}.json").read_text()) for of in ("epochs", "held_out"))
+        names = [effect["factor"] for effect in study["effects"]]
+        design = build_design(techniques, study["arms"], names)
+        values = [[arm["values"][str(seed)] for seed in study["seeds"]] for arm in study["arms"]]
+        found = compute_effects(names, design, values)
+        assert len(rows) == len(found) == 12
+        inside = 0
+        for effect, entry, again in zip(found, study["effects"], held_out["effects"], strict=True):
+            low, high = entry["new_images"]["interval"]
+            assert effect.estimate == pytest.approx(entry["estimate"]) == pytest.approx(again["estimate"])
+            mark = "**" * (entry["verdict"] in ("helps", "hurts"))
+            shown = f"{mark}{SHARE_FORMAT.difference(effect.estimate)}{mark} ({SHARE_FORMAT.span(low, high)})"
+            assert rows[entry["label"]][column] == shown
+            inside += low <= again["held_out"] <= high
+        assert f"{inside} of 12 at {epochs} epochs" in " ".join(text.split())
