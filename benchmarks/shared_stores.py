@@ -7,6 +7,7 @@ a few minutes. Needs PostgreSQL's programs.
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -245,11 +246,11 @@ def time_store(url: str, num: int = 50) -> dict[str, float]:
     return {name: round(1000 * median(found), 1) for name, found in seconds.items()}
 
 
-def sync(place: Path) -> list[str]:
-    """The lines of `sota-exp sync`."""
+def sync(place: Path) -> str:
+    """What `sota-exp sync` said."""
     command = [sys.executable, "-m", "sota_exp", "sync", "sweep"]
     done = subprocess.run(command, cwd=place, env=ENVIRONMENT, check=True, stdout=subprocess.PIPE, text=True)
-    return done.stdout.splitlines()
+    return done.stdout.strip()
 
 
 def show(num_trials: int = NUM_TRIALS) -> dict[str, Any]:
@@ -267,8 +268,9 @@ def show(num_trials: int = NUM_TRIALS) -> dict[str, Any]:
             sync(place)
             rows |= count_in_mlflow(place, addresses.mlflow, num_trials)
             again = sync(place)
-            rows["runs of which a second `sync` sends anything"] = sum(": sent, " in line for line in again)
-            assert sum("nothing was missing" in line for line in again) == num_trials, again
+            sent = re.search(r"(\d+) runs? sent", again)
+            rows["runs of which a second `sync` sends anything"] = int(sent[1]) if sent else 0
+            assert f"{num_trials} runs: nothing was missing" in again.splitlines(), again
             rows |= time_store(addresses.study) | count_further(place, addresses, num_trials)
     return rows | {"seconds, restarts included": round(seconds)}
 
