@@ -61,7 +61,6 @@ def read_rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
 def check_split_column(table: Path, rows: Sequence[Mapping[str, str]], column: str | None) -> None:
     """Check that the column of the splits is known. column: its name in lower case; None: none. What is unread is told.
 
-
     Raises:
         InvalidValue: there is no such column, or only others that may be meant.
     """

@@ -13,6 +13,7 @@ from sota_exp.report.numbers import format_accuracy, format_duration
 from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.runs.digests import read_object
 from sota_exp.runs.find import SavedRun
+from sota_exp.runs.scored_images import has_groups
 from sota_exp.runs.sent_position import FOLDS_FILE
 from sota_exp.statistics.proportion import wilson_interval
 
@@ -71,12 +72,9 @@ def _count_tested(runs: Sequence[FoldRun], results: Mapping[str, dict[str, Any]]
         results[run.place]["metrics"]["test/accuracy"] * results[run.place]["evaluated_images"]["test"] for run in runs
     )
     share = min(1.0, right / (num * repeats))
-    independent = _count_independent(runs, directory) if _have_groups(results) else round(num)
+    is_grouped = any(has_groups(result, "test") for result in results.values())
+    independent = _count_independent(runs, directory) if is_grouped else round(num)
     return {"images": round(num), "accuracy": share, "interval": list(wilson_interval(share, independent))}
-
-
-def _have_groups(results: Mapping[str, dict[str, Any]]) -> bool:
-    return any("test" in result.get("independent_images", {}) for result in results.values())
 
 
 def _count_independent(runs: Sequence[FoldRun], directory: Path) -> float:

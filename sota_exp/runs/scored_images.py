@@ -19,6 +19,11 @@ def get_image_digest(result: Mapping[str, Any], part: str) -> str | None:
     return digest
 
 
+def has_groups(result: Mapping[str, Any], part: str) -> bool:
+    """Whether some of the images of a part vary together, so that `predictions.npz` has their groups."""
+    return part in result.get("independent_images", {})
+
+
 def get_independent_images(result: Mapping[str, Any], part: str) -> float:
     """How many images drawn one by one know the accuracy on a part as surely; all, unless some vary together."""
     num = float(result["evaluated_images"][part])

@@ -85,7 +85,7 @@ def estimate_noise_of_folds(differences: Sequence[ArrayLike], groups: Sequence[A
     rows, numbers = [np.asarray(row, np.float64) for row in differences], [np.asarray(each) for each in groups]
     found = [Groups.read(each, len(row)) for row, each in zip(rows, numbers, strict=True)]
     drawn, mean = Groups.read(np.concatenate(numbers), sum(map(len, rows))), np.concatenate(rows).mean()
-    between = compute_variance_of_repeats([row - mean for row in rows], numbers)
+    between = compute_variance_of_repeats([row - mean for row in rows], numbers, found)
     if between is None or len(drawn.shares) < 2:
         return None
     within = [each.sum_squares(row - row.mean()) / len(row) ** 2 for row, each in zip(rows, found, strict=True)]

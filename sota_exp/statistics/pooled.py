@@ -8,14 +8,16 @@ from numpy.typing import ArrayLike, NDArray
 from sota_exp.statistics.groups import Groups
 
 
-def compute_variance_of_repeats(rows: Sequence[NDArray[np.float64]], numbers: Sequence[ArrayLike]) -> float | None:
+def compute_variance_of_repeats(
+    rows: Sequence[NDArray[np.float64]], numbers: Sequence[ArrayLike], groups: Sequence[Groups]
+) -> float | None:
     """The variance of an image between the runs that tested it; None where none was tested twice.
 
     rows, numbers: per run, of its images: values, float [n], and the numbers of their groups, int [n], which are those
-    of the images where each is one of its own. Of groups it is such that their sums vary as they do.
+    of the images where each is one of its own. groups: per run, read from these numbers. Of groups the variance is such
+    that their sums vary as they do.
     """
-    of_runs = [Groups.read(each, len(row)) for row, each in zip(rows, numbers, strict=True)]
-    sums = np.concatenate([found.sum(row) for row, found in zip(rows, of_runs, strict=True)])
+    sums = np.concatenate([found.sum(row) for row, found in zip(rows, groups, strict=True)])
     _, places = np.unique(np.concatenate([np.unique(each) for each in numbers]), return_inverse=True)
     times = np.bincount(places)
     if times.max() < 2:

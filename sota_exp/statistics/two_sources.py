@@ -152,7 +152,7 @@ def combine_folds(differences: Sequence[ArrayLike], groups: Sequence[ArrayLike])
     df_images, df_within = drawn.df, sum(found.df for found in in_runs)
     noise = of_images**2 / df_images + between**2 / (len(runs) - 1) + within**2 / df_within
     df = max(min(df_images, len(runs) - 1), variance**2 / noise if noise else 0.0)
-    rest = compute_variance_of_repeats([row - mean for row in rows], numbers)
+    rest = compute_variance_of_repeats([row - mean for row in rows], numbers, in_runs)
     return MeanOfTwoSources(
         mean=mean,
         middle=mean,

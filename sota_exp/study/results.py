@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sota_exp.config.split_of_seed import describe_folds
 from sota_exp.runs.arrays import open_arrays
-from sota_exp.runs.scored_images import describe_cut, get_image_digest
+from sota_exp.runs.scored_images import describe_cut, get_image_digest, has_groups
 from sota_exp.statistics.planned_effect import EffectOverSeeds
 from sota_exp.statistics.power import MAX_SEEDS, find_detectable_difference, find_detectable_main_effect
 from sota_exp.statistics.sign_flip import find_smallest_p_value
@@ -190,8 +190,7 @@ class StudyRuns:
                 return arrays.get(f"{split}_{of}")
 
         def groups(name: str, seed: int) -> NDArray[np.int64] | None:
-            has_groups = split in results[name][seed].get("independent_images", {})
-            return read_numbers("groups", name, seed) if has_groups else None
+            return read_numbers("groups", name, seed) if has_groups(results[name][seed], split) else None
 
         return cls(
             metric=metric,

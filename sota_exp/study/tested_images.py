@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sota_exp.runs.scored_images import get_image_digest
+from sota_exp.runs.scored_images import get_image_digest, has_groups
 from sota_exp.statistics.pooled import pool_correctness, pool_groups
 from sota_exp.study.arms import ComposedArm
 from sota_exp.study.results import JsonObject, StudyRuns
@@ -101,17 +101,17 @@ def count_tested(runs: StudyRuns, seeds: Sequence[int]) -> JsonObject:
         return dict.fromkeys(("num_test", "num_test_groups", "num_test_per_run"))
     results = {seed: runs.results[name][seed] for seed in seeds if seed in runs.results[name]}
     counts = [int(result["evaluated_images"]["test"]) for result in results.values()]
-    has_groups = any("test" in result.get("independent_images", {}) for result in results.values())
+    is_grouped = any(has_groups(result, "test") for result in results.values())
     has_several = _have_several_tests(runs, results.values())
     found: JsonObject = {"num_test": max(counts), "num_test_groups": None, "num_test_per_run": counts[0]}
-    if not runs.metric.startswith("test/") or not (has_groups or has_several):
+    if not runs.metric.startswith("test/") or not (is_grouped or has_several):
         return found
     images = {seed: runs.images(name, seed) for seed in (results if has_several else [*results][:1])}
     known = {seed: each for seed, each in images.items() if each is not None}
     if len(known) == len(images):
         found["num_test"] = len(np.unique(np.concatenate(list(known.values()))))
         groups = [_read_numbers(runs, runs.results, seed, each) for seed, each in known.items()]
-        found["num_test_groups"] = len(np.unique(np.concatenate(groups))) if has_groups else None
+        found["num_test_groups"] = len(np.unique(np.concatenate(groups))) if is_grouped else None
     return found
 
 

@@ -102,13 +102,13 @@ def compare_pair(first: SeedGroup, second: SeedGroup, part: str) -> GroupDiffere
     rows = [group.collect_values(common or group.seeds, lambda run: run.correct(part)) for group in (first, second)]
     is_single = len(rows[0]) == len(rows[1]) == 1
     one, other = ([each.mean() for each in correct] for correct in rows)
-    groups = find_groups((first, second), common or first.seeds, part)
     if has_folds:
         images, of_groups = collect_numbers((first, second), common, part)
         before, after = (pool_correctness(correct, images) for correct in rows)
         groups = pool_groups(images, of_groups)
     else:
         before, after = (np.stack(correct).astype(np.float64) for correct in rows)
+        groups = find_groups((first, second), common or first.seeds, part)
     seeds = paired_t_interval(one, other, largest=1.0) if len(common) > 1 else None
     is_new = part in ("test", "val")  # the networks were not trained on these
     on_new = None
