@@ -116,24 +116,33 @@ class RenderedText:
 
 
 def render_markdown(template: str, **values: Any) -> RenderedText:
-    """The text of a report, with numbered tables and figures; templates call both with a caption."""
+    """The text of a report, with numbered tables and figures; templates call these with a caption.
+
+    What has no content is left out: a section without text, a table without rows, a figure that is None.
+    """
     figures: list[Figure] = []
     tables: list[Table] = []
+
+    def show_section(title: str, caller: Callable[[], str]) -> Markup:
+        body = caller().strip()
+        return Markup(f"\n\n## {escape_markdown(title)}\n\n{body}\n\n") if body else Markup()
 
     def show_table(table: Table | None, caller: Callable[[], str]) -> Markup:
         if not table or not table.rows or len(table.drop_empty_columns().names) == 1:
             return Markup()
         tables.append(table)
-        return format_caption("Table", len(tables), caller()) + "\n\n" + format_table(table)
+        return Markup(f"\n\n{format_caption('Table', len(tables), caller())}\n\n{format_table(table)}\n\n")
 
     def show_figure(figure: Figure | None, caller: Callable[[], str]) -> Markup:
         if figure is None:
             return Markup()
         figures.append(figure)
-        picture = Markup(f"![{escape_markdown(figure.alt)}](figures/{figure.name}.svg)\n\n")
-        return picture + format_caption("Figure", len(figures), f"{caller()} {escape_markdown(figure.note)}")
+        picture = f"![{escape_markdown(figure.alt)}](figures/{figure.name}.svg)"
+        caption = format_caption("Figure", len(figures), f"{caller()} {escape_markdown(figure.note)}")
+        return Markup(f"\n\n{picture}\n\n{caption}\n\n")
 
-    text = TEMPLATES.get_template(template).render(table=show_table, figure=show_figure, **values)
+    calls = {"section": show_section, "table": show_table, "figure": show_figure}
+    text = TEMPLATES.get_template(template).render(calls | values)
     text = re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
     return RenderedText(text=text, figures=figures, tables=tables)
 
