@@ -1,6 +1,6 @@
 """Numbers as text: intervals, times, sizes, counts. – means unknown."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sota_exp.report.study.study import ConfidenceInterval
@@ -86,6 +86,8 @@ def format_sizes(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{num:,} {part}" for part, num in counts.items())
 
 
-def join_with_and(items: list[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
+def join_with_and(items: Sequence[str], most: int | None = None) -> str:
+    """`a`, `a and b`, `a, b and c`; of more than `most`, the first and the number of others: `a, b and 5 more`."""
+    rest = [f"{len(items) - most} more"] if most is not None and len(items) > most else []
+    shown = [*items[:most], *rest]
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)

@@ -46,7 +46,7 @@ def describe_chance_level(study: PlannedStudy, runs: StudyRuns) -> str:
     parts = []
     if at_chance:
         which = "All" if len(at_chance) == num_scored else f"{len(at_chance)} of"
-        names = "" if len(at_chance) == num_scored else f" ({list_some(at_chance)})"
+        names = "" if len(at_chance) == num_scored else f" ({join_with_and(at_chance, MOST_NAMED)})"
         verb = "is" if len(at_chance) == 1 else "are"
         reached, constant = map(SHARE_FORMAT.format_with_unit, (best, chance))
         parts.append(
@@ -57,12 +57,7 @@ def describe_chance_level(study: PlannedStudy, runs: StudyRuns) -> str:
         )
     if collapsed:
         parts.append(
-            f"{format_count(len(collapsed), 'run')} of other arms collapsed to chance level: {list_some(collapsed)}. "
-            "Means and intervals of such arms do not describe a typical run."
+            f"{format_count(len(collapsed), 'run')} of other arms collapsed to chance level: "
+            f"{join_with_and(collapsed, MOST_NAMED)}. Means and intervals of such arms do not describe a typical run."
         )
     return " ".join(parts)
-
-
-def list_some(names: list[str]) -> str:
-    rest = [f"{len(names) - MOST_NAMED} more"] if len(names) > MOST_NAMED else []
-    return join_with_and([*names[:MOST_NAMED], *rest])

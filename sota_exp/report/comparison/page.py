@@ -19,7 +19,7 @@ from sota_exp.report.comparison.tables import (
 from sota_exp.report.document.markdown import Code, Table
 from sota_exp.report.document.write import render_markdown, render_page
 from sota_exp.report.drawing.chart import INKS, Figure
-from sota_exp.report.numbers import format_interval, join_with_and
+from sota_exp.report.numbers import join_with_and
 from sota_exp.report.study.runs import SeedCurve, read_learning_curve
 from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.statistics.units import SHARE_FORMAT
@@ -58,7 +58,6 @@ def collect_values(comparison: RunComparison) -> dict[str, Any]:
         "title": f"Comparison of {join_first([group.name for group in comparison.groups], MOST_IN_TITLE)}",
         "num_runs": sum(len(group.runs) for group in comparison.groups),
         "scale": SHARE_FORMAT,
-        "interval": format_interval,
         "noise": describe_noise,
         "differing": join_with_and(keys[:8]) + (" and more" if len(keys) > 8 else ""),
         "differences": build_difference_figure(comparison),
@@ -88,8 +87,6 @@ def build_difference_figure(comparison: RunComparison) -> Figure | None:
         for each in comparison.pairs
         if each.images is not None
     ]
-    if not rows:
-        return None
     return build_forest_figure("differences", rows, SHARE_FORMAT, f"difference of {name_accuracy(comparison.part)}")
 
 

@@ -49,6 +49,7 @@ TEMPLATES = Environment(
     lstrip_blocks=True,
 )
 TEMPLATES.filters |= {"code": Code, "strong": Strong, "emphasis": Emphasis, "words": join_words, "block": format_block}
+TEMPLATES.globals["numbers"] = numbers
 TEMPLATES.filters |= {"counted": numbers.format_count, "joined": numbers.join_with_and}
 
 #: The page around the text; its parts are HTML already.

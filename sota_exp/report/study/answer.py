@@ -8,17 +8,18 @@ from typing import Any
 from markupsafe import Markup
 
 from sota_exp.report.document.write import TEMPLATES
-from sota_exp.report.numbers import format_count, format_duration, format_interval
+from sota_exp.report.numbers import format_count
 from sota_exp.report.study.study import DesignEffect, StudyArm, StudyResult
-from sota_exp.report.study.terms import MAX_LISTED_NAMES, get_metric_name, get_noun, list_names
-from sota_exp.statistics.units import get_metric_format
 from sota_exp.statistics.verdict import SHOWN, SHOWN_HERE
+
+#: Most names in a sentence; the rest is counted, as in "and 5 more".
+MOST_NAMES = 6
 
 
 def build_study_facts(study: StudyResult, first: Mapping[str, Any]) -> list[str]:
     """The line of facts below the title. first: what `read_first_run` says of the runs."""
-    cells = study.screening.cells.values() if study.screening else ()
-    runs = sum(len(arm.runs) for arm in study.arms) + sum(bool(cell.get("run")) for cell in cells)
+    runs = sum(len(arm.runs) for arm in study.arms)
+    runs += sum(bool(cell.get("run")) for cell in study.screening.cells.values())
     found = [f"{first['train']:,} training images"] if "train" in first else []
     groups = f" in {study.num_test_groups:,} groups" if study.num_test_groups else ""
     found += [f"{study.num_test:,} test images{groups}"] if study.num_test else []
@@ -36,13 +37,7 @@ def build_study_answer(study: StudyResult) -> Markup:
     """
     text = TEMPLATES.get_template("study/answer.md.jinja").render(
         study=study,
-        scale=get_metric_format(study.metric),
-        noun=get_noun(study),
-        metric=get_metric_name(study),
-        list_names=list_names,
-        interval=format_interval,
-        duration=format_duration,
-        most=MAX_LISTED_NAMES,
+        most=MOST_NAMES,
         SHOWN=SHOWN,
         SHOWN_HERE=SHOWN_HERE,
         concerns_all=concerns_all_arms(study.warning),
@@ -56,14 +51,10 @@ def concerns_all_arms(warning: str) -> bool:
     return warning.startswith("All ")
 
 
-def get_estimate(each: StudyArm | DesignEffect) -> float | None:
-    return each.difference if isinstance(each, StudyArm) else each.estimate
-
-
 def sort_by_size(found: Sequence[StudyArm | DesignEffect], *verdicts: str) -> list[StudyArm | DesignEffect]:
     """Those with one of the verdicts, in their order, the largest effect first."""
     kept = [each for each in found if each.verdict in verdicts]
-    return sorted(kept, key=lambda each: (verdicts.index(each.verdict), -abs(get_estimate(each) or 0)))
+    return sorted(kept, key=lambda each: (verdicts.index(each.verdict), -abs(each.difference or 0)))
 
 
-TEMPLATES.filters |= {"estimate": get_estimate, "sized": sort_by_size}
+TEMPLATES.filters["sized"] = sort_by_size

@@ -3,14 +3,9 @@
 from collections.abc import Sequence
 
 from sota_exp.report.drawing.chart import BLUE, GREY, RED, TEXT, Figure
-from sota_exp.report.drawing.forest_and_waterfall import (
-    EffectRow,
-    draw_forest_plot,
-    draw_waterfall,
-)
+from sota_exp.report.drawing.forest_and_waterfall import EffectRow, draw_forest_plot, draw_waterfall
 from sota_exp.report.study.study import DesignEffect, StudyArm, StudyResult
-from sota_exp.report.study.terms import get_metric_name
-from sota_exp.statistics.units import SHARE_FORMAT, MetricFormat, get_metric_format
+from sota_exp.statistics.units import SHARE_FORMAT, MetricFormat
 from sota_exp.statistics.verdict import SHOWN
 
 #: Inks of verdicts; grey for others.
@@ -31,20 +26,20 @@ def select_clearest(arms: Sequence[StudyArm], most: int) -> list[StudyArm]:
     return [arm for arm in arms if arm.name in names]
 
 
-def build_ladder_figure(study: StudyResult) -> Figure:
-    """Waterfall chart of a ladder."""
-    scale = get_metric_format(study.metric)
-    arms = study.arms[:MOST_ROWS]
-    steps = [build_step(study, arm, scale) for arm in arms]
+def build_ladder_figure(study: StudyResult) -> Figure | None:
+    """Waterfall chart of a ladder; None for another study."""
+    if not study.is_chain:
+        return None
+    steps = [build_step(study, arm) for arm in study.arms[:MOST_ROWS]]
     return Figure(
         name="ladder",
-        alt=f"Waterfall of {len(arms)} steps: " + "; ".join(f"{step.label} {step.word}" for step in steps),
-        draw=lambda width: draw_waterfall(steps, scale, scale.title(get_metric_name(study)), width),
+        alt=f"Waterfall of {len(steps)} steps: " + "; ".join(f"{step.label} {step.word}" for step in steps),
+        draw=lambda width: draw_waterfall(steps, study.scale, study.scale.title(study.metric_name), width),
     )
 
 
-def build_step(study: StudyResult, arm: StudyArm, scale: MetricFormat) -> EffectRow:
-    reference = study.arm(arm.reference)
+def build_step(study: StudyResult, arm: StudyArm) -> EffectRow:
+    scale, reference = study.scale, study.arm(arm.reference)
     before = None if reference is None else reference.mean
     word = scale.format_with_unit(arm.mean) if before is None else scale.difference(arm.difference)
     return EffectRow(
@@ -60,15 +55,12 @@ def build_step(study: StudyResult, arm: StudyArm, scale: MetricFormat) -> Effect
 
 def build_effects_figure(study: StudyResult) -> Figure | None:
     """Forest plot of the differences of all arms."""
-    scale = get_metric_format(study.metric)
-    arms = select_clearest(study.compared, MOST_ROWS)
-    if not arms:
-        return None
-    rows = [build_row(arm.label, arm.difference, arm, scale) for arm in arms]
-    return build_forest_figure("effects", rows, scale, f"difference of {get_metric_name(study).lower()}")
+    rows = [build_row(arm.label, arm, study.scale) for arm in select_clearest(study.compared, MOST_ROWS)]
+    return build_forest_figure("effects", rows, study.scale, f"difference of {study.metric_name.lower()}")
 
 
-def build_row(label: str, mean: float | None, found: StudyArm | DesignEffect, scale: MetricFormat) -> EffectRow:
+def build_row(label: str, found: StudyArm | DesignEffect, scale: MetricFormat) -> EffectRow:
+    mean = found.difference
     return EffectRow(
         label=label,
         mean=mean,
@@ -79,20 +71,17 @@ def build_row(label: str, mean: float | None, found: StudyArm | DesignEffect, sc
     )
 
 
-def build_forest_figure(name: str, rows: Sequence[EffectRow], scale: MetricFormat, title: str) -> Figure:
-    """A forest plot; `title` is that of its axis, to which the unit is added."""
+def build_forest_figure(name: str, rows: Sequence[EffectRow], scale: MetricFormat, title: str) -> Figure | None:
+    """A forest plot; None without rows. title: that of its axis, to which the unit is added."""
+    if not rows:
+        return None
     title += ", percentage points" if scale is SHARE_FORMAT else ""
     alt = "Forest plot: " + "; ".join(f"{row.label} {row.word}" for row in rows)
-    return Figure(
-        name=name,
-        alt=alt,
-        draw=lambda width: draw_forest_plot(rows, scale, title, width),
-    )
+    return Figure(name=name, alt=alt, draw=lambda width: draw_forest_plot(rows, scale, title, width))
 
 
 def build_design_figure(study: StudyResult, name: str, effects: Sequence[DesignEffect]) -> Figure | None:
     """Forest plot of main effects or interactions of a design, the largest first."""
-    scale = get_metric_format(study.metric)
     largest = sorted(effects, key=lambda each: -abs(each.estimate or 0))[:MOST_ROWS]
-    rows = [build_row(each.name, each.estimate, each, scale) for each in largest]
-    return build_forest_figure(name, rows, scale, f"difference of {get_metric_name(study).lower()}")
+    rows = [build_row(each.name, each, study.scale) for each in largest]
+    return build_forest_figure(name, rows, study.scale, f"difference of {study.metric_name.lower()}")

@@ -19,12 +19,12 @@ MOST_IMAGES, MOST_RUNS = 12, 8
 
 
 def build_flips_figure(study: StudyResult) -> Figure | None:
-    """Those of the arm that differs most from its reference; None where no file has such images."""
+    """Those of the arm that differs most from its reference; None of a design, and where no file has such images."""
     from sota_exp.report.drawing.image_grid import draw_image_grid
 
     arm = max(study.compared, key=lambda each: abs(each.difference or 0), default=None)
     reference = study.arm(arm.reference) if arm else None
-    if arm is None or reference is None:
+    if arm is None or reference is None or study.effects:
         return None
     images, found = find_flips(study, arm, reference)
     if not images:

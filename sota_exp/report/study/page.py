@@ -5,13 +5,13 @@ from pathlib import Path
 
 from sota_exp.report.document.markdown import hide_home
 from sota_exp.report.document.write import WrittenReport, write_report
+from sota_exp.report.numbers import join_with_and
 from sota_exp.report.study import tables
-from sota_exp.report.study.answer import build_study_answer, build_study_facts
+from sota_exp.report.study.answer import MOST_NAMES, build_study_answer, build_study_facts
 from sota_exp.report.study.read import read_study
 from sota_exp.report.study.runs import find_unreadable_files, read_configuration, read_first_run
 from sota_exp.report.study.study import StudyResult
-from sota_exp.report.study.terms import get_metric_name, get_noun, list_names
-from sota_exp.statistics.units import format_level, get_metric_format
+from sota_exp.statistics.units import format_level
 from sota_exp.statistics.verdict import (
     ANYTIME_ERROR_LIMITS,
     ERROR_LIMITS,
@@ -49,8 +49,6 @@ def write_study_report(directory: Path) -> WrittenReport:
         facts=build_study_facts(study, first),
         dashboard=hide_home(first.get("dashboard", "")),
         answer=build_study_answer(study),
-        scale=get_metric_format(study.metric),
-        noun=get_noun(study),
         percent=format_level,
         has_seeds=any(max(arm.n, len(arm.runs)) > 1 for arm in study.arms),
         has_differences=any(arm.difference is not None for arm in study.compared),
@@ -62,8 +60,7 @@ def write_study_report(directory: Path) -> WrittenReport:
         is_anytime=is_anytime,
         to_go_on=max((arm.n + arm.further_seeds for arm in study.compared if arm.further_seeds), default=0),
         no_interval=NO_ANYTIME_INTERVAL if is_anytime else NO_INTERVAL,
-        metric=get_metric_name(study),
-        list_names=list_names,
+        most_names=MOST_NAMES,
         num_cells=sum(arm.name.startswith("cell_") for arm in study.arms),
         open_arms=[arm for arm in study.compared if arm.verdict in ("cannot be distinguished", "too few seeds")],
         fired_rules=group_fired_rules(study),
@@ -91,9 +88,12 @@ def describe_missing_runs(study: StudyResult) -> list[str]:
         found += [str(each["seed"])] if each.get("seed") is not None else []
     arms: dict[tuple[str, str], list[str]] = {}
     for (arm, reason), found in seeds.items():
-        which = f"{'seed' if len(found) == 1 else 'seeds'} {list_names(found)} of " if found else ""
+        which = f"{'seed' if len(found) == 1 else 'seeds'} {join_with_and(found, MOST_NAMES)} of " if found else ""
         arms.setdefault((which, reason), []).append(get_arm_label(study, arm))
-    return [f"{which}{list_names(names)}{f': {reason}' if reason else ''}" for (which, reason), names in arms.items()]
+    return [
+        f"{which}{join_with_and(names, MOST_NAMES)}{f': {reason}' if reason else ''}"
+        for (which, reason), names in arms.items()
+    ]
 
 
 def get_arm_label(study: StudyResult, name: str) -> str:

@@ -9,39 +9,38 @@ from sota_exp.report.study.effect_figures import INKS, MOST_ROWS, get_ink, selec
 from sota_exp.report.study.runs import compute_reliability, read_learning_curve
 from sota_exp.report.study.study import StudyResult
 from sota_exp.report.study.tables import format_arm_number
-from sota_exp.report.study.terms import get_metric_name
-from sota_exp.statistics.units import get_metric_format
 
 #: Most panels of curves; with more arms, the largest differences are drawn.
 MOST_PANELS = 24
 
 
 def build_study_curves_figure(study: StudyResult) -> Figure | None:
-    """Each arm against its reference by epoch; all panels have the same vertical range."""
+    """Each arm against its reference by epoch; all panels have the same vertical range.
+
+    None for a design: its cells differ in many techniques at once, so that their curves say nothing.
+    """
     key = study.metric.replace("test/", "val/")
-    arms = select_clearest(study.compared or study.arms, MOST_PANELS)
-    needed = dict.fromkeys(name for arm in arms for name in (arm.reference, arm.name) if name)
-    found = {
-        name: read_learning_curve(study.places(arm), key) for name in needed if (arm := study.arm(name)) is not None
-    }
+    arms = [] if study.effects else select_clearest(study.compared or study.arms, MOST_PANELS)
+    needed = {name for arm in arms for name in (arm.reference, arm.name)}
+    found = {arm.name: read_learning_curve(study.places(arm), key) for arm in study.arms if arm.name in needed}
     shown = [arm for arm in arms if found[arm.name] is not None]
     lines = [
         CurveLine(curve=curve, ink=ink, dash=dash, panel=format_arm_number(study, arm))
         for arm in shown
         for name, ink, dash in ((arm.reference, GREY, (4, 3)), (arm.name, INKS.get(arm.verdict, PURPLE), ()))
-        if name and (curve := found.get(name)) is not None
+        if (curve := found.get(name or "")) is not None
     ]
     if not lines:
         return None
     return Figure(
         name="learning_curves",
         alt="Learning curves of " + "; ".join(arm.label for arm in shown),
-        draw=lambda width: draw_curve_panels(lines, get_metric_format(study.metric), "epoch", 165, width),
+        draw=lambda width: draw_curve_panels(lines, study.scale, "epoch", 165, width),
     )
 
 
 def build_cost_figure(study: StudyResult) -> Figure | None:
-    scale = get_metric_format(study.metric)
+    scale = study.scale
     unit, seconds = choose_time_unit(max((arm.cost.seconds or 0 for arm in study.arms), default=0))
     points = [
         {
@@ -58,7 +57,7 @@ def build_cost_figure(study: StudyResult) -> Figure | None:
     ]
     if len(points) < 2 or study.effects:
         return None
-    titles = f"training time of one run, {unit}", scale.title(get_metric_name(study))
+    titles = f"training time of one run, {unit}", scale.title(study.metric_name)
     return Figure(
         name="accuracy_against_cost",
         alt="Score against training time: " + "; ".join(str(point["tip"]) for point in points),

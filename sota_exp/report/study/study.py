@@ -7,7 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from sota_exp.statistics.looks_cost import LooksCost
-from sota_exp.statistics.units import SHARE_FORMAT, get_metric_format
+from sota_exp.statistics.units import METRIC_WORDS, MetricFormat, get_metric_format
+
+#: What the arms of a kind of study are called; `arm` in others.
+NOUNS = {
+    "ladder": "step",
+    "leave_one_out": "omission",
+    "one_change": "change",
+    "add_one_in": "addition",
+    "one_slot": "option",
+    "screening": "cell",
+    "auto": "omission",
+    "null": "null arm",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,14 +145,14 @@ class DesignEffect(WithHeadline):
     aliases: tuple[str, ...] = ()
 
     @property
-    def labels(self) -> tuple[str, ...]:
-        """One label per factor; the names of the factors if their number differs."""
-        factors, labels = self.factors or (self.factor,), tuple(self.label.split(" × "))
-        return labels if len(labels) == len(factors) and all(labels) else factors
+    def difference(self) -> float | None:
+        return self.estimate
 
     @property
     def name(self) -> str:
-        return " × ".join(self.labels)
+        """The labels of its factors; their names where there is not a label for each."""
+        factors, labels = self.factors or (self.factor,), self.label.split(" × ")
+        return self.label if len(labels) == len(factors) and all(labels) else " × ".join(factors)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,7 +235,7 @@ class StudyResult:
     effects: tuple[DesignEffect, ...] = ()
     interactions: tuple[DesignEffect, ...] = ()
     looks: InterimLooks | None = None
-    screening: FirstStage | None = None
+    screening: FirstStage = FirstStage()
     saved: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     plan: Plan = Plan()
     next: NextSteps = NextSteps()
@@ -232,15 +244,11 @@ class StudyResult:
     missing: tuple[Mapping[str, Any], ...] = ()
 
     def arm(self, name: str | None) -> StudyArm | None:
-        return self._by_name.get(name)
+        return next((arm for arm in self.arms if arm.name == name), None)
 
     def places(self, arm: StudyArm) -> list[Path]:
         """The directories of an arm's runs, in the order of their seeds."""
         return [self.directory / place for place in arm.runs.values()]
-
-    @functools.cached_property
-    def _by_name(self) -> dict[str | None, StudyArm]:
-        return {arm.name: arm for arm in self.arms}
 
     @functools.cached_property
     def arm_numbers(self) -> dict[str, str]:
@@ -259,11 +267,17 @@ class StudyResult:
         return len(references) > 2 and references == [None, *(arm.name for arm in self.arms[:-1])]
 
     @property
-    def saved_words(self) -> str:
-        """The trainings that were saved, in a sentence; empty if there are none."""
-        return str(self.saved.get("cost", {}).get("words") or "")
+    def noun(self) -> str:
+        """What its arms are called."""
+        return NOUNS.get(self.kind, "arm")
 
     @property
-    def is_share(self) -> bool:
-        """Whether the metric is a fraction: displayed in percent, its differences in percentage points."""
-        return get_metric_format(self.metric) is SHARE_FORMAT
+    def scale(self) -> MetricFormat:
+        return get_metric_format(self.metric)
+
+    @property
+    def metric_name(self) -> str:
+        """`Test accuracy`; a metric of one's own by its key."""
+        split, _, name = self.metric.partition("/")
+        title = {"test": "Test", "val": "Validation"}.get(split)
+        return f"{title} {METRIC_WORDS[name]}" if title and name in METRIC_WORDS else self.metric

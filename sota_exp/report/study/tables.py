@@ -27,7 +27,6 @@ from sota_exp.statistics.units import (
     format_level,
     format_p_value,
     format_signed,
-    get_metric_format,
 )
 
 #: By name of a column: the text of an item.
@@ -59,7 +58,7 @@ def add_sign(verdict: str) -> str:
 
 def build_results_table(study: StudyResult) -> Table:
     """Every arm with its mean, its difference from its reference, interval, p-value and verdict."""
-    scale = get_metric_format(study.metric)
+    scale = study.scale
     named = {} if study.is_chain else study.arm_numbers
     columns: Columns = {
         "Arm": lambda arm: format_arm_number(study, arm) if study.compared else arm.label,
@@ -79,7 +78,7 @@ def build_results_table(study: StudyResult) -> Table:
 
 def build_noise_table(study: StudyResult) -> Table:
     """The intervals over seeds, over test images, and over both."""
-    scale = get_metric_format(study.metric)
+    scale = study.scale
     columns: Columns = {
         "Arm": lambda arm: format_arm_number(study, arm),
         "Difference": lambda arm: scale.difference(arm.difference),
@@ -190,7 +189,7 @@ def format_change(change: Difference | None) -> str:
 
 def build_effects_table(study: StudyResult, found: Sequence[DesignEffect], what: str) -> Table:
     """Main effects or interactions of a design."""
-    scale = get_metric_format(study.metric)
+    scale = study.scale
     columns: Columns = {
         what: lambda each: each.name,
         "Effect": lambda each: scale.difference(each.estimate),
@@ -203,8 +202,8 @@ def build_effects_table(study: StudyResult, found: Sequence[DesignEffect], what:
 
 def build_first_stage_table(study: StudyResult) -> Table:
     """The effects of stage 1 and what was followed, by the size of the evidence."""
-    effects = study.screening.effects if study.screening else ()
-    scale = get_metric_format(study.metric)
+    effects = study.screening.effects
+    scale = study.scale
     columns: Columns = {
         "Technique": lambda each: each.name,
         "Main effect": lambda each: scale.difference(each.estimate),
@@ -219,7 +218,7 @@ def build_cells_table(study: StudyResult) -> Table:
     """The overrides of each cell of stage 1 and the directory of its run."""
     rows = [
         [name, Code(join_command(cell["overrides"])), link(Code(cell["run"]), quote(f"{cell['run']}/"))]
-        for name, cell in (study.screening.cells if study.screening else {}).items()
+        for name, cell in study.screening.cells.items()
         if cell.get("run")
     ]
     return Table(["Cell", "Overrides", "Run"], rows, ["Cell", "Overrides", "Run"])
@@ -227,7 +226,7 @@ def build_cells_table(study: StudyResult) -> Table:
 
 def build_main_effect_and_loss_table(study: StudyResult) -> Table:
     """Main effect and leave-one-out loss of each technique, if a leave-one-out was run beside a design."""
-    scale = get_metric_format(study.metric)
+    scale = study.scale
     rows = []
     for each in study.effects:
         arm = study.arm(f"without_{each.factor}")

@@ -40,7 +40,7 @@ def build_confirmation_figure(tree: Tree) -> Figure | None:
         )
         if found
     ]
-    return build_forest_figure("confirmed", rows, scale, "difference from the recipe's own values") if rows else None
+    return build_forest_figure("confirmed", rows, scale, "difference from the recipe's own values")
 
 
 def list_history(tree: Tree) -> list[dict[str, Any]]:

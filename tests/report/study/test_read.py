@@ -9,6 +9,7 @@ import pytest
 from sota_exp.errors import ConfigError
 from sota_exp.report.study.read import read_study
 from sota_exp.report.study.study import ConfidenceInterval, StudyResult
+from sota_exp.statistics.units import PLAIN_FORMAT, SHARE_FORMAT
 from tests.report.studies import STEPS, read_tree, write_study, write_tree
 
 ARM = {"name": "a", "reference": None}
@@ -26,7 +27,7 @@ def test_a_study_is_read_whole(tmp_path: Path) -> None:
     assert (arm.n, arm.mean, arm.difference) == (4, written["mean"], written["difference"])
     assert arm.interval == ConfidenceInterval(low=written["interval"][0], high=written["interval"][1])
     assert list(arm.runs) == list(arm.values) == [0, 1, 2, 3]
-    assert study.is_chain and study.is_share
+    assert study.is_chain and study.scale is SHARE_FORMAT
     assert study.plan.seeds_needed == {0.002: 312, 0.005: 51, 0.01: 15}
     assert list(arm.classes) == list(study.classes)
 
@@ -43,7 +44,7 @@ def test_what_is_missing_is_none(tmp_path: Path) -> None:
         None,
     )
     assert (study.level, study.power, study.status, study.looks) == (0.95, 0.8, "complete", None)
-    assert not study.is_share and not study.is_chain
+    assert study.scale is PLAIN_FORMAT and not study.is_chain
 
 
 @pytest.mark.parametrize(
