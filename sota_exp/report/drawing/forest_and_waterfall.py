@@ -9,13 +9,7 @@ import altair as alt
 from rich.cells import cell_len
 
 from sota_exp.config.values import shorten_middle
-from sota_exp.report.drawing.chart import (
-    GREY,
-    MUTED,
-    PAPER,
-    build_data,
-    compute_range,
-)
+from sota_exp.report.drawing.chart import GREY, MUTED, PAPER, build_data, compute_range
 from sota_exp.report.numbers import format_interval
 from sota_exp.report.study.study import ConfidenceInterval
 from sota_exp.statistics.paired import Estimate
@@ -106,18 +100,11 @@ def choose_waterfall_range(values: Sequence[Values]) -> tuple[float, float]:
     return compute_range([*means, *ends], margin=0.04, least=1e-6)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Layout:
-    """Width of the plot, height of a row, and the properties of the two texts of a row, in pixels."""
+def choose_layout(values: Sequence[Values], width: float) -> tuple[float, float, dict[str, Any], dict[str, Any]]:
+    """Width of the plot, height of a row, and the properties of the label and the word of a row, in pixels.
 
-    plot: float
-    step: float
-    label: dict[str, Any]
-    word: dict[str, Any]
-
-
-def choose_layout(values: Sequence[Values], width: float) -> Layout:
-    """Texts beside the plot; in a narrow chart above their row, one above the other if they do not fit in a line."""
+    Both are beside the plot; in a narrow chart above their row, one above the other if they do not fit in a line.
+    """
     label_room, word_room = (
         max((pixels * cell_len(row[name]) for row in values), default=0) for name, pixels in CHARACTERS.items()
     )
@@ -125,26 +112,26 @@ def choose_layout(values: Sequence[Values], width: float) -> Layout:
         room = min(label_room, 0.32 * width)
         plot = width - 4 * GAP - room - word_room
         # The limit is that of a narrow font, in which pictures are measured.
-        return Layout(plot=plot, step=25, label={"x": -room - GAP, "limit": 0.28 * width}, word={"x": plot + GAP})
+        return plot, 25, {"x": -room - GAP, "limit": 0.28 * width}, {"x": plot + GAP}
     plot = width - 2 * GAP
     label: dict[str, Any] = {"x": 0, "fontWeight": 600, "limit": 0.86 * plot}
     if 1.1 * label_room + word_room <= plot:
-        return Layout(plot=plot, step=42, label=label | {"dy": -15}, word={"x": plot, "dy": -15, "align": "right"})
-    return Layout(plot=plot, step=56, label=label | {"dy": -29}, word={"x": 0, "dy": -14})
+        return plot, 42, label | {"dy": -15}, {"x": plot, "dy": -15, "align": "right"}
+    return plot, 56, label | {"dy": -29}, {"x": 0, "dy": -14}
 
 
 def draw_rows(
     values: Sequence[Values], zero: Sequence[Values], domain: tuple[float, float], axis: alt.Axis, width: float
 ) -> alt.LayerChart:
     """Steps, intervals, discs and texts of the rows; zero: one value if there is a line at zero."""
-    layout = choose_layout(values, width)
-    axis.tickCount = max(3, int(layout.plot / 70))
+    plot, step, label, word = choose_layout(values, width)
+    axis.tickCount = max(3, int(plot / 70))
 
     def place(field: str) -> alt.X:
         scale = alt.Scale(domain=list(domain), nice=False, zero=False, clamp=True)
         return alt.X(field, type="quantitative", scale=scale, axis=axis)
 
-    most = int(layout.label["limit"] / LEAST_CHARACTER)
+    most = int(label["limit"] / LEAST_CHARACTER)
     values = [row | {"label": shorten_middle(row["label"], most)} for row in values]
     rows = alt.Chart(build_data(values)).encode(alt.Y("row:O", axis=None))
     bars = rows.mark_bar(height=14, opacity=0.35, aria=True)
@@ -164,27 +151,21 @@ def draw_rows(
         .encode(place("mean"), INK)
         .transform_filter("datum.before != null"),
         discs.encode(alt.Description("tip:N")).transform_filter("datum.before == null"),
-        rows.mark_text(**halo, **layout.label).encode(alt.Text("label:N")),
-        rows.mark_text(fontSize=11.5, **halo | layout.word).encode(
-            alt.Fill("word_ink:N", scale=None), alt.Text("word:N")
-        ),
-    ).properties(width=layout.plot, height=alt.Step(layout.step))
+        rows.mark_text(**halo, **label).encode(alt.Text("label:N")),
+        rows.mark_text(fontSize=11.5, **halo | word).encode(alt.Fill("word_ink:N", scale=None), alt.Text("word:N")),
+    ).properties(width=plot, height=alt.Step(step))
 
 
-def find_ends(values: Sequence[Values], domain: tuple[float, float]) -> list[Values]:
+def draw_ends(values: Sequence[Values], domain: tuple[float, float], place: alt.X) -> alt.Chart:
     """The ends of the intervals: arrow heads outside, caps inside."""
-    return [
+    ends = [
         {"row": row["row"], "ink": row["ink"], "end": row[name], "shape": CAP if is_inside else arrow}
         for row in values
         for name, arrow in (("low", LEFT_ARROW), ("high", RIGHT_ARROW))
         if row[name] is not None
         for is_inside in [domain[0] <= row[name] <= domain[1]]
     ]
-
-
-def draw_ends(values: Sequence[Values], domain: tuple[float, float], place: alt.X) -> alt.Chart:
-    """The ends of the intervals."""
-    marks = alt.Chart(build_data(find_ends(values, domain)))
+    marks = alt.Chart(build_data(ends))
     marks = marks.mark_point(size=72, filled=True, opacity=1, strokeWidth=2)
     shape = alt.Shape("shape:N", scale=None)
     return marks.encode(alt.Y("row:O", axis=None), place, shape, INK, alt.Stroke("ink:N", scale=None))

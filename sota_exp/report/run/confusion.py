@@ -1,6 +1,5 @@
 """The confusion matrix of a run on test: whole, and of the classes that are confused most; rows are true classes."""
 
-import itertools
 import json
 from collections.abc import Sequence
 
@@ -21,34 +20,6 @@ LEAST_WIDE = 520
 
 #: Pixels of a cell in which a name can be read.
 LEAST_LETTER = 9
-
-
-def draw_confusion_matrix(run: RunFigureData, width: float) -> alt.LayerChart:
-    """All classes; with more than `MAX_COUNTS`, those that are confused stand beside each other."""
-    num = len(run.confusion)
-    return draw_classes(run, order_classes(run.confusion) if num > MAX_COUNTS else range(num), width)
-
-
-def draw_worst_confusions(run: RunFigureData, width: float) -> alt.LayerChart:
-    """The `MAX_COUNTS` classes that are confused most."""
-    return draw_classes(run, find_confused_classes(run.confusion), width)
-
-
-def draw_classes(run: RunFigureData, order: Sequence[int], width: float) -> alt.LayerChart:
-    """Some classes, in this order."""
-    return draw_confusion_cells([run.classes[index] for index in order], *select_classes(run.confusion, order), width)
-
-
-def select_classes(
-    counts: NDArray[np.float64], order: Sequence[int]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Counts, and shares of the images of the true class (NaN where it has none), of some classes: [K, K] each.
-
-    counts: [C, C].
-    """
-    images = counts.sum(axis=1, keepdims=True)
-    shares = counts / np.where(images > 0, images, np.nan)
-    return counts[np.ix_(order, order)], shares[np.ix_(order, order)]
 
 
 def order_classes(counts: NDArray[np.float64]) -> list[int]:
@@ -76,19 +47,18 @@ def find_confused_classes(counts: NDArray[np.float64]) -> list[int]:
     return [kept[index] for index in order_classes(counts[np.ix_(kept, kept)])] if len(kept) > 2 else kept
 
 
-def draw_confusion_cells(
-    classes: list[str], counts: NDArray[np.float64], shares: NDArray[np.float64], width: float
-) -> alt.LayerChart:
-    """A cell per pair of classes with its count. counts and shares: [C, C], NaN in rows of classes without images."""
-    num = len(classes)
+def draw_classes(run: RunFigureData, width: float, order: Sequence[int]) -> alt.LayerChart:
+    """Some classes in this order: a cell per pair with its count, the darker the larger its share of the true class."""
+    images, num = run.confusion.sum(axis=1), len(order)
+    counts, classes = run.confusion[np.ix_(order, order)], [run.classes[index] for index in order]
     least = 17 if width >= LEAST_WIDE else 12 if num <= MAX_COUNTS else 5
     side = float(np.clip(min(480, 0.62 * width) / num, least, 80))
     values = [
-        {"true": true, "predicted": predicted, "count": int(counts[true, predicted]), "share": share if there else 0}
-        | {"there": bool(there), "opacity": share if there else 1}
-        | {"tip": f"{classes[true]} taken for {classes[predicted]}: {int(counts[true, predicted]):,} images"}
-        for true, predicted in itertools.product(range(num), repeat=2)
-        for share, there in [(shares[true, predicted], counts[true].any())]
+        {"true": true, "predicted": predicted, "count": count, "share": share, "there": total > 0}
+        | {"opacity": share if total else 1, "tip": f"{classes[true]} taken for {classes[predicted]}: {count:,} images"}
+        for true, total in enumerate(images[list(order)].tolist())
+        for predicted, count in enumerate(counts[true].astype(int).tolist())
+        for share in [count / max(total, 1)]
     ]
     # Two classes may have the same name: places are numbers, and the axes write the names.
     most = int(min(0.25 * width, 260) / 6)

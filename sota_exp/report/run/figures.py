@@ -24,13 +24,15 @@ def build_run_figures(run: RunFigureData) -> list[Figure]:
         alt = f"Loss and accuracy of {epochs}; {value} on val at the end"
         rows.append(("learning_curves", alt, charts.draw_learning_curves))
         rows.append(("learning_rate", "Learning rate at the end of every epoch", charts.draw_learning_rate))
+    confused = confusion.find_confused_classes(run.confusion) if num > confusion.MAX_COUNTS else []
     if num <= confusion.MAX_CLASS_NAMES:
+        order = confusion.order_classes(run.confusion) if num > confusion.MAX_COUNTS else range(num)
         absent = "" if run.confusion.sum(axis=1).all() else "; grey: no image of the class"
         alt = f"Confusion of {num} classes on {part}{absent}"
-        rows.append(("confusion_matrix", alt, confusion.draw_confusion_matrix))
-    if num > confusion.MAX_COUNTS and confusion.find_confused_classes(run.confusion):
+        rows.append(("confusion_matrix", alt, functools.partial(confusion.draw_classes, order=order)))
+    if confused:
         alt = "Confusion of the classes that are confused most"
-        rows.append(("worst_confusions", alt, confusion.draw_worst_confusions))
+        rows.append(("worst_confusions", alt, functools.partial(confusion.draw_classes, order=confused)))
     alt = f"Accuracy by confidence on {part}; calibration error {format_accuracy(metrics[f'{part}/ece'])}"
     rows.append(("reliability", alt, charts.draw_run_reliability))
     if mistakes := len(run.mistakes.get("images", ())):

@@ -169,6 +169,13 @@ def test_classes_that_are_confused_stand_together_and_the_worst_are_shown() -> N
     assert len(everything) == len(set(everything)) == confusion.MAX_COUNTS
 
 
+def test_a_class_that_is_confused_with_others_than_the_shown_ones_has_images(tmp_path: Path) -> None:
+    run = RunFigureData.read(write_run(tmp_path, num_classes=3))
+    result = run.result | {"confusion_matrix": [[5, 3, 0], [0, 0, 4], [0, 0, 0]]}
+    cells = json.dumps(confusion.draw_classes(replace(run, result=result), WIDE, [0, 1]).to_dict())
+    assert cells.count('"there": true') == 4 and '"there": false' not in cells
+
+
 @pytest.mark.usefixtures("charts_only_made")
 @pytest.mark.parametrize("num", [2, 40])
 def test_the_page_of_a_run_has_its_scores_classes_mistakes_and_command(tmp_path: Path, num: int) -> None:
