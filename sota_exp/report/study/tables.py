@@ -224,19 +224,6 @@ def build_cells_table(study: StudyResult) -> Table:
     return Table(["Cell", "Overrides", "Run"], rows, ["Cell", "Overrides", "Run"])
 
 
-def build_main_effect_and_loss_table(study: StudyResult) -> Table:
-    """Main effect and leave-one-out loss of each technique, if a leave-one-out was run beside a design."""
-    scale = study.scale
-    rows = []
-    for each in study.effects:
-        arm = study.arm(f"without_{each.factor}")
-        if arm is None or arm.difference is None or each.estimate is None:
-            continue
-        lost = UNKNOWN if arm.interval is None else scale.span(-arm.interval.high, -arm.interval.low)
-        rows.append([each.name, scale.difference(each.estimate), scale.difference(-arm.difference), lost])
-    return Table(["Technique", "Main effect", "Lost without it", "Interval of the loss"], rows)
-
-
 def build_config_changes_table(study: StudyResult) -> Table:
     """What each arm changes: a row per slot and value; values that its option does not have are left out."""
     names = ["Arm", "Key", "In its reference", "Here"]

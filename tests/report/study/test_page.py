@@ -374,15 +374,16 @@ def test_a_screening_design_is_told_by_its_effects(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.usefixtures("charts_only_made")
-def test_leave_one_out_beside_a_design_is_told_with_the_effects_sign(tmp_path: Path) -> None:
+def test_leave_one_out_beside_a_design_is_told_beside_its_effects(tmp_path: Path) -> None:
     def beside(tree: dict[str, Any]) -> None:
         screened(tree)
         tree["arms"][-1] |= {"reference": "baseline", "difference": -0.02, "interval": [-0.03, -0.01]}
 
     arms = [*FEW, ("without_ema", "Without EMA", -0.02)]
     page = page_of(changed(write_study(tmp_path, arms, range(3), kind="screening", num_test=60), beside))
-    (row,) = [row for table in page.tables for row in table.rows if row[0] == "EMA" and len(row) == 4]
-    assert row == ["EMA", "+2.00", "+2.00", "+1.00 to +3.00"]
+    effects, arms = page.tables[:2]
+    assert effects.rows[0][:3] == ["EMA", "+2.00", "+1.00 to +3.00"]
+    assert arms.rows[-1][0].endswith("and more") and "−2.00" in arms.rows[-1] and "−3.00 to −1.00" in arms.rows[-1]
 
 
 @pytest.mark.usefixtures("charts_only_made")
