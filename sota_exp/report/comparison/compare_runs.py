@@ -3,7 +3,7 @@
 Runs that differ only in their seed are one group; a group has the mean and standard deviation over its seeds.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,14 +22,8 @@ from sota_exp.statistics.paired import compute_mean_and_sd
 from sota_exp.statistics.proportion import wilson_interval
 from sota_exp.statistics.units import HIGHER_IS_BETTER, find_direction, is_share_of_images
 
-#: The costs of a run, read from its `result.json`; times in seconds.
-COSTS: dict[str, Callable[[dict[str, Any]], float | None]] = {
-    "training_seconds": lambda result: result["seconds"].get("train"),
-    "images_per_second": lambda result: result.get("images_per_second"),
-    "peak_memory_bytes": lambda result: result.get("peak_memory_bytes"),
-    "parameters": lambda result: result.get("parameters"),
-    "flops_per_image": lambda result: result.get("flops_per_image"),
-}
+#: The costs of a run that are compared, by their keys in `result.json`, beside the seconds of training.
+COSTS = ("images_per_second", "peak_memory_bytes", "parameters", "flops_per_image")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +76,7 @@ def compare_runs(runs: Sequence[SavedRun], each: bool = False, has_names: bool =
         choices=choices,
         values=values,
         metrics={name: cells for name, cells in metrics.items() if any(cells)},
-        costs={name: [summarize(read_costs(group, read)) for group in groups] for name, read in COSTS.items()},
+        costs=summarize_costs(groups),
         pairs=pairs,
         part=part,
         best={name: find_best(groups, name, metrics[name]) for name in names if find_direction(name) is not None},
@@ -92,8 +86,11 @@ def compare_runs(runs: Sequence[SavedRun], each: bool = False, has_names: bool =
     )
 
 
-def read_costs(group: SeedGroup, read: Callable[[dict[str, Any]], float | None]) -> list[float | None]:
-    return [read(run.result) for run in group.runs if run.is_complete]
+def summarize_costs(groups: Sequence[SeedGroup]) -> dict[str, list[SeedStatistics | None]]:
+    results = [[run.result for run in group.runs if run.is_complete] for group in groups]
+    seconds = [summarize([result["seconds"].get("train") for result in found]) for found in results]
+    others = {name: [summarize([result.get(name) for result in found]) for found in results] for name in COSTS}
+    return {"training_seconds": seconds, **others}
 
 
 def summarize_metric(group: SeedGroup, name: str) -> SeedStatistics | None:

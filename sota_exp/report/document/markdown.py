@@ -40,16 +40,20 @@ def escape_markdown(words: object) -> Markup:
     return Markup(re.sub(r"^(\s*)(.+?)(\s*)$", lambda found: f"{found[1]}{mark}{found[2]}{mark}{found[3]}", inner))
 
 
+def make_fence(text: str) -> str:
+    """More backticks than the text has in a row."""
+    return "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
+
+
 def format_code(text: str) -> Markup:
-    """Text between more backticks than it has in a row."""
-    fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
+    fence = make_fence(text)
     space = " " if "`" in text or not text.strip() else ""
     return Markup(f"{fence}{space}{text}{space}{fence}")
 
 
 def format_block(text: str) -> Markup:
-    """Lines of a command or a file, between more backticks than they have in a row."""
-    fence = "`" * max(max(map(len, re.findall("`+", text)), default=0) + 1, 3)
+    """Lines of a command or a file."""
+    fence = make_fence(text).ljust(3, "`")
     return Markup(f"{fence}\n{text.rstrip()}\n{fence}")
 
 
@@ -62,10 +66,6 @@ def hide_home(text: str) -> str:
 def link(words: str, place: str) -> Markup:
     """place: a path in which special characters are quoted."""
     return Markup(f"[{escape_markdown(words)}]({place})")
-
-
-def join_words(words: Iterable[str]) -> Markup:
-    return Markup("".join(map(escape_markdown, words)))
 
 
 @dataclass(frozen=True)

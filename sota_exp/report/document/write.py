@@ -24,7 +24,6 @@ from sota_exp.report.document.markdown import (
     escape_markdown,
     format_block,
     format_table,
-    join_words,
 )
 from sota_exp.report.drawing.chart import (
     NARROW,
@@ -48,7 +47,7 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-TEMPLATES.filters |= {"code": Code, "strong": Strong, "emphasis": Emphasis, "words": join_words, "block": format_block}
+TEMPLATES.filters |= {"code": Code, "strong": Strong, "emphasis": Emphasis, "block": format_block}
 TEMPLATES.globals["numbers"] = numbers
 TEMPLATES.filters |= {"counted": numbers.format_count, "joined": numbers.join_with_and}
 

@@ -18,9 +18,7 @@ from sota_exp.report.run.figures import build_run_figures
 from sota_exp.runs.chance import describe_chance
 from sota_exp.runs.find import SavedRun
 from sota_exp.runs.result_json import describe_saved_epoch
-from sota_exp.runs.scored_images import get_independent_images
 from sota_exp.runs.sent_position import SentPosition
-from sota_exp.statistics.proportion import wilson_interval
 from sota_exp.statistics.units import SHARE_FORMAT, UNKNOWN
 
 #: Files that the page links, where they are there.
@@ -53,7 +51,7 @@ def collect_values(saved: SavedRun, run: RunFigureData, position: SentPosition) 
     parts = list(result["evaluated_images"])
     further = list_further_scores(result)
     slots = [[Code(slot), Code(option)] for slot, option in saved.choices.items() if slot != "tracking"]
-    low, high = wilson_interval(result["metrics"][f"{run.part}/accuracy"], get_independent_images(result, run.part))
+    accuracy, interval, *_ = format_score_cells(result, run.part)
     return {
         "title": f"{saved.config['recipe']['name']} on {saved.config['data'].get('name')}, seed {saved.seed}",
         "facts": [
@@ -66,8 +64,8 @@ def collect_values(saved: SavedRun, run: RunFigureData, position: SentPosition) 
         ],
         "part": run.part,
         "scored_all": bool(run.confusion.sum(axis=1).all()),
-        "accuracy": format_accuracy(result["metrics"][f"{run.part}/accuracy"]),
-        "interval": f"{SHARE_FORMAT.value(low)} to {format_accuracy(high)}",
+        "accuracy": accuracy,
+        "interval": interval,
         "at_chance": describe_chance(result, run.part),
         "saved": saved,
         "weights": "" if saved.is_evaluation else describe_saved_epoch(result),

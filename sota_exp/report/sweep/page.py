@@ -12,17 +12,8 @@ from typing import Any
 from sota_exp.config.formats import get_format
 from sota_exp.errors import ConfigError
 from sota_exp.report.document.write import WrittenReport, render_markdown, write_report
-from sota_exp.report.sweep.tables import (
-    MOST_ROWS,
-    build_arm_table,
-    build_importance_table,
-    build_trial_table,
-    describe_arm_table,
-    describe_time,
-    format_parameters,
-    name_test_metric,
-    warn_of_few_trials,
-)
+from sota_exp.report.sweep import tables
+from sota_exp.report.sweep.tables import MOST_ROWS
 from sota_exp.statistics.units import get_metric_format
 
 Tree = Mapping[str, Any]
@@ -50,13 +41,18 @@ def write_sweep_report(directory: Path) -> WrittenReport:
     Raises:
         ConfigError: `sweep.json` is missing or malformed.
     """
+    from sota_exp.report.sweep import figures
+
     path = directory / "sweep.json"
     try:
         tree = read_sweep(path)
-        found = collect_values(tree, MOST_TRIALS) | collect_figures(tree)
+        drawn = {"confirmation": figures.build_confirmation_figure(tree), "figures": figures.build_search_figures(tree)}
+        about_history = describe_history(tree, figures.list_history(tree))
+        return write_report(
+            directory, TEMPLATE, **collect_values(tree, MOST_TRIALS), **drawn, about_history=about_history
+        )
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(f"{path}: not the format of a sweep: {type(error).__name__}: {error}") from error
-    return write_report(directory, TEMPLATE, **found)
 
 
 def format_sweep_note(summary: Tree) -> str:
@@ -91,40 +87,22 @@ def fill_in(found: Tree) -> Tree:
 
 def collect_values(tree: Tree, most: int) -> dict[str, Any]:
     """What the template shows beside figures. most: rows of the table of trials."""
-    best = tree["best"].get("value")
-    best = best[0] if isinstance(best, list) else best
-    arms = build_arm_table(tree["confirm"])
+    best, confirm = tree["best"].get("value"), tree["confirm"]
+    differences = [confirm["test"], *(arm.get("difference") for arm in confirm["arms"])]
     return {
         "tree": tree,
-        "test_metric": name_test_metric(tree["confirm"]["metric"] or tree["objective"][0]),
+        "tables": tables,
         "most": most,
+        "test_metric": tables.name_test_metric(confirm["metric"] or tree["objective"][0]),
         "facts": [
             f"Objective {', '.join(tree['objective'])}",
             *(f"{num:,} {state}" for state, num in tree["trials"].items() if num),
-            *([describe_time(tree)] if tree["seconds"] else []),
+            *([tables.describe_time(tree)] if tree["seconds"] else []),
         ],
-        "best_value": get_metric_format(tree["objective"][0]).format_with_unit(best),
-        "best_values": format_parameters(tree["best"].get("params") or {}),
-        "winner": " ".join(["sota-exp train", *tree["confirm"]["overrides"]]),
-        "has_intervals": any(
-            found and found.get("interval")
-            for found in (*(arm.get("difference") for arm in tree["confirm"]["arms"]), tree["confirm"]["test"])
+        "best_value": get_metric_format(tree["objective"][0]).format_with_unit(
+            best[0] if isinstance(best, list) else best
         ),
-        "arms": arms,
-        "about_arms": describe_arm_table(tree["confirm"], arms),
-        "trials": build_trial_table(tree, most),
-        "importances": build_importance_table(tree),
-        "caution": warn_of_few_trials(tree),
-    }
-
-
-def collect_figures(tree: Tree) -> dict[str, Any]:
-    from sota_exp.report.sweep import figures
-
-    return {
-        "confirmation": figures.build_confirmation_figure(tree),
-        "figures": figures.build_search_figures(tree),
-        "about_history": describe_history(tree, figures.list_history(tree)),
+        "has_intervals": any(found and found.get("interval") for found in differences),
     }
 
 
