@@ -20,7 +20,6 @@ from sota_exp.config.values import format_override_value as quoted
 from sota_exp.errors import ConfigError
 from sota_exp.report.changing_line import loading_pytorch, shown_in_notebook
 from sota_exp.report.terminal import make_console, shorten_path
-from sota_exp.runs.environment import get_rank
 from sota_exp.runs.scored_images import PARTS
 from sota_exp.runs.trust import is_trusted, leave_out_cache, require_trusted_configuration
 
@@ -154,10 +153,6 @@ def evaluate(found: SavedWeights, part: str | None, changed: set[str], config: D
         )
         with shown_in_notebook("reading the images and scoring them"):
             result = evaluate_saved(evaluation, shorten_path(directory))
-        if get_rank() == 0:
-            from sota_exp.report.run.figures import draw_resolution_figure
-
-            draw_resolution_figure(result, directory)
     except ConfigError:
         remove_empty_run_directory(directory)
         raise

@@ -61,10 +61,8 @@ def test_a_run_has_the_same_metrics_again(finished: Path, tmp_path: Path, capsys
 def test_a_search_without_training(finished: Path, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
     sizes = "evaluation.resolution.relative_sizes=[1.0,1.5]"
-    asked = ["evaluation/resolution=search", sizes, "tracking.figures=true"]
-    result = evaluated(tmp_path / "e", f"run={finished}", *asked)
+    result = evaluated(tmp_path / "e", f"run={finished}", "evaluation/resolution=search", sizes)
     assert [point["size"] for point in result["resolution"]["curve"]] == [16, 24]
-    assert (tmp_path / "e" / "figures" / "resolution.png").is_file()
     assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
 
 

@@ -1,11 +1,10 @@
-"""The charts of a run: learning curves, learning rate, reliability, resolution search."""
+"""The charts of a run: learning curves, learning rate, reliability."""
 
 import math
-from typing import Any
 
 import altair as alt
 
-from sota_exp.report.drawing.chart import BLUE, GREEN, GREY, ORANGE, PURPLE, RED
+from sota_exp.report.drawing.chart import BLUE, GREEN, ORANGE
 from sota_exp.report.drawing.curves import CurveLine, draw_curves, split_width
 from sota_exp.report.drawing.reliability import draw_reliability_panels
 from sota_exp.report.numbers import format_accuracy
@@ -68,29 +67,3 @@ def draw_run_reliability(run: RunFigureData, width: float) -> alt.FacetChart:
         each["low"], each["high"] = wilson_interval(each["correct"], max(1.0, share * each["images"]))
     title = f"calibration error {format_accuracy(run.result['metrics'][f'{run.part}/ece'])}"
     return draw_reliability_panels([each | {"panel": title, "ink": BLUE} for each in bins], width, min(width - 60, 340))
-
-
-def draw_resolution_search(report: dict[str, Any], width: float) -> alt.LayerChart:
-    """Accuracy on val by size: one line per crop ratio, with a disc at the chosen view."""
-    chosen, lines = report["chosen"], []
-    # Sizes are whole pixels, so a crop ratio differs a little from size to size.
-    points = {(f"crop ratio {each['crop_ratio']:.2f}", float(each["size"])): each for each in report["curve"]}
-    for ratio, ink in zip(
-        sorted({ratio for ratio, _ in points}), [BLUE, ORANGE, RED, GREEN, PURPLE, GREY], strict=False
-    ):
-        line = {size: each for (name, size), each in points.items() if name == ratio}
-        curve = average_over_seeds([{size: each["val_accuracy"] for size, each in line.items()}])
-        marks = {
-            size: 5.0 if each["resize"] == chosen["resize"] and size == chosen["size"] else 2.5
-            for size, each in line.items()
-        }
-        if curve is not None:
-            lines.append(CurveLine(curve=curve, ink=ink, marks=marks, panel=ratio))
-    return draw_curves(
-        lines,
-        SHARE_FORMAT,
-        ("side of the evaluation crop, px", ""),
-        (min(width - 60, 480), 240),
-        has_legend=True,
-        skipped=0,
-    )

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sota_exp.report.drawing.chart import Figure, write_png
 from sota_exp.report.numbers import format_accuracy, format_count, format_percent
@@ -37,8 +37,7 @@ def build_run_figures(run: RunFigureData) -> list[Figure]:
     rows.append(("reliability", alt, charts.draw_run_reliability))
     if mistakes := len(run.mistakes.get("images", ())):
         rows.append(("worst_mistakes", f"The {mistakes} most confident mistakes on {part}", draw_worst_mistakes))
-    figures = [Figure(name=name, alt=alt, draw=functools.partial(draw, run)) for name, alt, draw in rows]
-    return figures + build_resolution_figures(run.result)
+    return [Figure(name=name, alt=alt, draw=functools.partial(draw, run)) for name, alt, draw in rows]
 
 
 def draw_worst_mistakes(run: RunFigureData, width: float) -> "LayerChart":
@@ -54,32 +53,8 @@ def draw_worst_mistakes(run: RunFigureData, width: float) -> "LayerChart":
     return draw_image_grid(list(run.mistakes["images"]), texts, width)
 
 
-def build_resolution_figures(result: dict[str, Any]) -> list[Figure]:
-    """The figure of the resolution search, if the result has one."""
-    if "curve" not in (result.get("resolution") or {}):
-        return []
-    from sota_exp.report.run.charts import draw_resolution_search
-
-    return [
-        Figure(
-            name="resolution",
-            alt="Accuracy on val by size, FLOPs and time of inference",
-            draw=lambda width: draw_resolution_search(result["resolution"], width),
-        )
-    ]
-
-
 def draw_run_figures(directory: Path) -> None:
     """Write every figure of the run below `figures/`."""
-    write_figures(build_run_figures(RunFigureData.read(directory)), directory)
-
-
-def draw_resolution_figure(result: dict[str, Any], directory: Path) -> None:
-    """Write `figures/resolution.png` if the result has a resolution search."""
-    write_figures(build_resolution_figures(result), directory)
-
-
-def write_figures(figures: list[Figure], directory: Path) -> None:
-    for figure in figures:
+    for figure in build_run_figures(RunFigureData.read(directory)):
         (directory / "figures").mkdir(parents=True, exist_ok=True)
         write_png(figure.wide, directory / "figures" / f"{figure.name}.png")
