@@ -116,7 +116,7 @@ class RenderedText:
 
 
 def render_markdown(template: str, **values: Any) -> RenderedText:
-    """The text of a report, with numbered tables and figures; templates call these with a caption.
+    """The text of a report, with numbered tables and figures; templates give them a caption, as an argument or a block.
 
     What has no content is left out: a section without text, a table without rows, a figure that is None.
     """
@@ -127,19 +127,20 @@ def render_markdown(template: str, **values: Any) -> RenderedText:
         body = caller().strip()
         return Markup(f"\n\n## {escape_markdown(title)}\n\n{body}\n\n") if body else Markup()
 
-    def show_table(table: Table | None, caller: Callable[[], str]) -> Markup:
+    def show_table(table: Table | None, caption: str = "", caller: Callable[[], str] | None = None) -> Markup:
         if not table or not table.rows or len(table.drop_empty_columns().names) == 1:
             return Markup()
         tables.append(table)
-        return Markup(f"\n\n{format_caption('Table', len(tables), caller())}\n\n{format_table(table)}\n\n")
+        words = format_caption("Table", len(tables), caller() if caller else escape_markdown(caption))
+        return Markup(f"\n\n{words}\n\n{format_table(table)}\n\n")
 
-    def show_figure(figure: Figure | None, caller: Callable[[], str]) -> Markup:
+    def show_figure(figure: Figure | None, caption: str = "", caller: Callable[[], str] | None = None) -> Markup:
         if figure is None:
             return Markup()
         figures.append(figure)
         picture = f"![{escape_markdown(figure.alt)}](figures/{figure.name}.svg)"
-        caption = format_caption("Figure", len(figures), f"{caller()} {escape_markdown(figure.note)}")
-        return Markup(f"\n\n{picture}\n\n{caption}\n\n")
+        words = f"{caller() if caller else escape_markdown(caption)} {escape_markdown(figure.note)}"
+        return Markup(f"\n\n{picture}\n\n{format_caption('Figure', len(figures), words)}\n\n")
 
     calls = {"section": show_section, "table": show_table, "figure": show_figure}
     text = TEMPLATES.get_template(template).render(calls | values)
