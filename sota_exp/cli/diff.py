@@ -1,12 +1,13 @@
 """`sota-exp diff`: the exact differences of two runs, and the overrides that turn the first into the second."""
 
-from rich.table import Table
+from rich.table import Table as RichTable
 
 from sota_exp.cli.command_line import RUN_WORDS, CommandLine
 from sota_exp.config.shell_words import join_command
 from sota_exp.errors import ConfigError
 from sota_exp.report.comparison.config_difference import find_config_difference
-from sota_exp.report.terminal import escape, make_console
+from sota_exp.report.document.markdown import Table
+from sota_exp.report.terminal import escape, make_console, to_rich
 from sota_exp.runs.find import SavedRun, find_run
 from sota_exp.runs.trust import is_trusted
 
@@ -48,18 +49,13 @@ def main(arguments: list[str]) -> None:
     make_console().print(f"\n{format_rerun_command(one, other)}", soft_wrap=True, markup=False)
 
 
-def build_difference_table(names: tuple[str, str], *sections: dict[str, tuple[str, str]]) -> Table:
+def build_difference_table(names: tuple[str, str], *sections: dict[str, tuple[str, str]]) -> RichTable:
     """One row per difference of two runs, with an empty row after each section but the last."""
-    rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    rows.add_column("", style="cyan", no_wrap=True)
-    for name in names:
-        rows.add_column(escape(name), overflow="fold")
-    for index, section in enumerate(filter(None, sections)):
-        if index:
-            rows.add_row()
-        for name, values in section.items():
-            rows.add_row(escape(name), *map(escape, values))
-    return rows
+    rows: list[list[str]] = []
+    for section in filter(None, sections):
+        rows += [["", *("" for _ in names)]] if rows else []
+        rows += [[name, *values] for name, values in section.items()]
+    return to_rich(Table(["", *names], rows, names))
 
 
 def format_rerun_command(one: SavedRun, other: SavedRun) -> str:

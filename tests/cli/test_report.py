@@ -8,8 +8,9 @@ import pytest
 from sota_exp.cli import main
 from sota_exp.cli.compare import main as compare
 from sota_exp.errors import ConfigError
+from sota_exp.report.document.write import render_markdown
 from sota_exp.report.sweep.figures import build_search_figures, list_history
-from sota_exp.report.sweep.page import describe_history, format_sweep_note
+from sota_exp.report.sweep.page import TEMPLATE, collect_values, fill_in, format_sweep_note
 from sota_exp.tracking.mlflow_sweep import build_metrics
 from tests.report.pages import Page
 from tests.report.run.test_figures import write_run as write_finished
@@ -203,8 +204,10 @@ def test_a_confirmation_of_equal_differences_has_no_intervals(tmp_path: Path) ->
 def test_a_history_explains_the_marks_that_it_has(entries: list[tuple[str, float]], marks: list[bool]) -> None:
     listed = [{"number": at, "state": state, "values": [value]} for at, (state, value) in enumerate(entries)]
     tree = SWEEP | {"entries": listed, "objective": ["val/accuracy"], "direction": ["maximize"]}
-    words, figure = describe_history(tree, list_history(tree)), build_search_figures(tree)["search_history"]
-    assert ["Rings:" in words, "triangle" in figure.note] == marks
+    tree, figures = fill_in(tree), build_search_figures(tree)
+    shown = {"confirmation": None, "figures": figures, "history": list_history(tree)}
+    words = render_markdown(TEMPLATE, **collect_values(tree, 5), **shown).text
+    assert ["Rings:" in words, "triangle" in figures["search_history"].note] == marks
 
 
 @pytest.mark.parametrize(

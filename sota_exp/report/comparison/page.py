@@ -6,16 +6,10 @@ from typing import Any
 
 from sota_exp.config.values import join_first
 from sota_exp.errors import RunFailed
+from sota_exp.report.comparison import tables
 from sota_exp.report.comparison.compare_runs import RunComparison
 from sota_exp.report.comparison.groups import SeedGroup
 from sota_exp.report.comparison.pairs import GroupDifference
-from sota_exp.report.comparison.tables import (
-    build_pair_table,
-    build_results_table,
-    explain_pair_table,
-    explain_results_table,
-    name_accuracy,
-)
 from sota_exp.report.document.markdown import Code, Table
 from sota_exp.report.document.write import render_markdown, render_page
 from sota_exp.report.drawing.chart import INKS, Figure
@@ -50,7 +44,7 @@ def write_comparison_page(comparison: RunComparison, path: Path) -> None:
 def collect_values(comparison: RunComparison) -> dict[str, Any]:
     """What the template shows."""
     options = [f"{slot} ({', '.join(map(str, found))})" for slot, found in comparison.choices.items()]
-    keys, pairs, results = [*options, *comparison.values], build_pair_table(comparison), build_results_table(comparison)
+    keys = [*options, *comparison.values]
     places = {group.name: [run.directory for run in group.runs] for group in comparison.groups}
     curves = {name: read_learning_curve(found, "val/accuracy") for name, found in places.items()}
     return {
@@ -61,12 +55,9 @@ def collect_values(comparison: RunComparison) -> dict[str, Any]:
         "noise": describe_noise,
         "differing": join_with_and(keys[:8]) + (" and more" if len(keys) > 8 else ""),
         "differences": build_difference_figure(comparison),
-        "accuracy": name_accuracy(comparison.part),
+        "accuracy": tables.name_accuracy(comparison.part),
+        "tables": tables,
         "noises": {describe_noise(each, comparison.part): None for each in comparison.pairs if each.images},
-        "pairs": pairs,
-        "about_pairs": explain_pair_table(pairs, comparison.part),
-        "results": results,
-        "about_results": explain_results_table(comparison, results),
         "curves": build_learning_curves_figure(curves),
         "has_bands": any(curve is not None and curve.n > 1 for curve in curves.values()),
         "runs": build_run_table(comparison),
@@ -87,7 +78,9 @@ def build_difference_figure(comparison: RunComparison) -> Figure | None:
         for each in comparison.pairs
         if each.images is not None
     ]
-    return build_forest_figure("differences", rows, SHARE_FORMAT, f"difference of {name_accuracy(comparison.part)}")
+    return build_forest_figure(
+        "differences", rows, SHARE_FORMAT, f"difference of {tables.name_accuracy(comparison.part)}"
+    )
 
 
 def describe_noise(found: GroupDifference, part: str) -> str:

@@ -243,9 +243,8 @@ def compute_range(values: Iterable[float], margin: float = 0.06, least: float = 
     return middle - reach, middle + reach
 
 
-#: Labels of an axis of numbers, and of one of shares: `80 %`.
+#: Labels of an axis of numbers.
 NUMBER_LABELS = "format(datum.value, ',')"
-PERCENT_LABELS = "format(100 * datum.value, '.4~g') + ' %'"
 
 #: What shapes say that only some charts have, by their beginning: points and ends of intervals beyond the scale.
 NOTES = {

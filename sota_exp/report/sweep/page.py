@@ -5,7 +5,7 @@ Values that the file does not contain are left out. The note in MLflow is the sa
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +47,8 @@ def write_sweep_report(directory: Path) -> WrittenReport:
     try:
         tree = read_sweep(path)
         drawn = {"confirmation": figures.build_confirmation_figure(tree), "figures": figures.build_search_figures(tree)}
-        about_history = describe_history(tree, figures.list_history(tree))
-        return write_report(
-            directory, TEMPLATE, **collect_values(tree, MOST_TRIALS), **drawn, about_history=about_history
-        )
+        history = figures.list_history(tree)
+        return write_report(directory, TEMPLATE, **collect_values(tree, MOST_TRIALS), **drawn, history=history)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(f"{path}: not the format of a sweep: {type(error).__name__}: {error}") from error
 
@@ -104,12 +102,3 @@ def collect_values(tree: Tree, most: int) -> dict[str, Any]:
         ),
         "has_intervals": any(found and found.get("interval") for found in differences),
     }
-
-
-def describe_history(tree: Tree, trials: Sequence[Tree]) -> str:
-    """What the marks of the figure are that it has."""
-    best = " and the best so far" if any(each["is_complete"] for each in trials) else ""
-    words = [f"{tree['objective'][0]} of every trial{best}."]
-    if not all(each["is_complete"] for each in trials):
-        words.append("Rings: trials that did not finish, at their last report.")
-    return " ".join(words)
