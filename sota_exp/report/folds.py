@@ -44,14 +44,11 @@ def build_folds_json(
     was right, and its interval for other images; null while folds are missing.
     """
     done = [run for run in runs if run.place in results]
-    names = dict.fromkeys(
-        name for run in done for name, value in results[run.place]["metrics"].items() if value is not None
-    )
-    metrics = {}
-    for name in names:
-        values = [results[run.place]["metrics"].get(name) for run in done]
-        known = [float(value) for value in values if value is not None]
-        metrics[name] = {"mean": fmean(known), "sd": stdev(known) if len(known) > 1 else None}
+    known: dict[str, list[float]] = {}
+    for run in done:
+        for name, value in results[run.place]["metrics"].items():
+            if value is not None:
+                known.setdefault(name, []).append(float(value))
     return {
         "format": FILE_FORMAT,
         "status": "complete" if len(done) == len(runs) else "partial",
@@ -59,7 +56,10 @@ def build_folds_json(
         "runs": [
             {**vars(run), "status": results[run.place]["status"] if run in done else "not run yet"} for run in runs
         ],
-        "metrics": metrics,
+        "metrics": {
+            name: {"mean": fmean(found), "sd": stdev(found) if len(found) > 1 else None}
+            for name, found in known.items()
+        },
         "tested": _count_tested(runs, results, directory) if len(done) == len(runs) else None,
     }
 

@@ -59,9 +59,9 @@ def advise_on_pair(each: GroupDifference, first: SeedGroup, second: SeedGroup, p
     """What would decide a pair, and the number of images that it tested."""
     seeds = each.common_seeds
     before, after = (group.collect_values(seeds, lambda run: run.correct(part)) for group in (first, second))
-    differences = [float(one.mean() - other.mean()) for one, other in zip(after, before, strict=True)]
-    is_same = len(seeds) > 1 and all(map(np.array_equal, before, after))
     rows = [np.subtract(one, other, dtype=np.float64) for one, other in zip(after, before, strict=True)]
+    differences = [float(row.mean()) for row in rows]
+    is_same = len(seeds) > 1 and not any(row.any() for row in rows)
     scored, noise = first.first.correct(part), None
     num_images = 0 if scored is None else len(scored)
     if len(seeds) > 1 and each.has_folds:

@@ -1,6 +1,6 @@
 """A comparison of runs as an HTML page in the style of a study's report."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +8,8 @@ from sota_exp.config.values import join_first
 from sota_exp.errors import RunFailed
 from sota_exp.report.comparison import tables
 from sota_exp.report.comparison.compare_runs import RunComparison
-from sota_exp.report.comparison.groups import SeedGroup
 from sota_exp.report.comparison.pairs import GroupDifference
-from sota_exp.report.document.markdown import Code, Table
+from sota_exp.report.document.markdown import Code, Columns, Table
 from sota_exp.report.document.write import render_markdown, render_page
 from sota_exp.report.drawing.chart import INKS, Figure
 from sota_exp.report.numbers import join_with_and
@@ -113,7 +112,7 @@ def build_learning_curves_figure(curves: Mapping[str, SeedCurve | None]) -> Figu
 
 
 def build_run_table(comparison: RunComparison) -> Table:
-    columns: dict[str, Callable[[SeedGroup], str]] = {
+    columns: Columns = {
         "": lambda group: group.name,
         "Runs": lambda group: Code(", ".join(run.name for run in group.runs)),
         "Seeds": lambda group: ", ".join(map(str, group.seeds)),

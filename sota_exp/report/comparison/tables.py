@@ -1,13 +1,11 @@
 """The tables of a comparison, for the page and the terminal."""
 
 import re
-from collections.abc import Callable
 
 from sota_exp.config.values import join_first
 from sota_exp.report.comparison.compare_runs import RunComparison
 from sota_exp.report.comparison.compare_runs import SeedStatistics as Value
-from sota_exp.report.comparison.pairs import GroupDifference
-from sota_exp.report.document.markdown import Code, Strong, Table
+from sota_exp.report.document.markdown import Code, Columns, Strong, Table
 from sota_exp.report.numbers import format_interval, format_yaml_value
 from sota_exp.statistics.units import METRIC_WORDS, SHARE_FORMAT, UNKNOWN, format_p_value, get_metric_format
 
@@ -36,7 +34,7 @@ def get_row(name: str) -> tuple[str, float, int]:
 
 
 def build_pair_table(comparison: RunComparison) -> Table:
-    columns: dict[str, Callable[[GroupDifference], str]] = {
+    columns: Columns = {
         "Pair": lambda each: f"{each.second} − {each.first}",
         "Points": lambda each: SHARE_FORMAT.difference(each.images.mean if each.images else None),
         "95 %: images": lambda each: format_interval(SHARE_FORMAT, each.images),

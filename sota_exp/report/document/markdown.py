@@ -68,6 +68,10 @@ def link(words: str, place: str) -> Markup:
     return Markup(f"[{escape_markdown(words)}]({place})")
 
 
+#: By name of a column: the text of an item.
+Columns = Mapping[str, Callable[[Any], str]]
+
+
 @dataclass(frozen=True)
 class Table:
     """The first cell of a row is its heading. `texts`: names of columns that hold no numbers, beside the first."""
@@ -77,10 +81,8 @@ class Table:
     texts: Collection[str] = ()
 
     @classmethod
-    def of(
-        cls, items: Iterable[Any], columns: Mapping[str, Callable[[Any], str]], texts: Collection[str] = ()
-    ) -> "Table":
-        """A row per item. columns: the text of an item by the name of a column."""
+    def of(cls, items: Iterable[Any], columns: Columns, texts: Collection[str] = ()) -> "Table":
+        """A row per item."""
         return cls(list(columns), [[show(item) for show in columns.values()] for item in items], texts)
 
     def is_number(self, index: int) -> bool:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import altair as alt
 import numpy as np
 from numpy.typing import NDArray
-from rich.cells import cell_len, chop_cells
+from rich.console import Console
+from rich.text import Text
 
 from sota_exp.config.values import shorten_middle
 from sota_exp.report.drawing.chart import build_data
@@ -48,13 +49,8 @@ def draw_image_grid(
 def wrap(text: str) -> list[str]:
     """The text in lines as wide as an image; of a long one, the beginning and the end."""
     most = int((SIDE + GAP - 6) / CHARACTER)
-    lines = [""]
-    for piece in (
-        piece for word in shorten_middle(text, MOST_LINES * most).split(" ") for piece in chop_cells(word, most)
-    ):
-        joined = f"{lines[-1]} {piece}".strip()
-        lines[-1:] = [joined] if cell_len(joined) <= most else [lines[-1], piece]
-    return lines
+    lines = Text(shorten_middle(text, MOST_LINES * most)).wrap(Console(), most, overflow="fold")
+    return [line.plain.strip() for line in lines]
 
 
 def to_data_url(pixels: NDArray[np.uint8]) -> str:

@@ -1,7 +1,6 @@
 """The report of a run: `report.html`, `report.md` and `figures/`, from the files of its directory."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -9,7 +8,7 @@ from urllib.parse import quote
 import yaml
 
 from sota_exp.errors import ConfigError
-from sota_exp.report.document.markdown import Code, Table, hide_home, link
+from sota_exp.report.document.markdown import Code, Columns, Table, hide_home, link
 from sota_exp.report.document.write import WrittenReport, write_report
 from sota_exp.report.numbers import format_accuracy, format_count, format_duration, format_mebibytes, format_quantity
 from sota_exp.report.run.facts import SCORE_HEADINGS, format_command, format_score_cells, list_further_scores
@@ -117,7 +116,7 @@ def build_pair_table(result: dict[str, Any]) -> Table:
 def build_view_table(search: dict[str, Any]) -> Table:
     """The views of a resolution search: the size of the crop and of the image that it is cut from."""
     names = {str(search.get(name)): name for name in ("default", "chosen")}
-    columns: dict[str, Callable[[dict[str, Any]], str]] = {
+    columns: Columns = {
         "Crop, px": lambda view: str(view["size"]),
         "Of, px": lambda view: str(view["resize"]),
         "Val accuracy": lambda view: format_accuracy(view["val_accuracy"]),

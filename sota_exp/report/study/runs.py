@@ -66,10 +66,8 @@ def read_metric_by_epoch(path: Path, key: str) -> dict[float, float]:
         whole = read_json_lines(path)
     except (OSError, ValueError):
         return {}
-    stride = -(-len(whole) // MAX_CURVE_POINTS) or 1
-    first = (len(whole) - 1) % stride if whole else 0
-    rows = {number: whole[number - 1] for number in range(first + 1, len(whole) + 1, stride)}
-    return {number: row[key] for number, row in rows.items() if row.get(key) is not None}
+    kept = list(enumerate(whole, start=1))[:: -(-(-len(whole) // MAX_CURVE_POINTS) or 1)]
+    return {number: row[key] for number, row in reversed(kept) if row.get(key) is not None}
 
 
 def average_over_seeds(runs: Sequence[dict[float, float]]) -> SeedCurve | None:

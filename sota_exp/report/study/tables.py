@@ -1,14 +1,13 @@
 """The tables of a study's report."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 from urllib.parse import quote
 
 from markupsafe import Markup
 
 from sota_exp.config.shell_words import join_command
 from sota_exp.config.values import join_first
-from sota_exp.report.document.markdown import Code, Table, link
+from sota_exp.report.document.markdown import Code, Columns, Table, link
 from sota_exp.report.numbers import (
     format_count,
     format_duration,
@@ -28,9 +27,6 @@ from sota_exp.statistics.units import (
     format_p_value,
     format_signed,
 )
-
-#: By name of a column: the text of an item.
-Columns = dict[str, Callable[[Any], str]]
 
 #: Signs of verdicts, for those who see no colours; ○ for others.
 SIGNS = {"helps": "▲ ", "hurts": "▼ ", "helps here": "△ ", "hurts here": "▽ ", "failed": "✕ ", "reference": ""}
@@ -111,13 +107,13 @@ def build_cost_table(study: StudyResult) -> Table:
         "Per image": lambda arm: format_quantity(arm.cost.flops_per_image, "FLOPs"),
         "Parameters": lambda arm: format_quantity(arm.cost.parameters),
         "Peak memory": lambda arm: format_mebibytes(arm.cost.peak_memory_bytes),
-        "Points per hour": lambda arm: format_rate(arm.cost.points_per_hour),
+        "Points per hour": lambda arm: format_or_dash(arm.cost.points_per_hour, format_rate),
     }
     return Table.of([arm for arm in study.arms if arm.cost.seconds is not None], columns).drop_empty_columns()
 
 
-def format_rate(value: float | None) -> str:
-    return UNKNOWN if value is None else format_signed(value, 1 if abs(value) < 100 else 0)
+def format_rate(value: float) -> str:
+    return format_signed(value, 1 if abs(value) < 100 else 0)
 
 
 def build_looks_table(study: StudyResult) -> Table:

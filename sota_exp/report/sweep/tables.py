@@ -1,9 +1,9 @@
 """The tables of a sweep, for its page, the terminal and the note in MLflow."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from sota_exp.report.document.markdown import Code, Table
+from sota_exp.report.document.markdown import Code, Columns, Table
 from sota_exp.report.numbers import format_duration, format_interval, format_percent
 from sota_exp.report.study.read import parse_interval
 from sota_exp.statistics.units import format_p_value, get_metric_format
@@ -78,7 +78,7 @@ def build_arm_table(found: Mapping[str, Any]) -> Table:
     """A row per arm of a confirmation: val, by which the winner is chosen; test of the winner, the confirmed result."""
     metric = str(found["metric"])
     scale, test = get_metric_format(metric), name_test_metric(metric)
-    columns: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    columns: Columns = {
         "Arm": lambda arm: str(arm["name"]),
         scale.title(metric): lambda arm: scale.value(arm.get("mean")),
         "± sd": lambda arm: scale.value(arm.get("sd")),
