@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sota_exp.config.values import shorten_middle
 from sota_exp.preview.look.findings import LookResult
 from sota_exp.preview.look.sizes import ImageSizes
 from sota_exp.report.drawing.matplotlib_canvas import (
@@ -15,7 +16,6 @@ from sota_exp.report.drawing.matplotlib_canvas import (
     RED,
     make_figure,
     save_figure,
-    show_name,
     style_axes,
 )
 
@@ -40,7 +40,7 @@ def draw_class_balance(found: LookResult, path: Path) -> None:
         axes.margins(x=0.2, y=0.01)
         if len(order) <= MAX_NAMED_CLASSES:
             axes.bar_label(bars, fmt=" {:,.0f}", fontsize=8)
-            axes.set_yticks(range(len(order)), [show_name(classes[index], 28) for index in order])
+            axes.set_yticks(range(len(order)), [shorten_middle(classes[index], 28) for index in order])
     panels[0].invert_yaxis()
     save_figure(drawing, path)
 

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from sota_exp.config.values import shorten_middle
 from sota_exp.preview.look.augmented import sort_soft_label
 from sota_exp.preview.look.duplicates import DuplicatePair
 from sota_exp.preview.look.findings import LookResult
-from sota_exp.report.drawing.matplotlib_canvas import GREY, RED, make_figure, save_figure, show_name
+from sota_exp.report.drawing.matplotlib_canvas import GREY, RED, make_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,7 +54,7 @@ def draw_batch(found: LookResult, path: Path) -> None:
     for position, (image, target) in enumerate(zip(images, step.seen.targets.cpu(), strict=False)):
         row, column = divmod(position, IMAGES_PER_ROW)
         shares = sort_soft_label(target, found.data.classes)[:2]
-        label = "\n".join(f"{show_name(name, 16)} {share:.2f}" for name, share in shares)
+        label = "\n".join(f"{shorten_middle(name, 16)} {share:.2f}" for name, share in shares)
         draw_fitted_image(axes, image, column + 0.04, row * 1.26 + 0.3, 0.92)
         axes.text(column + 0.5, row * 1.26 + 0.27, label, fontsize=7.5, ha="center", va="bottom", linespacing=1.05)
     save_figure(drawing, path)
@@ -72,7 +73,7 @@ def draw_effects(found: LookResult, path: Path) -> None:
             draw_fitted_image(axes, image, column + 1.35, top, 0.96)
     for column, index in enumerate(get_source_indices(found)):
         axes.text(
-            column + 1.83, 0.18, show_name(found.get_class_name(index), 18), fontsize=7.5, ha="center", va="bottom"
+            column + 1.83, 0.18, shorten_middle(found.get_class_name(index), 18), fontsize=7.5, ha="center", va="bottom"
         )
     save_figure(drawing, path)
 
@@ -118,5 +119,5 @@ def draw_pair(axes: "Axes", found: LookResult, pair: DuplicatePair, left: float,
         draw_fitted_image(axes, found.data.images.image(index), x, top + 0.46, 0.98)
         name = found.name_image(index)
         name = f"…{name[-25:]}" if len(name) > 26 else name
-        caption = f"{split}: {show_name(found.get_class_name(index), 20)}\n{show_name(name, 26)}"
+        caption = f"{split}: {shorten_middle(found.get_class_name(index), 20)}\n{name}"
         axes.text(x, top + 0.43, caption, fontsize=7, ha="left", va="bottom", linespacing=1.15)

@@ -22,13 +22,14 @@ OTHER_FONTS = (
 
 
 def make_figure(width: float, height: float) -> "Figure":
-    """An empty figure; width and height in inches."""
+    """An empty figure; width and height in inches. What stands between two $ in its texts is no formula."""
     from matplotlib import rcParams
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.font_manager import fontManager
 
     installed = {font.name for font in fontManager.ttflist}
+    rcParams["text.parse_math"] = False
     rcParams["font.family"] = ["sans-serif", *(name for name in OTHER_FONTS if name in installed)]
     drawing = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(drawing)
@@ -53,8 +54,3 @@ def save_figure(drawing: "Figure", path: Path) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         write_recomputable(path, lambda file: drawing.savefig(file, dpi=110, format="png", facecolor="white"))
-
-
-def show_name(name: str, most: int) -> str:
-    """At most `most` letters of a name; signs between two $ would be a formula for Matplotlib."""
-    return (name if len(name) <= most else f"{name[: most - 1]}…").replace("$", r"\$")
