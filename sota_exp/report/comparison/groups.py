@@ -1,12 +1,13 @@
 """Runs grouped by configuration, and the choices and values in which groups differ."""
 
+import itertools
 import os
 import re
-import string
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
 from sota_exp.config.fingerprint import DATA_LOCATION_KEYS
@@ -44,7 +45,10 @@ class SeedGroup:
 
 
 def group_runs(runs: Sequence[SavedRun], each: bool) -> list[SeedGroup]:
-    """One group for complete runs that differ only in seed and fold; a second run of a seed begins another group."""
+    """One group for complete runs that differ only in seed and fold; a second run of a seed begins another group.
+
+    Their names are A to Z, then AA, AB…
+    """
     unique: dict[Path, SavedRun] = {}
     for run in runs:
         unique.setdefault(run.directory.resolve(), run)
@@ -56,9 +60,12 @@ def group_runs(runs: Sequence[SavedRun], each: bool) -> list[SeedGroup]:
             key = compute_digest([run.is_evaluation, _identify_images(run), _read_config_without_seed(run)])
         found.setdefault((key, num_equal[key, run.seed]), []).append(run)
         num_equal[key, run.seed] += 1
+    names = (
+        "".join(letters) for num in itertools.count(1) for letters in itertools.product(ascii_uppercase, repeat=num)
+    )
     return [
-        SeedGroup(name=index_to_letters(index), runs=tuple(sorted(members, key=lambda run: run.seed)))
-        for index, members in enumerate(found.values())
+        SeedGroup(name=name, runs=tuple(sorted(members, key=lambda run: run.seed)))
+        for name, members in zip(names, found.values(), strict=False)
     ]
 
 
@@ -91,15 +98,6 @@ def _identify_images(run: SavedRun) -> list[Any]:
     if not run.is_evaluation:
         return [run.data_digest]
     return [run.result.get("image_digests") or {key: run.config["data"].get(key) for key in DATA_LOCATION_KEYS}]
-
-
-def index_to_letters(index: int) -> str:
-    """A to Z, then AA, AB…"""
-    text, index = "", index + 1
-    while index:
-        index, rest = divmod(index - 1, 26)
-        text = string.ascii_uppercase[rest] + text
-    return text
 
 
 def _read_config_without_seed(run: SavedRun) -> dict[str, Any]:

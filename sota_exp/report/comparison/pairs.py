@@ -9,13 +9,7 @@ from numpy.typing import NDArray
 from sota_exp.report.comparison.groups import SeedGroup
 from sota_exp.runs.find import SavedRun
 from sota_exp.runs.scored_images import PARTS, describe_cut
-from sota_exp.statistics.paired import (
-    Estimate,
-    McNemarResult,
-    bonett_price_interval,
-    mcnemar_test,
-    paired_t_interval,
-)
+from sota_exp.statistics.paired import Estimate, McNemarResult, bonett_price_interval, mcnemar_test, paired_t_interval
 from sota_exp.statistics.pooled import pool_correctness, pool_groups
 from sota_exp.statistics.two_sources import MeanOfTwoSources, combine_crossed, combine_folds
 

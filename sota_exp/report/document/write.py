@@ -16,15 +16,7 @@ from markupsafe import Markup
 
 from sota_exp.errors import RunFailed
 from sota_exp.report import numbers
-from sota_exp.report.document.markdown import (
-    Code,
-    Emphasis,
-    Strong,
-    Table,
-    escape_markdown,
-    format_block,
-    format_table,
-)
+from sota_exp.report.document.markdown import Code, Emphasis, Strong, Table, escape_markdown, format_block, format_table
 from sota_exp.report.drawing.chart import (
     NARROW,
     Figure,

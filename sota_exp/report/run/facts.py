@@ -44,10 +44,7 @@ def list_further_scores(result: dict[str, Any]) -> list[list[str]]:
     # Macro recall is the balanced accuracy.
     names = [name for name in measured if name not in (*NAMES_OF_SCORES, "macro_recall")]
     rows = [
-        [
-            split,
-            *(get_metric_format(name).format_with_unit(metrics.get(f"{split}/{name}")) for name in names),
-        ]
+        [split, *(get_metric_format(name).format_with_unit(metrics.get(f"{split}/{name}")) for name in names)]
         for split in splits
     ]
     return [["split", *(METRIC_WORDS.get(name, name) for name in names)], *rows] if names else []

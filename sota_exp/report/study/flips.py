@@ -30,12 +30,7 @@ def build_flips_figure(study: StudyResult) -> Figure | None:
     if not images:
         return None
     texts = [
-        [
-            label,
-            f"{reference.label}: {format_percent(before)}",
-            f"{arm.label}: {format_percent(after)}",
-            name,
-        ]
+        [label, f"{reference.label}: {format_percent(before)}", f"{arm.label}: {format_percent(after)}", name]
         for (name, label), (before, after) in zip(found.index, found.to_numpy(), strict=True)
     ]
     return Figure(

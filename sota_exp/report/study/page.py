@@ -51,7 +51,6 @@ def write_study_report(directory: Path) -> WrittenReport:
         answer=build_study_answer(study),
         percent=format_level,
         has_seeds=any(max(arm.n, len(arm.runs)) > 1 for arm in study.arms),
-        has_differences=any(arm.difference is not None for arm in study.compared),
         has_intervals=any(arm.interval for arm in study.compared),
         has_class_intervals=any(each.interval for arm in study.compared for each in arm.classes.values()),
         promise=f"{describe_anytime_error_rate(study.level)} {ANYTIME_ERROR_LIMITS}"

@@ -19,14 +19,7 @@ from sota_exp.report.numbers import (
 )
 from sota_exp.report.study.runs import count_chosen_sizes
 from sota_exp.report.study.study import DesignEffect, Difference, StudyArm, StudyResult
-from sota_exp.statistics.units import (
-    SECONDS_FORMAT,
-    SHARE_FORMAT,
-    UNKNOWN,
-    format_level,
-    format_p_value,
-    format_signed,
-)
+from sota_exp.statistics.units import SECONDS_FORMAT, SHARE_FORMAT, UNKNOWN, format_level, format_p_value, format_signed
 
 #: Signs of verdicts, for those who see no colours; ○ for others.
 SIGNS = {"helps": "▲ ", "hurts": "▼ ", "helps here": "△ ", "hurts here": "▽ ", "failed": "✕ ", "reference": ""}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sota_exp.report.comparison.compare_runs import RunComparison, compare_runs
-from sota_exp.report.comparison.groups import SeedGroup, group_runs, index_to_letters, name_groups
+from sota_exp.report.comparison.groups import SeedGroup, group_runs, name_groups
 from sota_exp.report.comparison.page import collect_values
 from sota_exp.report.document.write import render_markdown
 from sota_exp.runs.find import SavedRun
@@ -35,11 +35,6 @@ def grid(tmp_path: Path) -> RunComparison:
     return compare_runs(runs(*mixed[::-1], *plain))
 
 
-@pytest.mark.parametrize(("index", "name"), [(0, "A"), (25, "Z"), (26, "AA"), (27, "AB"), (701, "ZZ"), (702, "AAA")])
-def test_letters(index: int, name: str) -> None:
-    assert index_to_letters(index) == name
-
-
 def test_seeds_of_one_configuration_are_one_group_in_the_order_of_seeds(grid: RunComparison) -> None:
     assert [(group.name, group.seeds) for group in grid.groups] == [("A", [0, 1, 2]), ("B", [0, 1, 2])]
     assert grid.choices == {"augmentation/mix": ["mixup", None]}
@@ -57,6 +52,7 @@ def test_grouping_looks_at_each_run_once(tmp_path: Path, monkeypatch: pytest.Mon
     found, looks, resolve = runs(*(make(tmp_path / str(seed), seed) for seed in range(30))), [], Path.resolve
     monkeypatch.setattr(Path, "resolve", lambda path, strict=False: [looks.append(path), resolve(path, strict)][1])
     assert len(group_runs(found, each=False)) == 1 and len(looks) == 30
+    assert [group.name for group in group_runs(found, each=True)][24:28] == ["Y", "Z", "AA", "AB"]
 
 
 def test_a_value_that_only_one_has_is_told_by_its_choice(grid: RunComparison) -> None:
