@@ -45,11 +45,7 @@ def find_config_difference(one: SavedRun, other: SavedRun) -> ConfigDifference:
 
 def find_differing(keys: Iterable[str], one: Mapping[str, Any], other: Mapping[str, Any]) -> ValuePairs:
     return {
-        key: (_format_value(one, key), _format_value(other, key))
+        key: (format_yaml_value(one.get(key, ABSENT)), format_yaml_value(other.get(key, ABSENT)))
         for key in keys
         if one.get(key, ...) != other.get(key, ...)
     }
-
-
-def _format_value(values: Mapping[str, Any], key: str) -> str:
-    return format_yaml_value(values.get(key, ABSENT))

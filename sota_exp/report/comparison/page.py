@@ -107,7 +107,7 @@ def build_learning_curves_figure(curves: Mapping[str, SeedCurve | None]) -> Figu
     return Figure(
         name="learning_curves",
         alt=f"Validation accuracy by epoch: {', '.join(line.panel for line in found)}",
-        draw=lambda width: draw_curves(found, SHARE_FORMAT, ("epoch", ""), (width - 60, 240), has_legend=True),
+        draw=lambda width: draw_curves(found, SHARE_FORMAT, (width - 60, 240), has_legend=True),
     )
 
 

@@ -47,23 +47,23 @@ class CurveLine:
 def draw_curves(
     lines: Sequence[CurveLine],
     scale: MetricFormat,
-    titles: tuple[str, str],
     size: tuple[float, float],
+    title: str = "",
     has_legend: bool = False,
     skipped: float = 1 / 3,
 ) -> alt.LayerChart:
-    """Lines over bands of one standard deviation.
+    """Lines by epoch over bands of one standard deviation.
 
-    titles: of the axes, horizontal first. has_legend: of the panels. skipped: as in `compute_shared_range`.
+    title: of the vertical axis. has_legend: of the panels. skipped: as in `compute_shared_range`.
     """
     low, high = compute_shared_range([each.curve for each in lines], scale, skipped)
     values = [point for order, each in enumerate(lines) for point in each.describe(order, (low, high), scale)]
     y = {
         "scale": alt.Scale(domain=[scale.factor * low, scale.factor * high], nice=False, zero=False),
-        "axis": alt.Axis(title=titles[1], tickCount=5, labelExpr=NUMBER_LABELS),
+        "axis": alt.Axis(title=title, tickCount=5, labelExpr=NUMBER_LABELS),
     }
     base = alt.Chart(build_data(values)).encode(
-        alt.X("x:Q", scale=alt.Scale(zero=False, nice=False), axis=make_whole_axis(titles[0], size[0] / 60)),
+        alt.X("x:Q", scale=alt.Scale(zero=False, nice=False), axis=make_whole_axis("epoch", size[0] / 60)),
         alt.Detail("line:O"),
         make_ink(lines, size[0]) if has_legend else alt.Color("ink:N", scale=None),
     )
@@ -98,12 +98,10 @@ def make_whole_axis(title: str, most: float) -> alt.Axis:
     return alt.Axis(title=title, tickMinStep=1, tickCount=max(2, int(most)), labelExpr=label, gridOpacity=opacity)
 
 
-def draw_curve_panels(
-    lines: Sequence[CurveLine], scale: MetricFormat, x_title: str, least: float, width: float
-) -> alt.FacetChart:
-    """A panel per title, about `least` pixels wide, side by side in as many rows as needed."""
-    columns, side = split_width(width, least)
-    drawn = draw_curves(lines, scale, (x_title, ""), (side, 0.7 * side))
+def draw_curve_panels(lines: Sequence[CurveLine], scale: MetricFormat, width: float) -> alt.FacetChart:
+    """A panel per title, side by side in as many rows as needed."""
+    columns, side = split_width(width, 165)
+    drawn = draw_curves(lines, scale, (side, 0.7 * side))
     return arrange_panels(drawn, [each.panel for each in lines], columns, side)
 
 

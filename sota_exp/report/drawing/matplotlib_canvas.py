@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 #: Okabe and Ito (2008).
 BLUE, ORANGE, RED, GREEN, GREY = "#0072B2", "#E69F00", "#D55E00", "#009E73", "#777777"
 
-
 #: Fonts for letters that Matplotlib's own font lacks, used where they are installed.
 OTHER_FONTS = (
     *("Noto Sans CJK JP", "Noto Sans CJK SC", "WenQuanYi Zen Hei", "Hiragino Sans", "Microsoft YaHei"),

@@ -50,7 +50,7 @@ def draw_epochs(
             marks = dict.fromkeys(values, 2.5) if len(values) < 30 else {}
             marks |= {float(saved): 5.0} if saved and name == [*keys][-1] else {}
             lines.append(CurveLine(curve=curve, ink=CURVES[name][0], dash=CURVES[name][1], marks=marks, panel=name))
-    return draw_curves(lines, scale, ("epoch", ""), (side, 0.65 * side), has_legend=len(lines) > 1, skipped=0)
+    return draw_curves(lines, scale, (side, 0.65 * side), has_legend=len(lines) > 1, skipped=0)
 
 
 def draw_learning_rate(run: RunFigureData, width: float) -> alt.LayerChart:

@@ -36,11 +36,7 @@ def build_study_answer(study: StudyResult) -> Markup:
     Where all are, the warning is the result.
     """
     text = TEMPLATES.get_template("study/answer.md.jinja").render(
-        study=study,
-        most=MOST_NAMES,
-        SHOWN=SHOWN,
-        SHOWN_HERE=SHOWN_HERE,
-        concerns_all=concerns_all_arms(study.warning),
+        study=study, most=MOST_NAMES, SHOWN=SHOWN, SHOWN_HERE=SHOWN_HERE, concerns_all=concerns_all_arms(study.warning)
     )
     paragraphs = (re.sub(r"[ \n]+", " ", each).strip() for each in re.split(r"\n\s*\n", text))
     return Markup("\n\n".join(filter(None, paragraphs)))

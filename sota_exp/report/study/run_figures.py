@@ -35,7 +35,7 @@ def build_study_curves_figure(study: StudyResult) -> Figure | None:
     return Figure(
         name="learning_curves",
         alt="Learning curves of " + "; ".join(arm.label for arm in shown),
-        draw=lambda width: draw_curve_panels(lines, study.scale, "epoch", 165, width),
+        draw=lambda width: draw_curve_panels(lines, study.scale, width),
     )
 
 

@@ -172,7 +172,7 @@ def format_change(change: Difference | None) -> str:
     """`+1.2`, with * if the interval excludes zero."""
     if change is None or change.difference is None:
         return UNKNOWN
-    star = "*" if change.interval is not None and change.interval.excludes_zero else ""
+    star = "*" if change.interval is not None and not change.interval.low <= 0 <= change.interval.high else ""
     return f"{format_signed(100 * change.difference, 1)}{star}"
 
 

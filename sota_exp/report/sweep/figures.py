@@ -103,7 +103,7 @@ def build_reports_figure(tree: Tree) -> Figure | None:
     return Figure(
         name="reports",
         alt=f"Values of {len(lines)} trials by epoch",
-        draw=lambda width: draw_curves(lines, scale, ("epoch", scale.title(tree["objective"][0])), (width - 70, 230)),
+        draw=lambda width: draw_curves(lines, scale, (width - 70, 230), scale.title(tree["objective"][0])),
     )
 
 

@@ -145,7 +145,7 @@ def curve(begin: float, end: float, sd: float = 0.01, num: int = 12) -> SeedCurv
 def test_panels_of_curves_share_their_range_and_name_their_arm(width: float) -> None:
     lines = [CurveLine(curve=curve(0.5, 0.7 + 0.02 * at), ink=BLUE, panel=f"{at} {NAMES[at]}") for at in range(5)]
     lines += [CurveLine(curve=curve(0.5, 0.7), ink=GREY, dash=(4, 3), panel=line.panel) for line in lines]
-    found = picture(draw_curve_panels(lines, SHARE_FORMAT, "epoch", 165, width))
+    found = picture(draw_curve_panels(lines, SHARE_FORMAT, width))
     assert found.words.count("epoch") == 5 and {"0 EMA", "1 类别猫狗"} <= set(found.words)
     assert found.count(opacity="0.18") == 10 and found.count(stroke_dasharray="4,3") == 5
     assert found.find_overlaps() == found.find_cut() == []
@@ -156,15 +156,15 @@ def test_panels_of_curves_share_their_range_and_name_their_arm(width: float) -> 
 
 def test_chosen_points_are_discs_and_a_single_point_is_one_too() -> None:
     lines = [CurveLine(curve=curve(0.5, 0.6), ink=BLUE, marks={3.0: 5.0, 4.0: 2.0, 99.0: 9.0})]
-    found = picture(draw_curves(lines, SHARE_FORMAT, ("size, px", ""), (300, 200)))
+    found = picture(draw_curves(lines, SHARE_FORMAT, (300, 200)))
     assert found.tips == ["3: 51.82 %", "4: 52.73 %"]
-    alone = picture(draw_curves([CurveLine(curve=curve(0.5, 0.5, num=1), ink=RED)], PLAIN_FORMAT, ("", ""), (300, 200)))
+    alone = picture(draw_curves([CurveLine(curve=curve(0.5, 0.5, num=1), ink=RED)], PLAIN_FORMAT, (300, 200)))
     assert alone.tips == ["1: 0.5000"]
 
 
 @pytest.mark.parametrize("num", [1, 2, 3, 40, 600])
 def test_epochs_are_whole_numbers(num: int) -> None:
-    drawn = draw_curves([CurveLine(curve=curve(0.5, 0.6, num=num), ink=BLUE)], SHARE_FORMAT, ("epoch", ""), (300, 200))
+    drawn = draw_curves([CurveLine(curve=curve(0.5, 0.6, num=num), ink=BLUE)], SHARE_FORMAT, (300, 200))
     below = [text for text in picture(drawn).texts if text.top > 205 and text.text.strip() and text.text != "epoch"]
     assert [text.text for text in below] == sorted({text.text for text in below}, key=int)
     assert below and all(1 <= int(text.text) <= num for text in below)
@@ -218,7 +218,7 @@ def test_reliability_has_a_ring_per_bin_and_a_diagonal_per_panel(width: float) -
 
 DRAWN: dict[str, Callable[[], Any]] = {
     "forest": lambda: draw_forest_plot([effect("a", 0.1, ink=BLUE)], SHARE_FORMAT, "x", WIDE),
-    "curves": lambda: draw_curves([CurveLine(curve=curve(0.5, 0.6), ink=RED)], SHARE_FORMAT, ("x", "y"), (300, 200)),
+    "curves": lambda: draw_curves([CurveLine(curve=curve(0.5, 0.6), ink=RED)], SHARE_FORMAT, (300, 200), "y"),
     "cost": lambda: draw_cost_scatter([point(0, 1.0), point(1, 2.0)], ("x", "y"), (300, 200)),
 }
 
@@ -319,7 +319,7 @@ def test_a_curve_is_cut_at_the_edge_of_the_plot_and_its_discs_are_at_their_value
     discs = [row for row in rows if row["area"]]
     assert [(row["x"], row["shape"]) for row in discs] == [(1.0, "triangle-down"), (6.0, "circle")]
     assert discs[0]["place"] == pytest.approx(100 * ends[0]) and discs[0]["tip"] == "1: 10.00 %"
-    svg = chart_to_svg(draw_curves([line], SHARE_FORMAT, ("", ""), (300, 200)), "what is seen", "wide")
+    svg = chart_to_svg(draw_curves([line], SHARE_FORMAT, (300, 200)), "what is seen", "wide")
     clips = re.findall(r'clip-path="url\(#([^)]+)\)"', svg)
     assert len(set(clips)) == 2 and set(re.findall(r'<clipPath id="(.*?)"><rect', svg)) == set(clips)
     assert all(name.startswith("wide-") for name in clips), "their names are those of all figures of a page"
