@@ -9,14 +9,9 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from sota_exp.config.values import shorten_middle
+from sota_exp.report.comparison import tables
 from sota_exp.report.comparison.compare_runs import RunComparison
 from sota_exp.report.comparison.groups import SeedGroup
-from sota_exp.report.comparison.tables import (
-    build_pair_table,
-    build_results_table,
-    explain_pair_table,
-    explain_results_table,
-)
 from sota_exp.report.document.markdown import Table
 from sota_exp.report.terminal import escape, format_next, to_rich
 
@@ -27,19 +22,19 @@ MAX_LENGTH = 24
 def print_comparison(comparison: RunComparison, console: Console) -> None:
     """Print everything, in blocks of as many columns as the console is wide."""
     console.print(build_legend(comparison.groups))
-    results = shorten_values(build_results_table(comparison))
+    results = shorten_values(tables.build_results_table(comparison))
     for columns in split_columns([results.names, *results.rows], console.width):
         console.print()
         console.print(to_rich(results.select([0, *columns])))
     console.print()
     same = "" if comparison.choices or comparison.values else "No choice and no value differs. "
-    if explained := same + explain_results_table(comparison, results):
+    if explained := same + tables.explain_results_table(comparison, results):
         console.print(explained, style="dim")
-    pairs = build_pair_table(comparison).drop_empty_columns()
+    pairs = tables.build_pair_table(comparison).drop_empty_columns()
     if pairs.rows:
         console.print()
         console.print(to_rich(pairs))
-        console.print(explain_pair_table(pairs, comparison.part), style="dim")
+        console.print(tables.explain_pair_table(pairs, comparison.part), style="dim")
     for line in format_next(comparison.next):
         console.print(line)
     for note in comparison.notes:

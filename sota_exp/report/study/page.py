@@ -11,15 +11,8 @@ from sota_exp.report.study.answer import MOST_NAMES, build_study_answer, build_s
 from sota_exp.report.study.read import read_study
 from sota_exp.report.study.runs import find_unreadable_files, read_configuration, read_first_run
 from sota_exp.report.study.study import StudyResult
+from sota_exp.statistics import verdict
 from sota_exp.statistics.units import format_level
-from sota_exp.statistics.verdict import (
-    ANYTIME_ERROR_LIMITS,
-    ERROR_LIMITS,
-    NO_ANYTIME_INTERVAL,
-    NO_INTERVAL,
-    describe_anytime_error_rate,
-    describe_error_rate,
-)
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +46,12 @@ def write_study_report(directory: Path) -> WrittenReport:
         has_seeds=any(max(arm.n, len(arm.runs)) > 1 for arm in study.arms),
         has_intervals=any(arm.interval for arm in study.compared),
         has_class_intervals=any(each.interval for arm in study.compared for each in arm.classes.values()),
-        promise=f"{describe_anytime_error_rate(study.level)} {ANYTIME_ERROR_LIMITS}"
+        promise=f"{verdict.describe_anytime_error_rate(study.level)} {verdict.ANYTIME_ERROR_LIMITS}"
         if is_anytime
-        else f"{describe_error_rate(study.level)} {ERROR_LIMITS}",
+        else f"{verdict.describe_error_rate(study.level)} {verdict.ERROR_LIMITS}",
         is_anytime=is_anytime,
         to_go_on=max((arm.n + arm.further_seeds for arm in study.compared if arm.further_seeds), default=0),
-        no_interval=NO_ANYTIME_INTERVAL if is_anytime else NO_INTERVAL,
+        no_interval=verdict.NO_ANYTIME_INTERVAL if is_anytime else verdict.NO_INTERVAL,
         most_names=MOST_NAMES,
         num_cells=sum(arm.name.startswith("cell_") for arm in study.arms),
         open_arms=[arm for arm in study.compared if arm.verdict in ("cannot be distinguished", "too few seeds")],
