@@ -43,6 +43,7 @@ def installed(wheel, tmp_path_factory):
 
 def call(installed, *arguments, cwd):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    environment["PYTHONWARNINGS"] = "error::FutureWarning"
     return subprocess.run(
         [installed / "sota-exp", *arguments], cwd=cwd, env=environment, capture_output=True, text=True
     )
@@ -83,6 +84,7 @@ def test_a_mistake_is_as_short_as_ever(installed, tmp_path):
 def test_a_smoke_run_outside_the_repository(installed, tmp_path):
     done = call(installed, "train", *TINY, "scale=smoke", "hydra.run.dir=here", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert [line for line in done.stderr.splitlines() if not line.startswith("INFO: ")] == []
     result = json.loads((tmp_path / "here" / "result.json").read_text())
     assert result["status"] == "finished"
     assert result["commit"] is None

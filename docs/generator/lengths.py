@@ -19,6 +19,13 @@ WIDTH, MARGIN, HEIGHT, COLUMNS = 920, 50, 130, 4
 
 INKS = {"helps": BLUE, "hurts": RED}
 
+#: Labels in the studies that aren't names of techniques, and the techniques that they belong to.
+TECHNIQUES = {
+    "crops and flips": "data augmentation",
+    "ghost batch normalization": "ghost batch norm",
+    "weight decay": "weight-decay tuning",
+}
+
 
 def read_studies() -> dict[int, dict[str, Any]]:
     """Epochs → the content of `study.json`, the shortest first."""
@@ -41,19 +48,34 @@ def get_interval(effect: dict[str, Any]) -> tuple[float, float]:
     return low, high
 
 
+def format_effect(effect: dict[str, Any]) -> str:
+    """An effect in points with its interval, bold where the study shows it."""
+    mark = "**" if effect["verdict"] in INKS else ""
+    return f"{mark}{SHARE_FORMAT.difference(effect['estimate'])}{mark} ({SHARE_FORMAT.span(*get_interval(effect))})"
+
+
 def build_table() -> str:
     """Effects in points with their intervals, a row for each technique and a column for each length."""
     studies = read_studies()
     head = f"| technique | {' | '.join(f'{epochs} epochs' for epochs in studies)} |\n|---|{'---|' * len(studies)}"
-    rows = []
-    for label, effects in list_effects(studies).items():
-        cells = []
-        for effect in effects.values():
-            mark = "**" if effect["verdict"] in INKS else ""
-            size = SHARE_FORMAT.difference(effect["estimate"])
-            cells.append(f"{mark}{size}{mark} ({SHARE_FORMAT.span(*get_interval(effect))})")
-        rows.append(f"| {label} | {' | '.join(cells)} |")
+    rows = [
+        f"| {label} | {' | '.join(map(format_effect, effects.values()))} |"
+        for label, effects in list_effects(studies).items()
+    ]
     return "\n".join([head, *rows])
+
+
+def describe_technique(name: str) -> str:
+    """What the studies say of a technique, by its name in docs/techniques.md, as Markdown; "" where they lack it."""
+    for label, effects in list_effects(read_studies()).items():
+        if TECHNIQUES.get(label, label).lower() == name.lower():
+            found = "; ".join(f"{epochs} epochs: {format_effect(effect)}" for epochs, effect in effects.items())
+            return (
+                f"**At three lengths of training.** {found}. Points of test accuracy, bold where shown: the mean over settings of eleven "
+                "other techniques, 5,000 photographs of CIFAR-10, a small network "
+                "([results](../results/index.md#when-does-a-technique-begin-to-pay))."
+            )
+    return ""
 
 
 def draw(width: float) -> alt.FacetChart:

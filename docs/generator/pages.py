@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keys import VALUE_FILES, Key, merge, read_header, read_option, read_slots, read_values
+from lengths import describe_technique
 
 from sota_exp import CONF, PACKAGE
 from sota_exp.cli.main import COMMANDS, run_command_line
@@ -96,6 +97,7 @@ def build_technique_page(technique: Technique) -> str:
     parts += [build_picture(technique)] if (DOCS / f"images/techniques/{technique.slug}.png").exists() else []
     notes = read_notes()[technique.name]
     parts += [notes, *([SOURCES] if re.search("Published|Short ladder", notes) else [])]
+    parts += [told] if (told := describe_technique(technique.name)) else []
     parts += [part for option in chosen for part in build_option(option, len(chosen) > 1)] or build_presets(technique)
     if options:
         keys = merge([key for option in options for key in read_option(option)])

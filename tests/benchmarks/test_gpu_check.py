@@ -159,6 +159,7 @@ def test_without_a_gpu_it_says_so(capsys, monkeypatch):
     assert "PyTorch sees no GPU; --device=cpu" in capsys.readouterr().err
 
 
+@pytest.mark.torture
 def test_a_section_runs_in_a_process_of_its_own():
     (line,) = gpu_check.run_section("losses", "cpu", "optimizer=sgd")
     assert isinstance(line, Line) and line.verdict == AS_EXPECTED

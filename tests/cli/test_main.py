@@ -503,15 +503,6 @@ def test_output_without_a_terminal_has_no_control_characters(capfd):
     assert "\x1b" not in capfd.readouterr().out
 
 
-def test_the_installed_command_runs_from_anywhere(elsewhere):
-    command = [str(Path(sys.executable).parent / "sota-exp"), "train", *TINY_RUN, "hydra.run.dir=here"]
-    environment = {**os.environ, "PYTHONWARNINGS": "error::FutureWarning"}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    assert result_of(elsewhere / "here")["status"] == "finished"
-    assert [line for line in done.stderr.splitlines() if not line.startswith("INFO: ")] == []
-    assert ROOT not in elsewhere.parents
-
-
 @pytest.mark.parametrize(
     ("given", "load", "found"),
     [

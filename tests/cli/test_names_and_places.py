@@ -50,7 +50,7 @@ def is_uploaded(place: Path) -> bool:
     ("name", "tracking"),
     [
         (b"w ${x} $y {z} %20 ?#&+'\" [b] \xe6\x97\xa5", "mlflow"),
-        (b"line\nbreak\x1b[31m\x07 bytes\xff \xd7\xa2\xd7\x91", "none"),
+        pytest.param(b"line\nbreak\x1b[31m\x07 bytes\xff \xd7\xa2\xd7\x91", "none", marks=pytest.mark.torture),
     ],
     ids=["signs", "control characters and bytes"],
 )

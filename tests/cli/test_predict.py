@@ -162,10 +162,10 @@ def test_a_path_is_printed_as_it_was_given(
 @pytest.mark.parametrize(
     ("num", "size", "ending", "limit"),
     [
-        (25, (4000, 3000), "jpg", 700),
+        pytest.param(25, (4000, 3000), "jpg", 700, marks=pytest.mark.torture),
         (6, (10000, 8000), "jpg", 700),
         (12, (4000, 3000), "png", 700),
-        (2, (10000, 8000), "png", 1000),
+        pytest.param(2, (10000, 8000), "png", 1000, marks=pytest.mark.torture),
     ],
 )
 def test_memory_does_not_grow_with_large_images(

@@ -151,7 +151,11 @@ def test_arms_and_interactions_of_pairs_share_the_error(num: int, seeds: int) ->
 
 @pytest.mark.parametrize(
     ("num", "seeds", "interactions", "beside"),
-    [(4, 2, True, False), (3, 6, True, True), (4, 8, True, True), (4, 8, False, True)],
+    [
+        (4, 2, True, False),
+        (4, 8, True, True),
+        *(pytest.param(*row, True, marks=pytest.mark.torture) for row in ((3, 6, True), (4, 8, False))),
+    ],
 )
 def test_effects_interactions_and_arms_beside_a_design_share_the_error(
     num: int, seeds: int, interactions: bool, beside: bool

@@ -35,21 +35,32 @@ def request(place, streamed):
     return RunRequest(configuration=composed(*WORDS, *words), directory=place / "run")
 
 
-@pytest.fixture(params=["", "full", "sampled"], ids=["stored", "streamed", "sampled"])
+@pytest.fixture(scope="module", params=["", "full", "sampled"], ids=["stored", "streamed", "sampled"])
 def streamed(request):
     """The digest of a streamed set, of which a sample is all forty images here; "" for a stored one."""
     return request.param
 
 
-@pytest.fixture
-def place(tmp_path, streamed):
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, streamed):
     """A folder with images, a whole run in `whole`, and one in `run` that was interrupted in its second epoch."""
-    make_images(tmp_path / "images")
-    run(request(tmp_path, streamed), Silent())
-    (tmp_path / "run").rename(tmp_path / "whole")
+    place = tmp_path_factory.mktemp("made") / "place"
+    make_images(place / "images")
+    run(request(place, streamed), Silent())
+    (place / "run").rename(place / "whole")
     with pytest.raises(Interrupted):
-        run(request(tmp_path, streamed), Silent(signalled_at(4, signal.SIGTERM)))
-    return tmp_path
+        run(request(place, streamed), Silent(signalled_at(4, signal.SIGTERM)))
+    shutil.copytree(place, place.with_name("kept"))
+    return place
+
+
+@pytest.fixture
+def place(made):
+    """What was made, where it was made, as it was before the last test changed it."""
+    shutil.rmtree(made)
+    shutil.copytree(made.with_name("kept"), made)
+    _open_once.cache_clear()
+    return made
 
 
 def replace_image(path):

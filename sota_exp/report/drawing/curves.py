@@ -122,8 +122,11 @@ def arrange_panels(drawn: alt.LayerChart, panels: list[str], columns: int, side:
 def compute_shared_range(
     curves: Sequence[SeedCurve], scale: MetricFormat, skipped: float = 1 / 3
 ) -> tuple[float, float]:
-    """A range for all curves and bands without their first part, a third, where they do not differ visibly."""
-    late = [slice(int(len(each.x) * skipped), None) for each in curves]
+    """A range for all curves and bands without the first part, a third, of those of ten points and more.
+
+    There all rise steeply, and do not differ visibly.
+    """
+    late = [slice(int(len(each.x) * skipped) if len(each.x) >= 10 else 0, None) for each in curves]
     ends = [
         end
         for each, part in zip(curves, late, strict=True)

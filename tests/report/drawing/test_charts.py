@@ -310,16 +310,22 @@ def test_trials_are_shown_by_each_parameter_on_its_own_kind_of_axis(width: float
 
 
 def test_a_curve_is_cut_at_the_edge_of_the_plot_and_its_discs_are_at_their_values() -> None:
-    mean = np.array([0.1, 0.5, 0.6, 0.7, 0.71, 0.72])
-    curve = SeedCurve(x=np.arange(6) + 1.0, mean=mean, sd=mean * 0, n=2)
-    line = CurveLine(curve=curve, ink=BLUE, marks={1.0: 3, 6.0: 3})
+    mean = np.array([0.1, 0.3, 0.5, 0.6, 0.65, 0.68, 0.7, 0.71, 0.72, 0.72])
+    curve = SeedCurve(x=np.arange(10) + 1.0, mean=mean, sd=mean * 0, n=2)
+    line = CurveLine(curve=curve, ink=BLUE, marks={1.0: 3, 10.0: 3})
     ends = compute_shared_range([line.curve], SHARE_FORMAT)
     rows = line.describe(0, ends, SHARE_FORMAT)
     assert [row["mean"] for row in rows] == pytest.approx(100 * mean)
     discs = [row for row in rows if row["area"]]
-    assert [(row["x"], row["shape"]) for row in discs] == [(1.0, "triangle-down"), (6.0, "circle")]
+    assert [(row["x"], row["shape"]) for row in discs] == [(1.0, "triangle-down"), (10.0, "circle")]
     assert discs[0]["place"] == pytest.approx(100 * ends[0]) and discs[0]["tip"] == "1: 10.00 %"
     svg = chart_to_svg(draw_curves([line], SHARE_FORMAT, (300, 200)), "what is seen", "wide")
     clips = re.findall(r'clip-path="url\(#([^)]+)\)"', svg)
     assert len(set(clips)) == 2 and set(re.findall(r'<clipPath id="(.*?)"><rect', svg)) == set(clips)
     assert all(name.startswith("wide-") for name in clips), "their names are those of all figures of a page"
+
+
+def test_all_of_a_short_curve_is_in_the_plot() -> None:
+    curve = SeedCurve(x=np.arange(4) + 1.0, mean=np.array([0.1, 0.5, 0.6, 0.7]), sd=np.full(4, 0.01), n=2)
+    low, high = compute_shared_range([curve], SHARE_FORMAT)
+    assert low <= 0.09 and high >= 0.71
