@@ -11,7 +11,6 @@ from torch import nn
 from sota_exp.errors import ConfigError
 from sota_exp.models import saved
 from sota_exp.models.parts import get_classifier_layer
-from sota_exp.report.run.figures import draw_run_figures
 from sota_exp.stages.evaluation import EvaluationView
 from sota_exp.techniques.evaluation.resolution.search import ResolutionSearch
 from sota_exp.techniques.model.arch.small import SmallNetwork
@@ -45,8 +44,6 @@ def test_a_search_reports_its_curve_and_the_gap(searched: tuple[Path, dict]) -> 
     assert report["curve"][0]["gflops_per_image"] < report["curve"][2]["gflops_per_image"]
     assert all(point["milliseconds_per_image"] > 0 for point in report["curve"])
     assert {"gain", "gain_standard_error", "optimism_gap", "best_on_halves", "default", "chosen"} <= set(report)
-    draw_run_figures(directory)
-    assert (directory / "figures" / "resolution.png").is_file()
     assert json.loads((directory / "result.json").read_text())["resolution"] == report
 
 

@@ -1,11 +1,9 @@
 """Resolution search: an unbiased gain, a default that is kept unless another view is better, and a figure."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
-from sota_exp.report.run.figures import draw_resolution_figure
+from sota_exp.report.run.page import build_view_table
 from sota_exp.stages.evaluation import EvaluationView
 from sota_exp.stages.stage import InvalidValue
 from sota_exp.techniques.evaluation.resolution.search import (
@@ -118,7 +116,7 @@ def test_false_gains_are_rare_and_the_optimism_gap_is_positive() -> None:
     assert sum(choice.index != 0 for choice in choices) < 20
 
 
-def test_the_figure_is_drawn(tmp_path: Path) -> None:
+def test_the_table_of_a_page_has_every_view_and_marks_two() -> None:
     views = build_grid(EvaluationView(resize=55, size=48), [40, 48, 56], [0.875, 1.0])
     curve = [
         {
@@ -131,7 +129,7 @@ def test_the_figure_is_drawn(tmp_path: Path) -> None:
         }
         for v in views
     ]
-    place = {"resize": 55, "size": 48}
-    report = {"chosen": place, "default": place, "gain": 0.01, "gain_standard_error": 0.02, "curve": curve}
-    draw_resolution_figure({"resolution": report}, tmp_path)
-    assert (tmp_path / "figures" / "resolution.png").read_bytes().startswith(b"\x89PNG")
+    chosen, default = ({"resize": view.resize, "size": view.size} for view in (views[0], views[-1]))
+    rows = build_view_table({"chosen": chosen, "default": default, "curve": curve}).rows
+    assert [row[:2] for row in rows] == [[str(view.size), str(view.resize)] for view in views]
+    assert [row[-1] for row in rows] == ["chosen", *[""] * (len(views) - 2), "default"]
