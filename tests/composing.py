@@ -16,7 +16,7 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.plugins.config_source import ConfigSource
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import AnyNode, DictConfig, ListConfig, OmegaConf, StringNode
 
 from sota_exp import CONF
 
@@ -151,6 +151,8 @@ def compositions_share_their_work() -> Iterator[None]:
         stack.enter_context(mock.patch.object(OverridesParser, "parse_rule", parse))
         stack.enter_context(mock.patch.object(config_loader_impl, "create_defaults_list", list_files))
         stack.enter_context(mock.patch.object(DictConfig, "__deepcopy__", copy_by_pickle))
+        stack.enter_context(mock.patch.object(ListConfig, "append", append))
+        stack.enter_context(mock.patch.object(DictConfig, "update", update))
         yield
 
 
@@ -160,6 +162,41 @@ def is_value(override: Override, repo: IConfigRepository) -> bool:
         return True
     is_file = repo.group_exists(override.key_or_group) or repo.config_exists(override.key_or_group)
     return not is_file or (isinstance(override.value(), dict) and not override.is_delete())
+
+
+#: Classes of nodes of a text, by the type of a container's values.
+NODES: dict[object, type[AnyNode | StringNode]] = {Any: AnyNode, str: StringNode}
+
+
+def takes_texts(node: ListConfig | DictConfig) -> bool:
+    """Whether a text may be put into a list or dictionary as it is."""
+    can_change = isinstance(node.__dict__["_content"], list | dict) and not node._get_flag("readonly")
+    return can_change and node._metadata.element_type in NODES
+
+
+_append_item, _update_node = ListConfig.append, DictConfig.update
+
+
+@functools.wraps(_append_item)
+def append(self: ListConfig, item: Any) -> None:
+    """Hydra lists each override one by one, which takes OmegaConf a seventh of a composition."""
+    if not isinstance(item, str) or not takes_texts(self):
+        return _append_item(self, item)
+    content = self.__dict__["_content"]
+    content.append(NODES[self._metadata.element_type](item, key=len(content), parent=self))
+    return None
+
+
+@functools.wraps(_update_node)
+def update(self: DictConfig, *given: Any, **named: Any) -> None:
+    """So it does with each choice."""
+    values = given[0] if len(given) == 1 and type(given[0]) is dict and not named else {"": ...}
+    are_choices = all(isinstance(key, str) and isinstance(text, str | None) for key, text in values.items())
+    if not are_choices or not takes_texts(self) or self._get_flag("struct") or self._metadata.element_type is not Any:
+        return _update_node(self, *given, **named)
+    for key, text in values.items():
+        self.__dict__["_content"][key] = AnyNode(text, key=key, parent=self)
+    return None
 
 
 _copy_node = DictConfig.__deepcopy__

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import io
 import logging
+import os
 import signal
 import sqlite3
 import warnings
@@ -95,13 +96,19 @@ def forked_uploads() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def made_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty SQLite store of MLflow, to be copied, because MLflow takes seconds to create one."""
+    """An empty SQLite store of MLflow, to be copied, because MLflow takes seconds to create one: all workers have one."""
+    from filelock import FileLock
+
     from sota_exp.runs.mlflow_store import open_store
 
-    path = tmp_path_factory.mktemp("made_store") / "mlflow.db"
-    with warnings.catch_warnings():
+    own = tmp_path_factory.getbasetemp()
+    path = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "made_store" / "mlflow.db"
+    path.parent.mkdir(exist_ok=True)
+    with FileLock(f"{path}.made"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of MLflow's own code
-        open_store(f"sqlite:///{path}")
+        if not path.exists():
+            open_store(f"sqlite:///{path}.new")
+            os.rename(f"{path}.new", path)
     return path
 
 
