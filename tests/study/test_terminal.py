@@ -141,3 +141,11 @@ def test_a_result_of_looks_at_any_time_says_what_it_promises_and_how_to_go_on(tm
     assert f"C: {8 + further} seeds" in words and f"study.seeds={8 + further} goes on" in words
     heading = printed(*terminal.format_study_heading(made, files))
     assert "3 arms × up to 8 seeds" in heading
+
+
+def test_a_plan_has_the_names_that_labels_do_not_tell(tmp_path: Path) -> None:
+    label = {"transfer": "pretrained weights", "weight_decay": "Weight-decay"}
+    techniques = {name: {"label": text, "with": ["a=b"], "without": ["a=c"]} for name, text in label.items()}
+    made, files = study(chain("a", "b"), techniques=techniques), StudyFiles(directory=tmp_path)
+    words = " ".join(printed(format_study_plan(made, files, {})).split())
+    assert "Names in study.only: transfer (pretrained weights)." in words
