@@ -106,9 +106,15 @@ def test_classes_and_sizes_are_counted():
 
 
 def test_every_picture_is_drawn_and_described(tmp_path, monkeypatch, capfd):
+    """No weights are fetched for it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["sota-exp"])
-    assert run_command_line(["look", *TINY, "recipe=torchvision", "step=1", "hydra.run.dir=look"]) == 0
+    monkeypatch.setattr("timm.create_model", None)
+    model = ["model/arch=timm", "model.arch.name=resnet18", "model/weights=pretrained"]
+    teacher = ["regularization/distillation=logits", "regularization.distillation.source=timm"]
+    words = [word for word in TINY if not word.startswith("model")]
+    words += ["recipe=torchvision", *model, *teacher, "regularization.distillation.name=resnet18"]
+    assert run_command_line(["look", *words, "step=1", "hydra.run.dir=look"]) == 0
     output = capfd.readouterr().out
     assert all((tmp_path / "look" / f"{name}.png").stat().st_size > 1000 and name in output for name in PICTURES)
     numbers = json.loads((tmp_path / "look" / "look.json").read_text())
