@@ -84,8 +84,9 @@ def refuse_several(word: str, runs: Sequence[Path]) -> None:
     """
     if len(runs) > 1:
         one = f"sota-exp report {quote_word(format_run_path(runs[0]))}"
+        every = f"sota-exp compare {quote_word(word)} --html report.html"
         folds = sorted({str(file) for run in runs if (file := run.parent / FOLDS_FILE).is_file()})
-        every = ", ".join([f"sota-exp compare {quote_word(word)} --html report.html", *folds])
+        every += f"; their scores are in {', '.join(folds)}" if folds else ""
         raise ConfigError(f"{word} means {len(runs)} runs, and a page is of one: {one}. All of them: {every}")
 
 

@@ -83,7 +83,7 @@ def test_a_page_of_several_runs_is_refused_with_what_has_them(
     (tmp_path / "multirun/another/study.json").write_text("{}")
     assert main.run_command_line(["report", word]) == 2
     one, every = "sota-exp report outputs/few-1f/repeat0-fold0", f"sota-exp compare {word} --html report.html"
-    said = f"{word} means 2 runs, and a page is of one: {one}. All of them: {every}, outputs/few-1f/folds.json\n"
+    said = f"{word} means 2 runs, and a page is of one: {one}. All of them: {every}; their scores are in outputs/few-1f/folds.json\n"
     assert capsys.readouterr().err == f"sota-exp: {said}"
     with pytest.raises(ConfigError, match="outputs/few-1f means 2 runs, and a page is of one"):
         find_page(Path("outputs/few-1f"))
