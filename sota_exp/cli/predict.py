@@ -63,10 +63,10 @@ def main(arguments: list[str]) -> None:
     paths = [path for place in given.images for path in find_images(expand_home(place))]
     from sota_exp.models.predict import Prediction, describe_remarks, predict_files
     from sota_exp.training.device import pick_device
-    from sota_exp.training.trained_on import describe_predicted, read_trained_on
+    from sota_exp.training.trained_on import describe_predicted, read_trained_on_of
 
     model, device = load_named_model(found), pick_device(given.device)
-    trained_on = list(map(read_trained_on, model.weights))
+    trained_on = read_trained_on_of(model.weights)
     if found.folds:
         warn(f"{found.name}: the mean of the probabilities of {len(found.folds)} networks")
     unreadable: list[str] = []

@@ -42,6 +42,21 @@ def read_trained_on(weights: Path) -> np.ndarray | None:
         raise DamagedFile(weights.with_name("trained_on.npy"), f"it has no digests: {first_line(error)}") from error
 
 
+def read_trained_on_of(networks: Sequence[Path]) -> list[np.ndarray | None]:
+    """`read_trained_on` of the weights of each network; None too where the file that the run wrote is gone.
+
+    Raises:
+        DamagedFile: as `read_trained_on`.
+    """
+    found: list[np.ndarray | None] = []
+    for weights in networks:
+        try:
+            found.append(read_trained_on(weights))
+        except FileNotFoundError:
+            found.append(None)
+    return found
+
+
 def list_digests(data: DataSet) -> np.ndarray:
     """The digests of the training images, int64 [N], after `OF_NAMES` where they are those of names and sizes."""
     digests = data.image_digests[data.train].numpy()
@@ -87,7 +102,7 @@ def format_trained_on(counts: dict[str, int] | None, sizes: dict[str, int]) -> s
 def describe_predicted(files: Sequence[Path], known: Sequence[np.ndarray | None]) -> str:
     """`3 of 3 images …`: how many of the files were trained on, and by how many of several networks; "" if none was.
 
-    known: of each network, from `read_trained_on`. Digests of names are those of no content.
+    known: from `read_trained_on_of`. Digests of names are those of no content.
     """
     trained_on = [digests for digests in known if digests is not None]
     if not trained_on:

@@ -263,4 +263,7 @@ def test_predict_says_it_on_the_terminal_and_in_python(
     caplog.clear()
     assert run("predict", f"{place / 'run'}", f"{tmp_path / 'new.png'}") == 0
     sota_exp.predict(place / "run", [tmp_path / "new.png", np.zeros((20, 20, 3), np.uint8)])
+    shutil.copytree(place / "run", tmp_path / "run")
+    (tmp_path / "run" / "trained_on.npy").unlink()
+    assert run("predict", f"{tmp_path / 'run'}", f"{place / 'set'}", "--trust") == 0
     assert (capsys.readouterr().err, caplog.text) == ("", "")
