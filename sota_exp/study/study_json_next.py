@@ -262,6 +262,6 @@ def _describe_how(study: PlannedStudy, questions: list[OpenQuestion]) -> list[st
     return [
         *lines,
         "If effects are as they seem. More seeds because a verdict is open make wrong ones more frequent: ask in a new "
-        f"study (seed={first} study.seeds={min(seeds)}), or go on with study.looks=anytime, whose verdicts hold whenever "
-        f"you look (with this one, at most {twice} % are wrong).",
+        f"study (seed={first} study.seeds={min(seeds)}), or go on with study.looks=anytime, whose verdicts hold "
+        f"whenever you look (with this one, at most {twice} % are wrong).",
     ]
