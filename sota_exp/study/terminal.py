@@ -13,7 +13,7 @@ from rich.text import Text
 from sota_exp.config.printable import make_printable
 from sota_exp.config.values import join_first
 from sota_exp.report.numbers import estimate_remaining, format_count, format_duration
-from sota_exp.report.study.answer import concerns_all_arms
+from sota_exp.report.study.answer import concerns_all_arms, describe_left_out
 from sota_exp.report.study.read import read_headline
 from sota_exp.report.terminal import escape, format_next, indent, join_what_fits, make_console
 from sota_exp.statistics.units import UNKNOWN, MetricFormat, format_level, format_p_value, get_metric_format
@@ -134,7 +134,8 @@ def describe_state(study: PlannedStudy, files: StudyFiles) -> str:
 def format_study_result(found: JsonObject) -> RenderableType:
     """The result: a table of arms, effects if there are any, and closing notes."""
     notes = [Text(line, style="dim") for line in _format_closing(found)]
-    tables, warning = build_study_tables(found), format_warning(found["warning"])
+    answer = [Text(line, style="bold") for line in describe_left_out(found["arms"], get_metric_format(found["metric"]))]
+    tables, warning = [*build_study_tables(found), *answer], format_warning(found["warning"])
     parts = [*warning, *tables] if concerns_all_arms(found["warning"]) else [*tables, *warning]
     return Group(*parts, *notes, *format_next(found["next"]["lines"]))
 

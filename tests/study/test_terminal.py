@@ -138,6 +138,6 @@ def test_a_result_of_looks_at_any_time_says_what_it_promises_and_how_to_go_on(tm
     (num,) = found["looks"]["decided"].values()
     further = found["arms"][2]["further_seeds"]
     assert f"Decided: b after {num} seeds." in words
-    assert f"C: {8 + further} seeds" in words and f"study.seeds={8 + further} goes on" in words
+    assert f"; {8 + further} seeds (" in words and f"study.seeds={8 + further} goes on" in words
     heading = printed(*terminal.format_study_heading(made, files))
     assert "3 arms × up to 8 seeds" in heading
