@@ -66,7 +66,7 @@ def format_study_heading(study: PlannedStudy, files: StudyFiles) -> Iterable[Ren
     yield Text.from_markup(
         f"[bold]{escape(study.settings.title)}[/]: {study.recipe} on {escape(study.data)}, by {study.settings.metric}"
     )
-    yield indent(f"{study.describe_size()}{shares}; in {os.path.relpath(files.directory)}")
+    yield indent(f"{study.describe_size()}{shares}, {study.describe_length()}; in {os.path.relpath(files.directory)}")
     if study.time_plan is not None and study.time_plan["recommended"] is not None:
         yield indent(
             f"study.time={study.settings.time}{describe_planning(study.time_plan)}: {describe_choice(study.time_plan)}"
@@ -134,14 +134,13 @@ def describe_state(study: PlannedStudy, files: StudyFiles) -> str:
 def format_study_result(found: JsonObject) -> RenderableType:
     """The result: a table of arms, effects if there are any, and closing notes."""
     notes = [Text(line, style="dim") for line in _format_closing(found)]
-    answer = [Text(line, style="bold") for line in describe_left_out(found["arms"], get_metric_format(found["metric"]))]
-    tables, warning = [*build_study_tables(found), *answer], format_warning(found["warning"])
+    tables, warning = build_study_tables(found), format_warning(found["warning"])
     parts = [*warning, *tables] if concerns_all_arms(found["warning"]) else [*tables, *warning]
     return Group(*parts, *notes, *format_next(found["next"]["lines"]))
 
 
 def build_study_tables(found: JsonObject) -> list[RenderableType]:
-    """The tables of a study that have rows: its arms, effects and interactions."""
+    """The tables of a study that have rows, of arms, effects and interactions; which left out techniques help."""
     unit = get_metric_format(found["metric"])
 
     def describe_arm(arm: JsonObject) -> list[str]:
@@ -156,7 +155,8 @@ def build_study_tables(found: JsonObject) -> list[RenderableType]:
         ComparisonTable(found, "Main effects", [""], effects, lambda effect: []),
         ComparisonTable(found, "Interactions", [""], interactions, lambda effect: []),
     ]
-    return [part for table in tables if table.rows for part in ("", table)]
+    answer = [Text(line, style="bold") for line in describe_left_out(found["arms"], unit)]
+    return [*(part for table in tables if table.rows for part in ("", table)), *answer]
 
 
 @dataclass(frozen=True)
@@ -276,6 +276,7 @@ def _format_closing(found: JsonObject) -> list[str]:
         lines.insert(0, "p adj. is corrected for all verdicts of the study together; intervals are not corrected.")
         lines[:0] = [MEANING_OF_HERE] if any(row["verdict"] in SHOWN_HERE for row in rows) else []
         lines.insert(0, MEANING_OF_VERDICTS if any(row["new_images"] for row in rows) else MEANING_HERE)
+    lines.insert(0, f"Every run: {found['length']}.")
     lines += describe_detectable(found["plan"], len(found["seeds"]), get_metric_format(found["metric"]))
     for effect in found["effects"]:
         if effect["aliases"]:

@@ -49,6 +49,27 @@ def test_a_result_names_every_arm_and_what_is_not_known(tmp_path: Path, width: i
     assert max(map(len, text.splitlines())) <= width
 
 
+@pytest.mark.parametrize(
+    ("length", "epochs", "words"),
+    [
+        ("standard", (4, 4), "4 epochs at 128 px; the recipe's own length is 30 epochs"),
+        ("long", (100, 100), "100 epochs at 128 px"),
+        ("standard", (30, 40), "30 to 40 epochs at 128 px"),
+    ],
+)
+def test_plan_and_result_say_how_long_a_run_is(
+    length: str, epochs: tuple[int, ...], words: str, tmp_path: Path
+) -> None:
+    """The result of a study of 4 epochs named them 70 lines above its table."""
+    made, files = study(chain("a", "b"), seeds=6), StudyFiles(directory=tmp_path)
+    for each, num in zip(made.arms.ready, epochs, strict=True):
+        each.configuration.choices["schedule/length"] = length
+        each.configuration.values["schedule"] = {"length": {"epochs": num}}
+    found = build_study_json(made, StudyRuns.read(made, files, {}))
+    assert f"Every run: {words}.\n" in printed(terminal.format_study_result(found))
+    assert f"2 arms × 6 seeds, {words}; in " in " ".join(printed(*terminal.format_study_heading(made, files)).split())
+
+
 @pytest.mark.parametrize("width", [80, 110, 120])
 def test_numbers_and_names_are_whole_at_any_width(tmp_path: Path, width: int) -> None:
     made, files = study(chain("a", "b", "c"), seeds=6), StudyFiles(directory=tmp_path)

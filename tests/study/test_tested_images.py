@@ -100,7 +100,7 @@ def test_images_of_a_group_count_together(tmp_path: Path) -> None:
 
 def take_folds(made: PlannedStudy) -> None:
     for each in made.arms.ready:
-        each.configuration.values["data"] = {"split": {"folds": FOLDS, "repeat": 0}, "val_fraction": 0.1}
+        each.configuration.values["data"] |= {"split": {"folds": FOLDS, "repeat": 0}, "val_fraction": 0.1}
 
 
 def test_what_next_counts_the_images_of_all_folds_and_advises_whole_repeats(tmp_path: Path) -> None:
