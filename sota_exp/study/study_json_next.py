@@ -72,7 +72,7 @@ def build_next(study: PlannedStudy, runs: StudyRuns, found: JsonObject, noise: S
     """
     missing = found["missing"]
     lines = [f"{format_count(len(missing), 'run')} missing: the same command goes on."] if missing else []
-    lines += _describe_left_seeds(study)
+    lines += _describe_left_seeds(study, runs)
     ready = [arm.name for arm in study.arms.ready if runs.results[arm.name]]
     if ready and set(find_arms_at_chance(study, runs)) >= set(ready):
         return {"lines": [NOTHING_LEARNED, *lines], "open": []}
@@ -99,15 +99,17 @@ def build_next(study: PlannedStudy, runs: StudyRuns, found: JsonObject, noise: S
     return {"lines": [*lines, *told[:MOST_LISTED], *rest, *how], "open": entries}
 
 
-def _describe_left_seeds(study: PlannedStudy) -> list[str]:
+def _describe_left_seeds(study: PlannedStudy, runs: StudyRuns) -> list[str]:
     """How much of the plan of `study.time` its time left over; [] if nothing, or without one."""
     plan = study.time_plan or {"recommended": None}
     num_planned = 0 if plan["recommended"] is None else plan["options"][plan["recommended"]]["seeds"]
     if (num_left := num_planned - len(study.seeds)) <= 0:
         return []
     done = f"{len(study.seeds)} of {format_count(num_planned, 'seed')}"
+    seconds = _measure_seconds(runs, (arm.name for arm in study.arms.ready))
+    takes = "" if seconds is None else f", in about {format_duration(num_left * seconds / plan.get('runs_at_once', 1))}"
     return [
-        f"study.time={study.settings.time} was over after {done}: the same command trains the other {num_left}. "
+        f"study.time={study.settings.time} was enough for {done}: the same command trains the other {num_left}{takes}. "
         "Do so whatever the verdicts are: a second look because they are open makes wrong ones more frequent."
     ]
 

@@ -117,7 +117,10 @@ def test_a_study_ends_with_the_last_seed_that_fits_and_goes_on(
     found, trained = go_on(made)
     assert len(trained) in (4, 6) and found["seeds"] == list(range(len(trained) // 2))
     assert found["status"] == "complete" and found["missing"] == []
-    assert found["next"]["lines"][0].startswith(f"study.time=100s was over after {len(trained) // 2} of 4 seeds: the")
+    num_done = len(trained) // 2
+    assert found["next"]["lines"][0].startswith(
+        f"study.time=100s was enough for {num_done} of 4 seeds: the same command trains the other {4 - num_done}, in "
+    )
     assert watch.now <= 102
     found, more = go_on(made)
     assert len(trained) + len(more) == 8 and found["seeds"] == [0, 1, 2, 3]
