@@ -31,7 +31,7 @@ from sota_exp.study.terminal_time import format_time_plan
 from sota_exp.study.two_stage import train_two_stages
 
 #: Why a study has another recipe than `train`, where the command and its experiment choose none.
-RECIPE_NOTE = "This study takes recipe={0}; train takes recipe=small_images. recipe=NAME chooses another."
+RECIPE_NOTE = "recipe={0} is this study's own; recipe=NAME takes another."
 
 
 def run_study(sweeper: StudySweeper, arguments: list[str]) -> JsonObject | None:

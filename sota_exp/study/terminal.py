@@ -276,7 +276,7 @@ def _format_closing(found: JsonObject) -> list[str]:
         lines.insert(0, "p adj. is corrected for all verdicts of the study together; intervals are not corrected.")
         lines[:0] = [MEANING_OF_HERE] if any(row["verdict"] in SHOWN_HERE for row in rows) else []
         lines.insert(0, MEANING_OF_VERDICTS if any(row["new_images"] for row in rows) else MEANING_HERE)
-    lines.insert(0, f"Every run: {found['length']}.")
+    lines.insert(0, f"Every run: {found['length']}. ±: how much single runs vary.")
     lines += describe_detectable(found["plan"], len(found["seeds"]), get_metric_format(found["metric"]))
     for effect in found["effects"]:
         if effect["aliases"]:

@@ -66,7 +66,7 @@ def test_plan_and_result_say_how_long_a_run_is(
         each.configuration.choices["schedule/length"] = length
         each.configuration.values["schedule"] = {"length": {"epochs": num}}
     found = build_study_json(made, StudyRuns.read(made, files, {}))
-    assert f"Every run: {words}.\n" in printed(terminal.format_study_result(found))
+    assert f"Every run: {words}. ±: how much single runs vary.\n" in printed(terminal.format_study_result(found))
     assert f"2 arms × 6 seeds, {words}; in " in " ".join(printed(*terminal.format_study_heading(made, files)).split())
 
 
