@@ -53,6 +53,7 @@ def test_a_result_names_every_arm_and_what_is_not_known(tmp_path: Path, width: i
     ("length", "epochs", "words"),
     [
         ("standard", (4, 4), "4 epochs at 128 px; the recipe's own length is 30 epochs"),
+        ("standard", (1, 1), "1 epoch at 128 px; the recipe's own length is 30 epochs"),
         ("long", (100, 100), "100 epochs at 128 px"),
         ("standard", (30, 40), "30 to 40 epochs at 128 px"),
     ],
