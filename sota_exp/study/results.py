@@ -72,9 +72,8 @@ class PlannedStudy:
         epochs = [int(tree["schedule"]["length"]["epochs"]) for tree in trees]
         own = first.values["recipe"]["long_epochs" if first.choices["schedule/length"] == "long" else "epochs"]
         differs = "" if own == epochs[0] else f"; the recipe's own length is {own} epochs"
-        return (
-            f"{_join_ends(epochs)} epochs at {_join_ends([tree['data']['image_size'] for tree in trees])} px{differs}"
-        )
+        sizes, noun = [int(tree["data"]["image_size"]) for tree in trees], "epoch" if max(epochs) == 1 else "epochs"
+        return f"{_join_ends(epochs)} {noun} at {_join_ends(sizes)} px{differs}"
 
     @property
     def interactions(self) -> dict[str, tuple[str, str]]:
