@@ -109,8 +109,9 @@ def build_cost_table(study: StudyResult) -> Table:
 def format_points_per_hour(arm: StudyArm) -> str:
     """Of an arm with a verdict; above what can be gained, a time that differs by seconds says nothing of hours."""
     rate = arm.cost.points_per_hour
-    is_told = rate is not None and abs(rate) <= 100 and arm.verdict in (*SHOWN, *SHOWN_HERE)
-    return format_signed(rate, 1) if is_told else UNKNOWN
+    if rate is None or abs(rate) > 100 or arm.verdict not in (*SHOWN, *SHOWN_HERE):
+        return UNKNOWN
+    return format_signed(rate, 1)
 
 
 def build_looks_table(study: StudyResult) -> Table:
