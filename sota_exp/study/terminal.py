@@ -119,7 +119,7 @@ class ProgressPrinter:
         parts |= {"left": f"{format_duration(min(left, self.clock.seconds_left))} left"}
         self.out.print(join_what_fits(parts, ("took",), self.out.width), style="red" if failure else "", markup=False)
         if late := self.clock.warn(num_runs):
-            self.out.print(f"  {late}", style="yellow", markup=False)
+            self.out.print(indent(late, "yellow"))
 
 
 def describe_state(study: PlannedStudy, files: StudyFiles) -> str:

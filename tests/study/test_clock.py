@@ -73,8 +73,8 @@ def test_a_seed_is_begun_if_it_fits(
         ("aba", 40, 10, ""),  # 13 s instead of 11 s
         ("abb", 40, 10, ""),
         ("aba", 60, 5, ""),  # slow, and all fit
-        ("aba", 60, 10, "20 s a run instead of 11 s, so about 5 of 10 runs fit"),
-        ("aba", 200, 10, "1 min 7 s a run instead of 11 s, so about 3 of 10 runs fit"),
+        ("aba", 60, 10, "a run ends every 20 s instead of 11 s, so about 5 of 10 runs fit"),
+        ("aba", 200, 10, "a run ends every 1 min 7 s instead of 11 s, so about 3 of 10 runs fit"),
     ],
 )
 def test_a_plan_that_does_not_hold_is_told_once(
