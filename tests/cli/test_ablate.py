@@ -347,7 +347,7 @@ def test_the_recipe_is_that_of_the_command_or_its_experiment_or_is_said(
     assert run_command_line([*plan, *overrides]) == 0
     found = " ".join(capsys.readouterr().out.split())
     assert f"Each technique left out of the whole: {recipe} on fake" in found
-    assert ("takes recipe=torchvision" in found and "train takes recipe=small_images" in found) == is_said
+    assert ("recipe=torchvision is this study's own; recipe=NAME takes another" in found) == is_said
 
 
 def test_a_study_of_folds_ends_with_the_line_that_classifies_an_image() -> None:
