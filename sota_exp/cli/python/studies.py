@@ -16,7 +16,7 @@ from sota_exp.cli.report import find_page, find_study_directory, format_known_na
 from sota_exp.errors import ConfigError
 from sota_exp.report.document import markdown
 from sota_exp.report.document.write import to_html
-from sota_exp.report.study.answer import build_study_answer, build_study_facts
+from sota_exp.report.study.answer import build_missing_note, build_study_answer, build_study_facts
 from sota_exp.report.study.read import read_study
 from sota_exp.report.study.runs import read_first_run
 from sota_exp.report.study.study import ConfidenceInterval, DesignEffect, StudyArm, StudyResult
@@ -109,6 +109,13 @@ class Study(Reported):
         ]
         return pd.DataFrame(rows, columns=["arm", "seed", "value", "directory"])
 
+    @property
+    def missing(self) -> "pd.DataFrame":
+        """A row for each planned run that is not finished: arm, seed, reason."""
+        import pandas as pd
+
+        return pd.DataFrame(self.result.missing, columns=["arm", "seed", "reason"])
+
     def run(self, arm: str, seed: int) -> Run:
         """The run of an arm and a seed; a KeyError where there is none."""
         found = {each.name: each for each in self.result.arms}[arm]
@@ -116,12 +123,13 @@ class Study(Reported):
 
     @property
     def answer(self) -> str:
-        """Which arms help and which do not, in sentences."""
+        """Whether runs are missing, and which arms help and which do not, in sentences."""
         return Markup(self._answer).striptags()
 
     @cached_property
     def _answer(self) -> str:
-        return to_html(build_study_answer(self.result))
+        notes = (build_missing_note(self.result), build_study_answer(self.result))
+        return to_html("\n\n".join(filter(None, notes)))
 
     def __repr__(self) -> str:
         return f"<Study {self.name}: {self.answer}>"

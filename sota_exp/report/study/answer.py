@@ -49,6 +49,16 @@ def build_study_answer(study: StudyResult) -> Markup:
     return Markup("\n\n".join(filter(None, paragraphs)))
 
 
+def build_missing_note(study: StudyResult) -> Markup:
+    """That runs are missing, in Markdown; "" of a complete study."""
+    missing = format_count(len(study.missing), "run")
+    return Markup(
+        f"**This study is not complete**: {missing} missing. Run its command again: it continues where it stopped."
+        if study.status != "complete"
+        else ""
+    )
+
+
 def concerns_all_arms(warning: str) -> bool:
     """Whether a warning leaves no arm, so that there is no other result."""
     return warning.startswith("All ")

@@ -7,7 +7,7 @@ from sota_exp.report.document.markdown import hide_home
 from sota_exp.report.document.write import WrittenReport, write_report
 from sota_exp.report.numbers import join_with_and
 from sota_exp.report.study import tables
-from sota_exp.report.study.answer import MOST_NAMES, build_study_answer, build_study_facts
+from sota_exp.report.study.answer import MOST_NAMES, build_missing_note, build_study_answer, build_study_facts
 from sota_exp.report.study.read import read_study
 from sota_exp.report.study.runs import find_unreadable_files, read_configuration, read_first_run
 from sota_exp.report.study.study import StudyResult
@@ -42,6 +42,7 @@ def write_study_report(directory: Path) -> WrittenReport:
         facts=build_study_facts(study, first),
         dashboard=hide_home(first.get("dashboard", "")),
         answer=build_study_answer(study),
+        missing_note=build_missing_note(study),
         percent=format_level,
         has_seeds=any(max(arm.n, len(arm.runs)) > 1 for arm in study.arms),
         has_intervals=any(arm.interval for arm in study.compared),
