@@ -13,6 +13,7 @@ from markupsafe import Markup
 from sota_exp.cli.python.notebook import Figures, format_facts, join_parts
 from sota_exp.cli.python.results import Run
 from sota_exp.cli.report import find_page, find_study_directory, format_known_names
+from sota_exp.config.values import format_legal
 from sota_exp.errors import ConfigError
 from sota_exp.report.document import markdown
 from sota_exp.report.document.write import to_html
@@ -117,9 +118,17 @@ class Study(Reported):
         return pd.DataFrame(self.result.missing, columns=["arm", "seed", "reason"])
 
     def run(self, arm: str, seed: int) -> Run:
-        """The run of an arm and a seed; a KeyError where there is none."""
-        found = {each.name: each for each in self.result.arms}[arm]
-        return Run(self.directory / found.runs[seed])
+        """The run of an arm and a seed.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        runs = {each.name: each.runs for each in self.result.arms}
+        if arm not in runs:
+            raise ConfigError(f"arm={arm}: no such arm; {format_legal(str(arm), runs)}")
+        if seed not in runs[arm]:
+            raise ConfigError(f"seed={seed!r}: no run of the arm {arm}; {format_legal('', map(str, runs[arm]))}")
+        return Run(self.directory / runs[arm][seed])
 
     @property
     def answer(self) -> str:

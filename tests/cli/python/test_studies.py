@@ -1,5 +1,6 @@
 """Studies as objects, also those with missing runs."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -26,3 +27,16 @@ def test_missing_runs_are_told_before_the_answer(study: sota_exp.Study) -> None:
     assert "<strong>This study is not complete</strong>: 2 runs missing" in partial._repr_html_()
     assert partial.missing.to_dict("records") == missing
     assert list(study.missing.columns) == list(partial.missing.columns) and study.missing.empty
+
+
+WRONG = {
+    "an arm": ("baselin", 0, "arm=baselin: no such arm; legal: baseline, lr_optimizations. Did you mean baseline?"),
+    "a seed": ("baseline", 7, "seed=7: no run of the arm baseline; legal: 0, 1"),
+    "no number": ("baseline", "0", "seed='0': no run of the arm baseline; legal: 0, 1"),
+}
+
+
+@pytest.mark.parametrize(("arm", "seed", "message"), WRONG.values(), ids=WRONG)
+def test_a_run_that_is_not_there_is_told(study: sota_exp.Study, arm: str, seed: int, message: str) -> None:
+    with pytest.raises(sota_exp.ConfigError, match=re.escape(message)):
+        study.run(arm, seed)
