@@ -65,10 +65,10 @@ def __dir__() -> list[str]:
 class _CallableRoom(ModuleType):
     """The room `sweep`, which is also the function of this name."""
 
-    def __call__(self, *overrides: str, quiet: bool = False) -> "SweepResult":
+    def __call__(self, *overrides: str, model: None = None, data: None = None, quiet: bool = False) -> "SweepResult":
         from sota_exp.cli.python.commands import sweep
 
-        return sweep(*overrides, quiet=quiet)
+        return sweep(*overrides, model=model, data=data, quiet=quiet)
 
 
 class _Package(ModuleType):

@@ -100,16 +100,17 @@ def look(*overrides: str, model: "nn.Module | None" = None, data: Any = None, qu
         return Look(run_job(task, planned, "look"))
 
 
-def plan(*overrides: str, measure: bool = True, quiet: bool = False) -> Plan:
+def plan(*overrides: str, measure: bool = True, model: None = None, data: None = None, quiet: bool = False) -> Plan:
     """What `ablate` would train with the same words, as `sota-exp ablate --plan` prints it; nothing is trained.
 
-    measure: a few real steps of each arm tell the time of its runs.
+    measure: a few real steps of each arm tell the time of its runs. model, data: not taken, as by `ablate`.
 
     Raises:
         ConfigError: no study is named, or a key, a value or a combination is not legal.
         RunFailed: images can't be read, or memory was full.
     """
     with as_command(quiet):
+        _refuse_objects("plan", model, data)
         flags = ["--plan", *([] if measure else ["--no-measure"])]
         words = ablate_command.build_words([*take_overrides("ablate", overrides), *flags])
         run_jobs(ablate_command.load_job(), words, "ablate")
@@ -118,8 +119,10 @@ def plan(*overrides: str, measure: bool = True, quiet: bool = False) -> Plan:
         return Plan(ReportingStudySweeper.last_plan)
 
 
-def ablate(*overrides: str, quiet: bool = False) -> Study:
+def ablate(*overrides: str, model: None = None, data: None = None, quiet: bool = False) -> Study:
     """Measure which techniques help, as `sota-exp ablate study=KIND` does; called again, the study goes on.
+
+    model, data: not taken, as arms are trained from files; the error says what to do instead.
 
     Raises:
         ConfigError: no study is named, or a key, a value or a combination is not legal.
@@ -127,12 +130,15 @@ def ablate(*overrides: str, quiet: bool = False) -> Study:
         KeyboardInterrupt: of Ctrl-C.
     """
     with as_command(quiet):
+        _refuse_objects("ablate", model, data)
         words = ablate_command.build_words(take_overrides("ablate", overrides))
         return Study(run_jobs(ablate_command.load_job(), words, "ablate"))
 
 
-def sweep(*overrides: str, quiet: bool = False) -> SweepResult:
+def sweep(*overrides: str, model: None = None, data: None = None, quiet: bool = False) -> SweepResult:
     """Search values with Optuna and confirm the winner, as `sota-exp sweep` does; called again, the search goes on.
+
+    model, data: not taken, as by `ablate`.
 
     Raises:
         ConfigError: a key, a value or a range is not legal.
@@ -140,9 +146,24 @@ def sweep(*overrides: str, quiet: bool = False) -> SweepResult:
         KeyboardInterrupt: of Ctrl-C.
     """
     with as_command(quiet):
+        _refuse_objects("sweep", model, data)
         sweep_command.require_one_process("sweep")
         words = sweep_command.add_sweep_overrides(take_overrides("sweep", overrides))
         return SweepResult(run_jobs(sweep_command.run_job, words, "sweep"))
+
+
+def _refuse_objects(command: str, model: object, data: object) -> None:
+    """Refuse objects where runs are trained from files.
+
+    Raises:
+        ConfigError: there is one; the message says how to make it an option.
+    """
+    for name, group, given in (("model", "model/arch", model), ("data", "data", data)):
+        if given is not None:
+            raise ConfigError(
+                f"{name}=: {command} trains from files, and an object is in none. Make it an option of your own "
+                f"package, and name that: '--config-dir=DIR', '{group}=NAME' (docs/how-to/own-{name}.md)"
+            )
 
 
 def evaluate(run: Run | str | Path, *overrides: str, quiet: bool = False) -> Run:

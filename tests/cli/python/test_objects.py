@@ -1,9 +1,12 @@
 """What is no network, or chosen twice, is told in a line."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
 
+import sota_exp
 from sota_exp.cli.python.objects import hand_in_objects
 from sota_exp.errors import ConfigError
 from tests.handed_in import Colours, Tiny
@@ -24,3 +27,11 @@ WRONG = {
 def test_what_cannot_be_handed_in_is_told(model, data, words, message):
     with pytest.raises(ConfigError, match=message):
         hand_in_objects(model, data, words)
+
+
+@pytest.mark.parametrize(("name", "group"), [("model", "model/arch"), ("data", "data")])
+@pytest.mark.parametrize("function", [sota_exp.ablate, sota_exp.plan, sota_exp.sweep])
+def test_what_trains_from_files_takes_no_object(function: Callable[..., object], name: str, group: str) -> None:
+    message = f"{name}=: .* trains from files.*'--config-dir=DIR', '{group}=NAME' .docs/how-to/own-{name}.md"
+    with pytest.raises(ConfigError, match=message):
+        function("study=one_slot", **{name: Tiny()})
