@@ -12,11 +12,13 @@ from sota_exp.cli.python.notebook import Figures, format_facts, format_table, jo
 from sota_exp.cli.report import find_page
 from sota_exp.cli.saved_model_argument import find_weights, load_named_model
 from sota_exp.config.data_paths import expand_home, is_folder
+from sota_exp.config.split_of_seed import get_split
 from sota_exp.errors import ConfigError
 from sota_exp.report.folds import read_folds
 from sota_exp.report.numbers import format_accuracy, format_duration
 from sota_exp.report.run.facts import SCORE_HEADINGS, format_score_cells, list_techniques
 from sota_exp.report.run.figures import draw_run_figures
+from sota_exp.runs.digests import try_read_json
 from sota_exp.runs.find import SavedRun, find_run
 from sota_exp.runs.scored_images import get_independent_images
 from sota_exp.statistics.proportion import wilson_interval
@@ -41,6 +43,17 @@ class Run:
     @property
     def name(self) -> str:
         return self.directory.name
+
+    @property
+    def title(self) -> str:
+        """What it is called on display: by arm, seed and fold in a study, else by its name, of trials with the sweep's."""
+        study = self.directory.parent.parent.parent
+        for arm in (try_read_json(study / "study.json") or {}).get("arms") or ():
+            for seed, place in arm["runs"].items():
+                if (study / place).resolve() == self.directory.resolve():
+                    fold = get_split(self.values).get("fold")
+                    return f"{arm['name']}, seed {seed}" + (f", fold {fold}" if fold is not None else "")
+        return f"{self.directory.parent.name}/{self.name}" if self.name.isdecimal() else self.name
 
     @property
     def status(self) -> str:
@@ -138,7 +151,7 @@ class Run:
 
     def __repr__(self) -> str:
         scores = [f"{part} accuracy {format_accuracy(row.accuracy)}" for part, row in self.metrics.iterrows()]
-        return f"<{type(self).__name__} {', '.join([str(self.name), self.status, *scores])}>"
+        return f"<{type(self).__name__} {', '.join([self.title, self.status, *scores])}>"
 
     def _repr_html_(self) -> str:
         data, seconds = self.values.get("data") or {}, sum((self.result.get("seconds") or {}).values())
@@ -149,7 +162,7 @@ class Run:
         techniques = ", ".join(list_techniques(self.choices))
         table = format_table(["", *SCORE_HEADINGS[1:]], rows) if rows else ""
         picture = self.figures.show("learning_curves")
-        return join_parts(self.name, format_facts(facts), table, format_facts([techniques]), picture)
+        return join_parts(self.title, format_facts(facts), table, format_facts([techniques]), picture)
 
 
 class CrossValidation(Run):

@@ -1,5 +1,6 @@
 """Studies as objects, also those with missing runs."""
 
+import json
 import re
 from pathlib import Path
 
@@ -40,3 +41,15 @@ WRONG = {
 def test_a_run_that_is_not_there_is_told(study: sota_exp.Study, arm: str, seed: int, message: str) -> None:
     with pytest.raises(sota_exp.ConfigError, match=re.escape(message)):
         study.run(arm, seed)
+
+
+def test_a_run_is_called_by_arm_seed_and_fold(study: sota_exp.Study) -> None:
+    run = study.run("lr_optimizations", 1)
+    files = {"result.json": {"status": "finished", "fingerprint": "f", "metrics": {}}, "start.json": {}}
+    for name, content in files.items():
+        (run.directory / name).write_text(json.dumps(content | {"id": "1", "time": 0.0, "fingerprint": "f"}))
+    (run.directory / "config.yaml").write_text("seed: 1\n")
+    assert repr(sota_exp.load_run(run.directory)) == "<Run lr_optimizations, seed 1, finished>"
+    (run.directory / "config.yaml").write_text("seed: 1\ndata: {split: {folds: 5, fold: 2}}\n")
+    assert repr(run) == "<Run lr_optimizations, seed 1, fold 2, finished>"
+    assert "<strong>lr_optimizations, seed 1, fold 2</strong>" in run._repr_html_()
