@@ -4,6 +4,7 @@ Imports neither torch nor hydra, so that commands on runs start quickly.
 """
 
 import functools
+import glob
 import os
 import re
 from collections.abc import Iterator
@@ -245,7 +246,10 @@ def _find_by_mlflow_id(word: str, named: dict[str, list[Path]]) -> list[Path]:
         for run in runs:
             if word in (SavedRun.read(run).result.get("mlflow_run_id"), SentPosition.read(run).run_id):
                 return [run]
-    near = format_suggestion(word, named) or format_suggestion(word, [Path(name).name for name in named])
+    hashed = Path(word).parent.glob(glob.escape(Path(word).name) + "-" + 10 * "[0-9a-f]")  # folders of a study's arms
+    arm = min(map(str, hashed), default="")
+    near = f" Did you mean {arm}?" if arm else format_suggestion(word, named)
+    near = near or format_suggestion(word, [Path(name).name for name in named])
     legal = join_first(sorted(named), MOST_LISTED) if named else "none: sota-exp train makes one"
     raise ConfigError(
         f"{word}: {describe_no_folder(word)}, and no run below outputs/ or multirun/ has this name, beginning or "

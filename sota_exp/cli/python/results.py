@@ -33,7 +33,7 @@ class Run:
     """A run or an evaluation, of any status, read from its directory."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
+        self.directory = directory.absolute()
 
     @cached_property
     def saved(self) -> SavedRun:

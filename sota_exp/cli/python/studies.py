@@ -36,7 +36,7 @@ class Reported:
     """What has a directory and a report in it."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
+        self.directory = directory.absolute()
 
     def __fspath__(self) -> str:
         return str(self.directory)
@@ -87,13 +87,17 @@ class Study(Reported):
 
     @property
     def arms(self) -> "pd.DataFrame":
-        """A row for each arm: n (seeds), mean and sd of the metric, and what a run costs."""
+        """A row for each arm: n (seeds), mean and sd of the metric, what a run costs, and its directory.
+
+        `predict` and `load_model` take the directory for the mean of the probabilities of the arm's runs.
+        """
         import pandas as pd
 
         costs = ("seconds", "training_flops", "parameters", "peak_memory_bytes")
         rows = [
             {"name": arm.name, "label": arm.label, "n": arm.n, "mean": arm.mean, "sd": arm.sd}
             | {name: asdict(arm.cost)[name] for name in costs}
+            | {"directory": next((str(place.parent) for place in self.result.places(arm)), None)}
             for arm in self.result.arms
         ]
         return pd.DataFrame(rows).set_index("name")

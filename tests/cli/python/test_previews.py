@@ -66,7 +66,7 @@ def test_a_flag_of_the_shell_has_a_function() -> None:
 def test_a_study_is_found_by_the_beginning_of_its_name() -> None:
     for name in ("ladder-photos-1", "ladder-photos-2", "pairs-1"):
         write_study(Path("multirun", name), STEPS[:2], range(2), num_test=20)
-    assert sota_exp.load_study("pairs").directory == Path("multirun/pairs-1")
+    assert sota_exp.load_study("pairs").directory == Path("multirun/pairs-1").absolute()
     with pytest.raises(
         sota_exp.ConfigError, match="ladder means 2 directories below multirun/; name one: ladder-photos-1"
     ):

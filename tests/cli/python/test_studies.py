@@ -53,3 +53,13 @@ def test_a_run_is_called_by_arm_seed_and_fold(study: sota_exp.Study) -> None:
     (run.directory / "config.yaml").write_text("seed: 1\ndata: {split: {folds: 5, fold: 2}}\n")
     assert repr(run) == "<Run lr_optimizations, seed 1, fold 2, finished>"
     assert "<strong>lr_optimizations, seed 1, fold 2</strong>" in run._repr_html_()
+
+
+def test_the_directory_of_an_arm_is_named(study: sota_exp.Study, tmp_path: Path) -> None:
+    assert study.arms.directory.to_dict() == {
+        name: str(tmp_path / "multirun/ladder/runs" / name) for name in ("baseline", "lr_optimizations")
+    }
+    folder = Path("multirun/ladder/runs/baseline")
+    folder.rename(f"{folder}-33e984d0c1")
+    with pytest.raises(sota_exp.ConfigError, match=rf"Did you mean {folder}-33e984d0c1\?"):
+        sota_exp.load_model(folder)
