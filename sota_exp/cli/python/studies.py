@@ -13,13 +13,14 @@ from markupsafe import Markup
 from sota_exp.cli.python.notebook import Figures, format_facts, join_parts
 from sota_exp.cli.python.results import Run
 from sota_exp.cli.report import find_page, find_study_directory, format_known_names
+from sota_exp.config.split_of_seed import get_split, get_split_of_seed
 from sota_exp.config.values import format_legal
 from sota_exp.errors import ConfigError
 from sota_exp.report.document import markdown
 from sota_exp.report.document.write import to_html
 from sota_exp.report.study.answer import build_missing_note, build_study_answer, build_study_facts
 from sota_exp.report.study.read import read_study
-from sota_exp.report.study.runs import read_first_run
+from sota_exp.report.study.runs import read_first_config, read_first_run
 from sota_exp.report.study.study import ConfidenceInterval, DesignEffect, StudyArm, StudyResult
 from sota_exp.report.study.tables import build_effects_table, build_results_table
 from sota_exp.report.sweep.page import MOST_TRIALS, read_sweep
@@ -104,7 +105,7 @@ class Study(Reported):
 
     @property
     def runs(self) -> "pd.DataFrame":
-        """A row for each run: arm, seed, value of the metric, directory."""
+        """A row for each run: arm, seed, value of the metric, directory; of a cross-validation also fold, from 0."""
         import pandas as pd
 
         rows = [
@@ -112,7 +113,11 @@ class Study(Reported):
             for arm in self.result.arms
             for seed, place in arm.runs.items()
         ]
-        return pd.DataFrame(rows, columns=["arm", "seed", "value", "directory"])
+        found = pd.DataFrame(rows, columns=["arm", "seed", "value", "directory"])
+        first = read_first_config(self.result)
+        if "folds" not in get_split(first):
+            return found
+        return found.assign(fold=[get_split_of_seed(first, seed)["fold"] for seed in found.seed])
 
     @property
     def missing(self) -> "pd.DataFrame":

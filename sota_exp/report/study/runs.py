@@ -17,7 +17,7 @@ from sota_exp.errors import ConfigError, DamagedFile
 from sota_exp.report.run.predictions import bin_by_confidence, compute_confidence
 from sota_exp.report.study.study import StudyArm, StudyResult
 from sota_exp.runs.arrays import open_arrays
-from sota_exp.runs.digests import check_digest, is_there, read_checked, read_json_lines, try_read_json
+from sota_exp.runs.digests import check_digest, is_there, read_checked, read_json_lines, read_run_config, try_read_json
 from sota_exp.runs.mlflow_store import format_dashboard_command, mask_passwords
 from sota_exp.runs.sent_position import SentPosition
 
@@ -125,6 +125,16 @@ def read_first_run(study: StudyResult) -> dict[str, Any]:
             "dashboard": position.uri and mask_passwords(format_dashboard_command(position.uri, position.experiment)),
         }
         return {name: value for name, value in found.items() if value}
+    return {}
+
+
+def read_first_config(study: StudyResult) -> dict[str, Any]:
+    """The configuration of the first run that can be read, nested; {} if none can."""
+    for path in (place / "config.yaml" for arm in study.arms for place in study.places(arm)):
+        try:
+            return read_run_config(path)
+        except (OSError, ValueError, ConfigError):
+            continue
     return {}
 
 

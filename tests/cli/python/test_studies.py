@@ -63,3 +63,10 @@ def test_the_directory_of_an_arm_is_named(study: sota_exp.Study, tmp_path: Path)
     folder.rename(f"{folder}-33e984d0c1")
     with pytest.raises(sota_exp.ConfigError, match=rf"Did you mean {folder}-33e984d0c1\?"):
         sota_exp.load_model(folder)
+
+
+def test_runs_have_their_folds_and_whole_directories(study: sota_exp.Study, tmp_path: Path) -> None:
+    assert list(study.runs.columns) == ["arm", "seed", "value", "directory"]
+    assert study.runs.directory[1] == str(tmp_path / "multirun/ladder/runs/baseline/1")
+    Path(study.runs.directory[0], "config.yaml").write_text("data: {split: {folds: 5, fold: 0, repeat: 0}}\n")
+    assert study.runs.fold.tolist() == [0, 1] * 2
