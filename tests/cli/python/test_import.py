@@ -47,7 +47,7 @@ def test_a_type_checker_and_a_program_see_the_same_names():
     for name, module in typed.items():
         if name != "sweep":
             assert inspect.getmodule(getattr(sota_exp, name)).__name__ == module
-    assert set(sota_exp.__all__) <= set(dir(sota_exp))
+    assert dir(sota_exp) == sorted(sota_exp.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'trian'"):
         sota_exp.trian  # noqa: B018
 
