@@ -1,10 +1,25 @@
 """What a notebook shows of a result: HTML in which every value is escaped, and pictures."""
 
 import base64
+import contextlib
+import importlib
+import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from markupsafe import Markup, escape
+
+
+def import_tqdm_quietly() -> None:
+    """Import the bars of other libraries, which warn once in a notebook without ipywidgets; nothing here shows them."""
+    if "IPython" in sys.modules:
+        with warnings.catch_warnings(), contextlib.suppress(ImportError):
+            warnings.filterwarnings("ignore", message="IProgress not found")
+            importlib.import_module("tqdm.auto")
+
+
+import_tqdm_quietly()
 
 
 class Figure:

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import types
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 import sota_exp
 from sota_exp import CONF
+from sota_exp.cli.python.notebook import import_tqdm_quietly
 from sota_exp.cli.train import main as train_in_shell
 from sota_exp.report.changing_line import loading_pytorch
 from tests.conftest import only_make_charts
@@ -158,6 +160,20 @@ def test_a_notebook_shows_progress_as_it_comes(notebook, monkeypatch):
     assert len(lines) == 2 and all(re.match(r"epoch +\d/2  loss", text) for text in lines)
     assert changing[:2] == ["reading the images", ""] and changing[-1] == ""
     assert re.match(r".*training .*16/96 images .* left", changing[3])
+
+
+def test_a_notebook_without_widgets_is_not_warned_of_bars(monkeypatch):
+    kernel = types.ModuleType("IPython")
+    kernel.get_ipython = lambda: None
+    for name, module in (("IPython", kernel), ("ipykernel.zmqshell", kernel), ("ipywidgets", None)):
+        monkeypatch.setitem(sys.modules, name, module)
+    for name in ("tqdm.auto", "tqdm.autonotebook", "tqdm.notebook"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        import_tqdm_quietly()
+        import tqdm.auto  # noqa: F401
+    assert told == []
 
 
 def test_a_notebook_says_what_it_waits_for(notebook, monkeypatch):
