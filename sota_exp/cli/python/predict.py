@@ -66,7 +66,14 @@ class Predictions:
         return len(self.images)
 
     def __repr__(self) -> str:
-        return f"<Predictions of {len(self):,} images, {len(self.classes):,} classes>"
+        if len(self) != 1:
+            return f"<Predictions of {self._size}>"
+        best = self.probabilities[0].argmax()
+        return f"<Predictions of {self._size}: {self.classes[best]} {format_percent(self.probabilities[0, best], 1)}>"
+
+    @property
+    def _size(self) -> str:
+        return f"{format_count(len(self), 'image')}, {len(self.classes):,} classes"
 
     def _repr_html_(self) -> str:
         found = self.top(MOST_CLASSES).groupby("image", sort=False)
@@ -75,7 +82,7 @@ class Predictions:
             for image, each in list(found)[:MOST_SHOWN]
         ]
         heading = ["image", *(f"{rank}." for rank in range(1, min(MOST_CLASSES, len(self.classes)) + 1))]
-        facts = [f"{len(self):,} images, {len(self.classes):,} classes"]
+        facts = [self._size]
         facts += (
             [f"{format_count(len(self.unreadable), 'file')} cannot be read: see .unreadable"] if self.unreadable else []
         )

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 import sota_exp
+from sota_exp.cli.python.predict import Predictions
 from sota_exp.data.memory_image import read_image
 from tests.experiments import TINY
 
@@ -60,6 +61,13 @@ def test_tables_of_classes(run):
     assert found.frame.probability.to_numpy() == pytest.approx(found.probabilities.max(1))
     assert found.top(2)["rank"].tolist() == [1, 2] * 3
     assert "<table>" in found._repr_html_() and len(found) == 3
+    assert repr(found) == "<Predictions of 3 images, 4 classes>"
+
+
+def test_one_image_is_told_with_its_class():
+    found = Predictions(images=["a.png"], classes=("cat", "dog"), probabilities=np.float32([[0.129, 0.871]]))
+    assert repr(found) == "<Predictions of 1 image, 2 classes: dog 87.1 %>"
+    assert "1 image, 2 classes" in found._repr_html_()
 
 
 def test_a_file_that_cannot_be_read_is_told_and_the_others_are_classified(run, files, tmp_path, caplog):
