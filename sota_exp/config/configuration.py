@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf
@@ -29,7 +30,7 @@ REFERENCE = re.compile(r"\$\{(?:oc\.select:)?([\w.]+)(?:,[^{}]*)?\}")
 NON_RUN_KEYS = (*SWEEP_KEYS, "gradient_descent", "experiment")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Configuration:
     """The configuration of one run.
 
@@ -41,6 +42,11 @@ class Configuration:
     choices: dict[str, str]
     values: dict[str, Any]
     typed_keys: dict[str, str] = field(default_factory=dict, compare=False)
+
+    def __repr__(self) -> str:
+        """The options that do something; all values are hundreds."""
+        chosen = [f"{slot}={option}" for slot, option in self.choices.items() if option != "none"]
+        return fill(f"<Configuration {' '.join(chosen)}>", width=120, break_on_hyphens=False)
 
     @cached_property
     def experiment(self) -> "Experiment":

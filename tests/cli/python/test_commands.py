@@ -203,6 +203,8 @@ def test_compose_is_what_train_trains(run):
     found = sota_exp.compose(*WORDS)
     assert found.choices == run.choices
     assert found.values["optimizer"] == run.values["optimizer"] and found.experiment.seed == 0
+    assert repr(found).startswith("<Configuration ") and " data=fake" in repr(found) and len(repr(found)) < 1000
+    assert "=none" not in repr(found) and max(map(len, repr(found).splitlines())) <= 120
 
 
 WRONG = {
