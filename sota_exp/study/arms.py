@@ -11,7 +11,7 @@ from sota_exp.config.formats import key_to_command_line
 from sota_exp.config.rules import check_rules
 from sota_exp.config.split_of_seed import with_split_of_seed
 from sota_exp.config.values import find_presets, flatten, get_override_key
-from sota_exp.errors import ConfigError
+from sota_exp.errors import ConfigError, NotTrainable
 from sota_exp.study.plan import PlannedArm, StudyDesign
 from sota_exp.study.technique import merge_overrides
 
@@ -93,12 +93,13 @@ class ComposedArms:
 
 
 def compose_arms(blueprint: StudyDesign, base: StudyConfiguration) -> ComposedArms:
-    """Every arm that composes, breaks no rule, and differs from its reference.
+    """Every arm that breaks no rule, lacks no value, and differs from its reference.
 
     If the reference of an arm is refused, the arm is compared with the reference of that reference.
 
     Raises:
-        ConfigError: an arm without reference cannot be trained, or no arm is left to compare.
+        ConfigError: a key, an option, a class or a value of an arm is wrong, an arm without reference cannot be
+            trained, or no arm is left to compare.
     """
     ready: dict[str, ComposedArm] = {}
     replaced_by: dict[str | None, str | None] = {}
@@ -108,7 +109,7 @@ def compose_arms(blueprint: StudyDesign, base: StudyConfiguration) -> ComposedAr
         try:
             ready[arm.name] = _compose_arm(replace(arm, reference=reference), base, ready)
         except ConfigError as error:
-            if arm.reference is None and not arm.is_cell:
+            if not isinstance(error, NotTrainable) or (arm.reference is None and not arm.is_cell):
                 raise ConfigError(f"arm {arm.name}: {error}") from error
             refused.append((arm.name, str(error)))
             replaced_by[arm.name] = reference
@@ -119,13 +120,18 @@ def compose_arms(blueprint: StudyDesign, base: StudyConfiguration) -> ComposedAr
 
 
 def _compose_arm(arm: PlannedArm, base: StudyConfiguration, ready: Mapping[str, ComposedArm]) -> ComposedArm:
-    """The arm; a `ConfigError` if it does not compose, a rule forbids it, or it equals its reference."""
+    """The arm.
+
+    Raises:
+        ConfigError: something in it is wrong.
+        NotTrainable: a rule forbids it, it lacks a value, or it equals its reference.
+    """
     reference = ready.get(arm.reference or "")
     on_top = reference is not None and not reference.arm.overrides
     whole_overrides = base.combine_overrides(arm.overrides, on_top)
     configuration = base.compose(whole_overrides)
     warnings, values = check_rules(configuration), configuration.values
-    _ = configuration.experiment  # Built here, so that an illegal value refuses the arm.
+    _ = configuration.experiment  # Built here, so that an illegal value ends the command before the first run.
     of_any_seed = with_split_of_seed(configuration, 0).values | {"seed": None}
     training = compute_training_fingerprint(of_any_seed, {})
     composed = ComposedArm(
@@ -138,7 +144,7 @@ def _compose_arm(arm: PlannedArm, base: StudyConfiguration, ready: Mapping[str, 
         whole=compute_run_fingerprint(training, values),
     )
     if reference is not None and composed.whole == reference.whole and arm.seed_offset == reference.arm.seed_offset:
-        raise ConfigError(_explain_equality(arm, reference, base))
+        raise NotTrainable(_explain_equality(arm, reference, base))
     return composed
 
 

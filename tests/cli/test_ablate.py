@@ -44,6 +44,12 @@ def small(*more: str) -> list[str]:
     ]
 
 
+def broken(change: str) -> list[str]:
+    """A study with a sound arm and one, of a technique of the user's, that changes something wrong."""
+    mine = f"+study.techniques.mine={{with: ['{change}'], without: []}}"
+    return ["ablate", "study=add_one_in", "study.only=[mine,ema]", mine, *OVERRIDES, "hydra.sweep.dir=study"]
+
+
 def finished(study: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in study.glob("runs/*/*/result.json")}
 
@@ -141,6 +147,15 @@ def test_a_time_is_planned_then_spent_as_planned(
         (small("hydra.sweeper.foo=1"), "hydra.sweeper.foo: no such key; legal: plan_only, measure."),
         (small("seed=1,2"), "seed=1,2"),
         (small("regularization/average=none", "evaluation/resolution=fixed"), "no arm is left to compare"),
+        *(
+            (broken(words), f"arm mine: {said}")
+            for words, said in {
+                "augmentation.policy._target_=my.Invert": "augmentation.policy._target_=my.Invert cannot be imported",
+                "augmentation/policy=invert": "augmentation/policy=invert: no such option",
+                "optimizer.momentun=0.8": "optimizer.momentun: no such key",
+                "optimizer.lr=-1": "optimizer.lr=-1.0 is not legal",
+            }.items()
+        ),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(

@@ -200,7 +200,7 @@ FOUND_BY_TYPES = {
     "data.cache=file/x": ["data.cache=file/x is not legal: /", "/file is a file, not a folder; give a folder"],
     "--config-dir mine augmentation/mix=typo": ["augmentation.mix.alhpa: no such key", "Did you mean alpha?"],
     "--config-dir mine augmentation/mix=warmup": [
-        "augmentation.mix._target_=sota_exp.stages.schedule.NoWarmup is not a BatchTransform"
+        "augmentation.mix._target_=sota_exp.stages.schedule.NoWarmup is no BatchTransform"
     ],
     "--config-dir mine augmentation/mix=gone": [
         "augmentation.mix._target_=sota_exp.techniques.augmentation.mix.gone.Gone", "imported"
