@@ -217,7 +217,8 @@ def plan_study(sweeper: StudySweeper, arguments: list[str], settings: StudySetti
         seeds=seeds,
         recipe=str(base.configuration.values["recipe"]["name"]),
         data=str(base.configuration.values["data"]["name"]),
-        command=format_ablate_command(sweeper.directory),
+        command=format_ablate_command(sweeper.directory, sweeper.own_directories),
+        own_directories=sweeper.own_directories,
         budget_note=note,
     )
 
@@ -225,9 +226,13 @@ def plan_study(sweeper: StudySweeper, arguments: list[str], settings: StudySetti
 #: What `sota-exp ablate` adds to a command line.
 ABLATE_OVERRIDES = ("hydra/sweeper=", "hydra.sweeper.", "hydra/hydra_logging=", "hydra.sweep.dir=")
 
+#: Words that name the directories of the user.
+NAMING_DIRECTORIES = ("--config-dir=", "-cd=", "hydra.searchpath=")
 
-def format_ablate_command(place: Path) -> str:
-    """The command that repeats this study in its directory."""
-    given = [item for item in sys.argv[1:] if "=" in item and not item.startswith(ABLATE_OVERRIDES)]
+
+def format_ablate_command(place: Path, own_directories: Sequence[str]) -> str:
+    """The command that repeats this study in its directory. own_directories: words that name those of the user."""
+    added = (*ABLATE_OVERRIDES, *NAMING_DIRECTORIES)
+    given = [item for item in sys.argv[1:] if "=" in item and not item.startswith(added)]
     typed = [item.replace("+study=", "study=") for item in given]
-    return join_command(["sota-exp", "ablate", *typed, f"hydra.sweep.dir={place}"])
+    return join_command(["sota-exp", "ablate", *own_directories, *typed, f"hydra.sweep.dir={place}"])
