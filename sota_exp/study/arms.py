@@ -1,6 +1,6 @@
 """From a blueprint to arms that can be trained: composed, checked against the rules, unequal to their references."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -61,7 +61,8 @@ class StudyConfiguration:
 class ComposedArm:
     """An arm that can be trained.
 
-    overrides: those of the command line and of the arm. differences: key → [value in the reference, value here].
+    arm: without a reference, its `changes` are those in the configuration of the study. overrides: those of the command
+    line and of the arm. differences: key → [value in the reference, or in that configuration, value here]; of no cell.
     warnings: messages of the rules. training: hash of what decides the weights, without the seed and the images.
     whole: hash of that and of the evaluation.
     """
@@ -134,11 +135,15 @@ def _compose_arm(arm: PlannedArm, base: StudyConfiguration, ready: Mapping[str, 
     _ = configuration.experiment  # Built here, so that an illegal value ends the command before the first run.
     of_any_seed = with_split_of_seed(configuration, 0).values | {"seed": None}
     training = compute_training_fingerprint(of_any_seed, {})
+    compared = base.configuration if reference is None else reference.configuration
+    differences = {} if arm.is_cell else find_differences(compared.values, values)
+    if arm.reference is None and not arm.is_cell:
+        arm = replace(arm, changes=tuple(word for word in arm.overrides if _sets_any(word, differences)))
     composed = ComposedArm(
         arm=arm,
         overrides=whole_overrides,
         configuration=configuration,
-        differences={} if reference is None else find_differences(reference.configuration.values, values),
+        differences=differences,
         warnings=tuple(warnings),
         training=training,
         whole=compute_run_fingerprint(training, values),
@@ -146,6 +151,12 @@ def _compose_arm(arm: PlannedArm, base: StudyConfiguration, ready: Mapping[str, 
     if reference is not None and composed.whole == reference.whole and arm.seed_offset == reference.arm.seed_offset:
         raise NotTrainable(_explain_equality(arm, reference, base))
     return composed
+
+
+def _sets_any(override: str, keys: Iterable[str]) -> bool:
+    """Whether an override sets one of the keys, or chooses a preset that does."""
+    key = get_override_key(override)
+    return any(f"{each.replace('/', '.')}.".startswith(f"{key.replace('/', '.')}.") for each in keys)
 
 
 def _explain_equality(arm: PlannedArm, reference: ComposedArm, base: StudyConfiguration) -> str:

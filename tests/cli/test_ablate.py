@@ -328,9 +328,11 @@ def test_readmes_way_to_add_a_technique_works(tmp_path, monkeypatch, capsys):
         "group/slot=none", "augmentation/erase=none"
     )
     monkeypatch.chdir(tmp_path)
-    wanted = ["ablate", *SMALL, "study=add_one_in", "study.only=[mine]", mine, "--plan", "hydra.sweep.dir=here"]
+    wanted = ["ablate", *SMALL, "study=add_one_in", "study.only=[mine]", mine, "--plan", "--no-measure", "hydra.sweep.dir=here"]
     assert run_command_line(wanted) == 0
-    assert "augmentation/erase=random_erasing" in " ".join(capsys.readouterr().out.split())
+    said = " ".join(capsys.readouterr().out.split())
+    assert "augmentation/erase=random_erasing" in said
+    assert "the configuration of the command with schedule=classic, " in said
 
 
 def test_an_option_of_the_users_own_is_compared_with_those_of_its_slot(tmp_path, capsys):

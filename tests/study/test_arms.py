@@ -1,6 +1,7 @@
 """Composing arms: arms equal to their reference are refused, and keys that the command sets keep their value."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -40,6 +41,16 @@ def test_arms_that_differ_in_evaluation_alone_share_a_training() -> None:
     assert before.training != ema.training == resize.training and ema.whole != resize.whole
     assert ema.differences["regularization/average"] == ["none", "ema"]
     assert all(key.startswith(("evaluation.", "evaluation/")) for key in resize.differences)
+
+
+def test_a_baseline_tells_what_it_changes_in_the_configuration_of_the_command() -> None:
+    """As every other arm does of its reference; what it overrides in vain is left out, and what the command fixes."""
+    of = base("schedule=classic", "regularization/smoothing=none", "optimizer.weight_decay=0.1")
+    (baseline, _) = compose_arms(ladder(of, "ema", "label_smoothing", "weight_decay_tuning"), of).ready[:2]
+    assert baseline.arm.changes == ("regularization/weight_decay=everywhere", "regularization/average=none")
+    assert baseline.differences["regularization/average"] == ["ema", "none"]
+    (cell, *_) = compose_arms(plan.StudyDesign(arms=(replace(baseline.arm, is_cell=True, changes=()),)), of).ready
+    assert cell.arm.changes == () and cell.differences == {}
 
 
 def test_an_arm_that_can_not_differ_is_refused_and_the_next_is_compared_with_the_one_before() -> None:
