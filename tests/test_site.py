@@ -108,6 +108,13 @@ def list_keys() -> frozenset[str]:
     return frozenset(re.findall(r"`([\w.]+)`", pages.build_keys()))
 
 
+def test_every_slot_has_its_class_and_what_to_write() -> None:
+    text = pages.build_slots()
+    assert set(keys.read_slots()) - set(re.findall(r"`([a-z_/]+)`", text)) == {"data/split"}  # a part of a data source
+    row = "| `optimizer` | `sota_exp.stages.optimizer.OptimizerFactory` | `__call__(groups: list[dict[str, Any]]) -> "
+    assert row in text and "<br>" in text
+
+
 SETTINGS = {
     "train": [],
     "torchvision": ["recipe=torchvision", "runtime=auto"],
