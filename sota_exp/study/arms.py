@@ -136,7 +136,7 @@ def _compose_arm(arm: PlannedArm, base: StudyConfiguration, ready: Mapping[str, 
     of_any_seed = with_split_of_seed(configuration, 0).values | {"seed": None}
     training = compute_training_fingerprint(of_any_seed, {})
     compared = base.configuration if reference is None else reference.configuration
-    differences = {} if arm.is_cell else find_differences(compared.values, values)
+    differences = {} if arm.is_cell else find_differences(name_options(compared), name_options(configuration))
     if arm.reference is None and not arm.is_cell:
         arm = replace(arm, changes=tuple(word for word in arm.overrides if _sets_any(word, differences)))
     composed = ComposedArm(
@@ -164,6 +164,19 @@ def _explain_equality(arm: PlannedArm, reference: ComposedArm, base: StudyConfig
     kept = [override for override in base.overrides if get_override_key(override) in changed]
     why = f"the command fixes {', '.join(kept)}" if kept else NO_CHANGE_REASON
     return f"it trains and evaluates exactly as its reference, {reference.name}, does: {why}"
+
+
+def name_options(configuration: Configuration) -> dict[str, Any]:
+    """The values, in which an option with a class of the user is named too, as `_option_`, in place of the class."""
+
+    def name(node: Any, slot: str) -> Any:
+        if not isinstance(node, Mapping):
+            return node
+        named = {key: name(value, f"{slot}/{key}".lstrip("/")) for key, value in node.items() if key != "_target_"}
+        own = {"_option_": configuration.choices.get(slot, node["_target_"])} if "_target_" in node else {}
+        return own | named
+
+    return {key: name(node, key) for key, node in configuration.values.items()}
 
 
 def find_differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, list[Any]]:

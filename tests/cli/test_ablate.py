@@ -137,6 +137,7 @@ def test_a_time_is_planned_then_spent_as_planned(
         (["ablate"], "ablate needs study=KIND; legal: add_one_in"),
         (["ablate", "study=lader"], "study=lader: no such study"),
         (["ablate", "study=null"], "study=null: no such study; legal: add_one_in, auto, equal_arms, "),
+        (["ablate", "study=mine"], "screening. Yours with --config-dir DIR."),
         (small("study.seeds=no"), "study.seeds=no is not legal"),
         (small("study.only=[emma]"), "study.only=emma: no such technique"),
         (small("study.time=2weeks"), "study.time=2weeks is not legal: null, or a positive number of seconds, 90m, 2h"),
@@ -328,7 +329,16 @@ def test_readmes_way_to_add_a_technique_works(tmp_path, monkeypatch, capsys):
         "group/slot=none", "augmentation/erase=none"
     )
     monkeypatch.chdir(tmp_path)
-    wanted = ["ablate", *SMALL, "study=add_one_in", "study.only=[mine]", mine, "--plan", "--no-measure", "hydra.sweep.dir=here"]
+    wanted = [
+        "ablate",
+        *SMALL,
+        "study=add_one_in",
+        "study.only=[mine]",
+        mine,
+        "--plan",
+        "--no-measure",
+        "hydra.sweep.dir=here",
+    ]
     assert run_command_line(wanted) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "augmentation/erase=random_erasing" in said

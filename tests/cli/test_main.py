@@ -52,6 +52,7 @@ def elsewhere(tmp_path, monkeypatch):
 FOUND_BY_COMPOSITION = {
     "augmentation/mix=mixupp": ["augmentation/mix=mixupp", "legal: cutmix, mixup", "Did you mean mixup?"],
     "augmentation/mixx=mixup": ["augmentation/mixx: no such group", "Did you mean augmentation/mix?"],
+    "experiment=mine": ["experiment=mine: no such option; legal: cutmix_long, ", ". Yours with --config-dir DIR."],
     "augmentation=cutmix": ["augmentation=cutmix: no such option", "legal: classic, none, torchvision"],
     "data=cifar": ["data=cifar: no such option", "animals_on_photos"],
     "recipe=torchvison": ["recipe=torchvison", "Did you mean torchvision?"],

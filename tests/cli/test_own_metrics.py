@@ -167,7 +167,17 @@ def test_a_sweep_searches_by_it(
 @pytest.mark.usefixtures("charts_only_made")
 @pytest.mark.parametrize("metric", [pytest.param("test/balanced_accuracy", marks=pytest.mark.torture), "test/cost"])
 def test_a_study_compares_by_it(own: list[str], tmp_path: Path, metric: str) -> None:
-    words = ["ablate", "--config-dir", *own[0].split("=")[1:], own[1], *TINY, "study=equal_arms", "study.seeds=2", "recipe=baseline", f"study.metric={metric}"]
+    words = [
+        "ablate",
+        "--config-dir",
+        *own[0].split("=")[1:],
+        own[1],
+        *TINY,
+        "study=equal_arms",
+        "study.seeds=2",
+        "recipe=baseline",
+        f"study.metric={metric}",
+    ]
     words += ["schedule.length.epochs=1"]
     words += ["study.direction=minimize"] if metric == "test/cost" else []
     assert main.run_command_line([*words, f"hydra.sweep.dir={tmp_path}/s"]) == 0

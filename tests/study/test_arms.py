@@ -9,7 +9,7 @@ from sota_exp.config.configuration import Configuration
 from sota_exp.config.values import flatten
 from sota_exp.errors import ConfigError
 from sota_exp.study import plan
-from sota_exp.study.arms import StudyConfiguration, compose_arms, find_differences
+from sota_exp.study.arms import StudyConfiguration, compose_arms, find_differences, name_options
 from sota_exp.study.design import make_forbidden_check
 from tests.experiments import TINY, composed
 from tests.study.test_plan import table
@@ -102,3 +102,13 @@ def test_equal_arms_on_other_seeds_are_not_refused() -> None:
 def test_differences_leave_out_what_changes_no_number() -> None:
     one, other = ({"seed": seed, "scale": {"name": "a"}, "data": {"size": size}} for seed, size in ((0, 1), (1, 2)))
     assert find_differences(one, other | {"scale": {"name": "b"}}) == {"data.size": [1, 2]}
+
+
+def test_an_option_of_the_users_own_has_its_name_in_differences() -> None:
+    options = {"none": {"_option_": "none"}, "mine": {"_target_": "my_package.Invert", "p": 0.5}}
+    none, mine = (
+        name_options(Configuration(choices={"augmentation/policy": name}, values={"augmentation": {"policy": node}}))
+        for name, node in options.items()
+    )
+    found = {"augmentation/policy": ["none", "mine"], "augmentation.policy.p": [None, 0.5]}
+    assert find_differences(none, mine) == found
