@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from rich.console import Group
+
 from sota_exp.config.build import build, prefix_invalid_values
 from sota_exp.config.multirun import save_command
 from sota_exp.config.shell_words import join_command
@@ -26,7 +28,7 @@ from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 from sota_exp.study.scheduler import StudyScheduler
 from sota_exp.study.settings import StudySettings
 from sota_exp.study.study_json import build_study_json
-from sota_exp.study.terminal_plan import format_study_plan
+from sota_exp.study.terminal_plan import build_arm_table, format_study_plan
 from sota_exp.study.terminal_time import format_time_plan
 from sota_exp.study.two_stage import train_two_stages
 
@@ -130,11 +132,12 @@ def load_first_weights(study: PlannedStudy) -> None:
 
 
 def _print_plan(sweeper: StudySweeper, study: PlannedStudy, files: StudyFiles) -> None:
-    """The plan of `study.time`, or the arms of a study without it."""
+    """The arms of a study, and what `study.time` can buy or what they take and can show."""
     from sota_exp.study.cost_estimate import count_images, count_runs_at_once, estimate_arm_seconds
 
     if study.time_plan is not None:
-        sweeper.show_plan(study, files, format_time_plan(study.time_plan, str(study.settings.time)), {})
+        arms = build_arm_table(study, study.time_plan.get("seconds_of_arms") or {})
+        sweeper.show_plan(study, files, Group(arms, format_time_plan(study.time_plan, str(study.settings.time))), {})
         return
     first = with_split_of_seed(study.arms.ready[0].configuration, study.seeds[0])
     estimates, num_at_once = {"counts": count_images(first)}, count_runs_at_once(study, sweeper.num_jobs)

@@ -120,7 +120,8 @@ def test_a_time_is_planned_then_spent_as_planned(
     timed = small("study.time=19runs", "study.metric=val/accuracy", "data/split=holdout")
     assert run_command_line([*timed, "--plan"]) == 0
     planned = (elsewhere / "study" / "study_plan.json").read_text()
-    assert "→ ladder" in " ".join(capsys.readouterr().out.split())
+    told = " ".join(capsys.readouterr().out.split())
+    assert "→ ladder" in told and " regularization/average=ema " in told
     assert run_command_line(timed) == 0
     output = " ".join(capsys.readouterr().out.split())
     assert "3 arms × 6 seeds" in output and "18 runs to train" in output and "What next" in output

@@ -164,6 +164,10 @@ def test_the_page_is_sound_and_can_be_read_without_seeing_it(ladder: Path) -> No
     regions = [found for _, found in page.attributes if found.get("class") == "scroll"]
     assert len(regions) == len(page.tables)
     assert all(found["tabindex"] == "0" and found["aria-label"] for found in regions)
+    style = (ladder / "report.html").read_text().partition("</style>")[0]
+    assert not re.search(r"caption\{[^}]*\dvw", style), (
+        "a scroll bar takes a part of the window; the box of a table is left"
+    )
 
 
 def read_still(directory: Path) -> str:
