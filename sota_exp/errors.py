@@ -30,7 +30,7 @@ class ConfigError(ToldInALine):
 
 
 class NotTrainable(ConfigError):
-    """Nothing in the configuration is wrong, but a rule forbids the whole, or an option needs a value that is not given.
+    """Nothing in the configuration is wrong, but a rule forbids the whole, or a value that an option needs is missing.
 
     A study leaves such an arm out.
     """

@@ -161,7 +161,7 @@ def get_job_overrides() -> list[str]:
 
 def get_directory_words() -> list[str]:
     """The words that name the user's directories of YAML files in the command of Hydra's current job."""
-    return format_config_directories(list_config_directories(HydraConfig.get()))
+    return format_config_directories(list_config_directories(cast(Any, HydraConfig.get())))
 
 
 def get_job_configuration(config: DictConfig) -> Configuration:
