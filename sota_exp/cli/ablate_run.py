@@ -11,6 +11,8 @@ from rich.console import RenderableType
 from sota_exp.config import compose
 from sota_exp.config.launch import is_followed_by_another_process
 from sota_exp.config.rules import check_rules
+from sota_exp.config.shell_words import quote_word
+from sota_exp.config.split_of_seed import get_split
 from sota_exp.errors import in_a_line
 from sota_exp.report.terminal import make_console, shorten_path
 from sota_exp.runs.lock import wait_for_owner
@@ -46,6 +48,16 @@ class ShownPlan(NamedTuple):
     costs: Mapping[str, object]
 
 
+def format_prediction(study: PlannedStudy, files: StudyFiles) -> list[str]:
+    """The command that classifies an image by the first arm of a cross-validated study; [] of other studies."""
+    arm = study.arms.ready[0]
+    is_model = not arm.arm.is_cell and files.count_finished(arm, study.seeds) > 0
+    if not is_model or "folds" not in get_split(arm.configuration.values):
+        return []
+    place = (files.directory / files.place(arm, study.seeds[0])).parent
+    return [f"sota-exp predict {quote_word(os.path.relpath(place))} new.jpg"]
+
+
 class ReportingStudySweeper(StudySweeper):
     """A sweeper that writes the study's report and logs it to MLflow if `tracking=mlflow`."""
 
@@ -73,6 +85,7 @@ class ReportingStudySweeper(StudySweeper):
             try:
                 write_study_report(files.directory)
                 written.append(os.path.relpath(files.directory / "report.html"))
+                written += format_prediction(study, files)
             except Exception as error:  # The study itself is complete.
                 written.append(f"the report could not be written: {in_a_line(error)}")
         tracking = study.arms.ready[0].configuration.values["tracking"]

@@ -1,7 +1,9 @@
 """`sota-exp look`: pictures of the data and the augmentation of a configuration, without training."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
@@ -13,6 +15,9 @@ from sota_exp.errors import ConfigError
 from sota_exp.report.changing_line import loading_pytorch, shown_in_notebook
 from sota_exp.report.numbers import format_sizes
 from sota_exp.report.terminal import escape, make_console, shorten_path
+
+if TYPE_CHECKING:
+    from sota_exp.config.experiment import Experiment
 
 #: The default directory, named like that of a run.
 DEFAULT_DIRECTORY = "outputs/look-${hydra:runtime.choices.recipe}-${hydra:runtime.choices.data}-seed${seed}"
@@ -64,7 +69,7 @@ def look(step: int, config: DictConfig) -> None:
         for warning in check_rules(configuration):
             log.warning(warning)
         with loading_pytorch():
-            experiment = configuration.experiment
+            experiment = without_teacher(configuration.experiment)
             from sota_exp.preview.look import findings
             from sota_exp.preview.look.show import build_summary_table, write_pictures
             from sota_exp.training.gpu_lease import find_free_gpu
@@ -83,3 +88,10 @@ def look(step: int, config: DictConfig) -> None:
     )
     out.print(build_summary_table(found))
     out.print(f"pictures and look.json in {escape(str(place))}", style="dim")
+
+
+def without_teacher(experiment: "Experiment") -> "Experiment":
+    """The experiment without distillation, whose teacher changes no picture and may have to be downloaded."""
+    from sota_exp.stages.loss import NoTeacher
+
+    return replace(experiment, regularization=replace(experiment.regularization, distillation=NoTeacher()))

@@ -30,8 +30,8 @@ COMMAND = CommandLine(
     "or one image of more, which takes about 12 bytes of memory for each of its pixels."
     "\n\n"
     "Hidden files and folders inside a folder are skipped, as in training; other files that are not images by their "
-    "endings are counted on standard error. A file that cannot be read is reported; the other files are classified, "
-    "and the exit status is 1.",
+    "endings are counted on standard error, and so are files that the networks were trained on. A file that cannot be "
+    "read is reported; the other files are classified, and the exit status is 1.",
     {
         "predict small_images photo.jpg": "one image",
         "predict outputs/cv photos/ --top 1 --format csv": "the mean of a cross-validation's networks",
@@ -63,8 +63,10 @@ def main(arguments: list[str]) -> None:
     paths = [path for place in given.images for path in find_images(expand_home(place))]
     from sota_exp.models.predict import Prediction, describe_remarks, predict_files
     from sota_exp.training.device import pick_device
+    from sota_exp.training.trained_on import describe_predicted, read_trained_on_of
 
     model, device = load_named_model(found), pick_device(given.device)
+    trained_on = read_trained_on_of(model.weights)
     if found.folds:
         warn(f"{found.name}: the mean of the probabilities of {len(found.folds)} networks")
     unreadable: list[str] = []
@@ -83,6 +85,8 @@ def main(arguments: list[str]) -> None:
     print_all(iterate_readable())
     for remark in describe_remarks(readable, len(paths)):
         warn(remark)
+    if known := describe_predicted([each.path for each in readable], trained_on):
+        warn(known)
     if unreadable:
         raise RunFailed(f"{len(unreadable)} of {len(paths)} files cannot be read as images; they are listed above")
 

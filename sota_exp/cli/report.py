@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from sota_exp.cli.command_line import CommandLine
 from sota_exp.config.data_paths import expand_home, is_folder
+from sota_exp.config.shell_words import quote_word
 from sota_exp.errors import ConfigError
 from sota_exp.report.terminal import format_next, make_console
-from sota_exp.runs.find import find_run, find_runs_below
+from sota_exp.runs.find import find_runs, find_runs_below, format_run_path
+from sota_exp.runs.sent_position import FOLDS_FILE
 from sota_exp.runs.trust import require_trust
 
 if TYPE_CHECKING:
@@ -66,15 +68,26 @@ def find_directory(word: str) -> Path:
     """
     if (found := find_study_directory(word, STUDY_FILES)) is not None:
         return found
-    if is_folder(expand_home(word)) and expand_home(word) not in find_runs_below(expand_home(word)):
-        raise ConfigError(
-            f"{word} contains neither study.json nor sweep.json, and is no run's directory{format_known_names()}. For "
-            f"several runs: sota-exp compare {word} --html report.html"
-        )
     try:
-        return find_run(word).directory
+        runs = find_runs(word)
     except ConfigError as error:
         raise ConfigError(f"{error}{format_known_names()}") from error
+    refuse_several(word, runs)
+    return runs[0]
+
+
+def refuse_several(word: str, runs: Sequence[Path]) -> None:
+    """Refuse to write a page of several runs.
+
+    Raises:
+        ConfigError: there are several; the message has commands for one of them and for all, and the file of all folds.
+    """
+    if len(runs) > 1:
+        one = f"sota-exp report {quote_word(format_run_path(runs[0]))}"
+        every = f"sota-exp compare {quote_word(word)} --html report.html"
+        folds = sorted({str(file) for run in runs if (file := run.parent / FOLDS_FILE).is_file()})
+        every += f"; their scores are in {', '.join(folds)}" if folds else ""
+        raise ConfigError(f"{word} means {len(runs)} runs, and a page is of one: {one}. All of them: {every}")
 
 
 def find_study_directory(word: str, files: Sequence[str]) -> Path | None:
@@ -119,6 +132,7 @@ def write_report(directory: Path) -> "WrittenReport":
         from sota_exp.report.sweep.page import write_sweep_report
 
         return write_sweep_report(directory)
+    refuse_several(str(directory), [*find_runs_below(directory)])
     from sota_exp.report.run.page import write_run_report
 
     return write_run_report(directory)

@@ -1,6 +1,7 @@
 """The weights that a command names: those of a finished run, or of a file with its model.json beside it."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,9 @@ from sota_exp.report.folds import read_folds
 from sota_exp.report.numbers import format_count
 from sota_exp.runs.contents import is_being_trained
 from sota_exp.runs.digests import read_object, read_run_config, try_read_json
-from sota_exp.runs.find import MOST_LISTED, RUN_ROOTS, find_run, find_runs_below, format_run_path
+from sota_exp.runs.find import MOST_LISTED, RUN_ROOTS, find_runs, find_runs_below, format_run_path
 from sota_exp.runs.result_json import is_evaluation
+from sota_exp.runs.sent_position import FOLDS_FILE
 from sota_exp.runs.status import COMPLETE_STATUSES
 from sota_exp.runs.trust import require_plain_files
 
@@ -62,13 +64,52 @@ def find_weights(word: str) -> SavedWeights:
     if word and not places and is_folder(root):
         trained = [place for place in root.iterdir() if place.name.startswith(word)]
         places += trained if len(trained) == 1 else []
-    directory = places[0] if places else find_run(word).directory
+    directory = places[0] if places else find_model(word)
     if (folds := read_folds(directory)) is not None:
         return find_fold_weights(directory, folds)
     if runs := read_arms(directory.parent.parent).get(directory.resolve()):
         return replace(find_run_weights(runs[0]), name=directory.name, folds=tuple(map(find_run_weights, runs)))
     require_one_run(directory)
     return find_run_weights(directory)
+
+
+def find_model(word: str) -> Path:
+    """The directory of the run, cross-validation or arm whose name alone begins so, or of the run with this MLflow id.
+
+    Raises:
+        ConfigError: there is none, or several.
+    """
+    runs = find_runs(word)
+    models = list(group_runs(runs)) if len(runs) > 1 else runs
+    if len(models) > 1:
+        raise ConfigError(f"{word} means {len(runs)} runs; {format_models(runs)}")
+    return models[0]
+
+
+def group_runs(runs: Sequence[Path]) -> dict[Path, int]:
+    """Directory → number of runs, of what answers as one model: arms as in their study, folds, other runs."""
+    studies = {study: read_arms(study) for study in dict.fromkeys(run.parent.parent.parent for run in runs)}
+    parents, found = {run.resolve().parent for run in runs}, dict[Path, int]()
+    for run in runs:
+        arms = studies[run.parent.parent.parent]
+        found |= {arm: len(own) for arm, own in arms.items() if arm in parents}
+        if run.resolve().parent not in arms:
+            place = run.parent if (run.parent / FOLDS_FILE).is_file() else run
+            found[place] = found.get(place, 0) + 1
+    return found
+
+
+def format_models(runs: Sequence[Path]) -> str:
+    """`name one: …`, of several runs, with the shortest words for each model."""
+    models = group_runs(runs)
+    named = {place: re.sub(rf"^({'|'.join(RUN_ROOTS)})/", "", format_run_path(place)) for place in models}
+    if [*models.values()] == [1] * len(runs):
+        return f"name one: {join_first([*named.values()], MOST_LISTED)}"
+    counted = [f"{named[place]} ({format_count(num, 'run')})" for place, num in models.items()]
+    return (
+        "name an arm or a cross-validation, for the mean of the probabilities of its runs, or one run: "
+        f"{join_first(counted, MOST_LISTED)}"
+    )
 
 
 def read_arms(study: Path) -> dict[Path, list[Path]]:
@@ -88,18 +129,9 @@ def require_one_run(directory: Path) -> None:
     Raises:
         ConfigError: it is one; the message names what is in it.
     """
-    if arms := read_arms(directory):
-        named = [f"{format_run_path(arm)} ({format_count(len(runs), 'run')})" for arm, runs in arms.items()]
-        raise ConfigError(
-            f"{directory} is a study: name an arm, for the mean of the probabilities of its runs, or one of its runs: "
-            f"{join_first(named, MOST_LISTED)}"
-        )
     runs = list(find_runs_below(directory))
     if runs and runs != [directory]:
-        named = list(map(format_run_path, runs))
-        raise ConfigError(
-            f"{directory} has {format_count(len(runs), 'run')}; name one: {join_first(named, MOST_LISTED)}"
-        )
+        raise ConfigError(f"{directory} has {format_count(len(runs), 'run')}; {format_models(runs)}")
 
 
 def find_run_weights(directory: Path) -> SavedWeights:

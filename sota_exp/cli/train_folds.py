@@ -7,7 +7,7 @@ from typing import Any
 
 from sota_exp.config import compose
 from sota_exp.config.configuration import Configuration
-from sota_exp.config.shell_words import join_command
+from sota_exp.config.shell_words import join_command, quote_word
 from sota_exp.config.split_of_seed import get_split, get_split_of_seed, list_split_overrides, with_split_of_seed
 from sota_exp.report.folds import (
     FoldRun,
@@ -100,5 +100,7 @@ def train_folds(
     if is_main:
         for line in end_parent_run(directory, configuration.values["tracking"], "FINISHED"):
             out.print(line, style="dim", soft_wrap=True, markup=False)
-    out.print(escape(str(shorten_path(directory))), style="dim")
+    place = str(shorten_path(directory))
+    for line in (place, f"sota-exp predict {quote_word(place)} new.jpg"):
+        out.print(escape(line), style="dim", soft_wrap=True)
     return float(found["metrics"]["val/accuracy"]["mean"])

@@ -51,8 +51,8 @@ MOST_IN_FULL = 8
 #: What files have beside the keys that a user sets.
 NO_KEYS = ("_target_", "defaults", "kind", "title")
 
-#: Group → the file with its keys, of groups whose options share them.
-SHARED_KEYS = {"study": CONF / "study" / "settings" / "standard.yaml"}
+#: An entry of a defaults list: a file whose keys become those of the file with the list; group 2 is below its folder.
+BASE = re.compile(r"^  - (?:([\w/]+)@_here_: )?(?!_self_)(\w+)$", re.MULTILINE)
 
 
 def list_groups() -> dict[str, str]:
@@ -107,15 +107,18 @@ def describe_group(name: str, own: Sequence[Path] = ()) -> dict[str, dict[str, s
     if chosen and not files:
         raise ConfigError(f"{name}: no such option; {hint_at_own(format_legal(chosen, every), own)}")
     summaries = {option: read_summary(file) for option, file in files.items()}
-    beside = " and their defaults (with recipe=NAME: its values)"
-    if is_long := len(files) > MOST_IN_FULL:
+    described, is_brief, beside = files, False, " and their defaults (with recipe=NAME: its values)"
+    if len(files) > MOST_IN_FULL:
         width = 76 - max(map(len, files))
         summaries = {option: shorten_to_clause(text, width) for option, text in summaries.items()}
-        beside = f" (--help {group}=OPTION: those of one option, with defaults)"
+        described, is_brief, beside = files, True, f" (--help {group}=OPTION: those of one option, with defaults)"
+        if shared := {base.stem: base for file in files.values() for base in list_bases(group, file)}:
+            described, is_brief, beside = shared, False, f" and their defaults (--help {group}=OPTION: those of one)"
     slots = {slot: ", ".join(_find_files(slot, own)) for slot in list_slots(group, own)}
     return {
         f"options ({group}=OPTION)": summaries | ({} if chosen else OPTIONS_OF_PLUGINS.get(group, {})),
-        f"keys of {group}{beside}": describe_keys(group, files, is_brief=is_long and group not in SHARED_KEYS),
+        f"keys of {group}{beside}": describe_keys(group, described, is_brief),
+        f"techniques of {chosen}, by their names in study.only": describe_techniques(group, files) if chosen else {},
         f"slots of {group}, and their options": slots,
     }
 
@@ -163,9 +166,8 @@ def describe_keys(group: str, files: Mapping[str, Path], is_brief: bool) -> dict
         return {}
     defaults: dict[str, dict[str, list[str]]] = {}
     texts: dict[str, list[str]] = {}
-    shared = {"": SHARED_KEYS[group]} if group in SHARED_KEYS else files
-    for option, file in [*shared.items(), *([("", CONF / "config.yaml")] if group == "evaluation" else [])]:
-        for name, value, legal, comment in _list_keys(group, file):
+    for option, file in [*files.items(), *([("", CONF / "config.yaml")] if group == "evaluation" else [])]:
+        for name, (value, legal, comment) in _read_keys(group, file).items():
             defaults.setdefault(name, {}).setdefault(_format_default(value), []).append(option)
             texts.setdefault(name, [legal, *([] if is_brief else [comment])])
     prefix, num = group.replace("/", "."), len(files)
@@ -173,6 +175,28 @@ def describe_keys(group: str, files: Mapping[str, Path], is_brief: bool) -> dict
         f"{prefix}.{name}": "; ".join(filter(None, [*([] if is_brief else [_join_defaults(found, num)]), *texts[name]]))
         for name, found in defaults.items()
     }
+
+
+def describe_techniques(group: str, files: Mapping[str, Path]) -> dict[str, str]:
+    """Name → label, of the techniques of a study in the files of `study/techniques`; {} of other groups."""
+    nodes = {name: node for file in files.values() for name, node in load_yaml(file.read_text()).items()}
+    return {name: node.get("label", name) for name, node in nodes.items()} if group == "study/techniques" else {}
+
+
+def list_bases(group: str, file: Path) -> list[Path]:
+    """The files of this package whose keys an option has too, unless its own file sets them."""
+    found = BASE.findall(file.read_text().partition("defaults:")[2])
+    return [path for folder, name in found if (path := CONF / group / folder / f"{name}.yaml").is_file()]
+
+
+def _read_keys(group: str, file: Path) -> dict[str, tuple[Any, str, str]]:
+    """Key → (default, legal values, comment) of an option: of the files that it starts from, and of its own."""
+    keys: dict[str, tuple[Any, str, str]] = {}
+    for each in [*list_bases(group, file), file]:
+        for name, value, legal, comment in _list_keys(group, each):
+            _, *former = keys.get(name, (None, "", ""))
+            keys[name] = (value, legal or former[0], comment or former[1])
+    return keys
 
 
 def _list_keys(group: str, file: Path) -> Iterator[tuple[str, Any, str, str]]:
@@ -218,8 +242,9 @@ def _format_default(value: object) -> str:
 
 
 def _join_defaults(found: Mapping[str, list[str]], num_options: int) -> str:
-    """`0.2`, or `0.1 (sgd, nesterov), 0.001 (adam)` where options differ or lack the key."""
-    (value, options), *others = found.items()
-    if not others and (options == [""] or len(options) == num_options):
-        return value
-    return ", ".join(f"{value} ({', '.join(options)})" for value, options in found.items())
+    """`0.2`, `8, 10 (few_images)` where most have one, or `0.1 (sgd, nesterov), 0.001 (adam)`, also if some lack it."""
+    usual, options = max(found.items(), key=lambda item: len(item[1]))
+    is_usual = options == [""] or (sum(map(len, found.values())) == num_options and len(options) > num_options / 2)
+    first = {usual: usual} if is_usual else {}
+    named = {value: f"{value} ({', '.join(options)})" for value, options in found.items()}
+    return ", ".join((first | named | first).values())

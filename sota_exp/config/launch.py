@@ -7,6 +7,7 @@ processes, which may die: their runs are lost, not failed; launched again, they 
 import logging
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -20,6 +21,7 @@ from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import RunMode
 
+from sota_exp.config.console_log import share_shown_messages
 from sota_exp.config.job_returns import get_error, make_lost_return
 from sota_exp.config.signals import handled_signals
 from sota_exp.errors import STOP_SIGNALS, ConfigError, Interrupted, RunFailed, RunLost, in_a_line
@@ -31,6 +33,9 @@ LOOK_SECONDS = 1.0
 
 #: How often a run may be lost with the process that trains it before it counts as failed.
 MAX_LOSSES = 3
+
+#: The beginning of joblib's warning of a worker that made room for a new one, as it does when its memory has grown.
+WORKER_STOPPED = "A worker stopped while some jobs were given to the executor"
 
 #: Errors that a launcher raises for what it is told to do, before it starts a run.
 REFUSALS = (ValueError, TypeError, NameError, AssertionError, ImportError, HydraException)
@@ -61,8 +66,10 @@ def launch_jobs(
     """
     if is_sequential(launcher):
         return list(launcher.launch(jobs, initial_job_idx=first_index))
+    share_shown_messages()
     try:
-        with interrupted_by_signals(), call_regularly(look):
+        with interrupted_by_signals(), call_regularly(look), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", WORKER_STOPPED)
             returned = list(_choose_launch(launcher)(jobs, initial_job_idx=first_index))
     except (ConfigError, RunFailed, Interrupted):
         raise

@@ -74,6 +74,7 @@ def average_folds(models: Sequence[SavedModel], name: str) -> SavedModel:
         view=view,
         predictor=OneView(),
         white=first.white,
+        weights=tuple(path for each in models for path in each.weights),
     )
 
 

@@ -24,6 +24,7 @@ class SavedModel:
     """A network in eval mode, its classes in the order of its logits, and its preprocessing.
 
     white: the value of white of 16-bit files that do not say it, as in the training; None where it had no such files.
+    weights: the files that its networks were read from.
     """
 
     network: nn.Module
@@ -32,6 +33,7 @@ class SavedModel:
     view: EvaluationView
     predictor: Predictor
     white: int | None = None
+    weights: tuple[Path, ...] = ()
 
 
 def build_description(
@@ -94,4 +96,5 @@ def load_saved_model(description_path: Path, weights_path: Path) -> SavedModel:
         view=EvaluationView(resize=preprocessing["resize"], size=preprocessing["size"]),
         predictor=build(Predictor, saved["predictor"], "evaluation.tta"),
         white=saved.get("white"),
+        weights=(weights_path,),
     )

@@ -10,6 +10,7 @@ import timm
 import torchvision
 from huggingface_hub import constants, get_session
 from torch import nn
+from torchvision.models import WeightsEnum
 
 from sota_exp.errors import RunFailed, first_line
 from sota_exp.models.network_names import list_networks
@@ -96,6 +97,30 @@ def build_by_name(name: str, num_classes: int) -> nn.Module:
     return build_timm(name, num_classes, None)
 
 
+def get_torchvision_weights(name: str, tag: str) -> WeightsEnum:
+    """What torchvision knows of its published weights without fetching them; tag: "" for the default, the best.
+
+    Raises:
+        InvalidValue: there are no weights with this tag.
+    """
+    known = torchvision.models.get_model_weights(name)
+    require_known("tag", tag or "DEFAULT", known.__members__, f"weight of {name}")
+    return known[tag or "DEFAULT"]
+
+
+def find_torchvision_preprocessing(name: str, tag: str) -> Preprocessing:
+    """The preprocessing of torchvision's published weights.
+
+    Raises:
+        InvalidValue: there are no weights with this tag.
+    """
+    preset = get_torchvision_weights(name, tag).transforms()
+    mean, std = tuple(preset.mean), tuple(preset.std)
+    if name in AUXILIARY_CLASSIFIERS:
+        mean, std = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+    return Preprocessing(mean=mean, std=std, interpolation=preset.interpolation.value)
+
+
 @lru_cache(maxsize=1)
 def load_torchvision_weights(name: str, tag: str) -> PublishedWeights:
     """Torchvision's published weights; tag: "" for the default, which are the best.
@@ -104,19 +129,16 @@ def load_torchvision_weights(name: str, tag: str) -> PublishedWeights:
         InvalidValue: there are no weights with this tag.
         NotDownloaded: the weights cannot be downloaded.
     """
-    known = torchvision.models.get_model_weights(name)
-    tag = tag or "DEFAULT"
-    require_known("tag", tag, known.__members__, f"weight of {name}")
+    weights = get_torchvision_weights(name, tag)
     try:
-        state = dict(known[tag].get_state_dict(progress=False, check_hash=True, weights_only=True))
+        state = dict(weights.get_state_dict(progress=False, check_hash=True, weights_only=True))
     except OSError as error:
-        raise NotDownloaded(f"cannot download the weights {tag} of torchvision's {name} ({error})") from error
-    preset = known[tag].transforms()
-    mean, std = tuple(preset.mean), tuple(preset.std)
+        raise NotDownloaded(
+            f"cannot download the weights {tag or 'DEFAULT'} of torchvision's {name} ({error})"
+        ) from error
+    preset, preprocessing = weights.transforms(), find_torchvision_preprocessing(name, tag)
     if name in AUXILIARY_CLASSIFIERS:
         state = {key: value for key, value in state.items() if not key.lower().startswith("aux")}
-        mean, std = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
-    preprocessing = Preprocessing(mean=mean, std=std, interpolation=preset.interpolation.value)
     return PublishedWeights(
         state=state,
         preprocessing=preprocessing,
@@ -145,6 +167,29 @@ def with_cache_alone(is_asked: bool) -> Iterator[None]:
         constants.HF_HUB_OFFLINE = before
 
 
+def name_timm_weights(name: str, tag: str) -> str:
+    """timm's name of published weights, `resnet18.a1_in1k`; tag: "" for its default.
+
+    Raises:
+        InvalidValue: there are no weights with this tag.
+    """
+    tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{name}*") if known.partition(".")[0] == name]
+    if not tags:
+        raise InvalidValue("tag", tag, f"none: timm has no published weights of {name}")
+    require_known("tag", tag or tags[0], tags, f"weight of {name}")
+    return f"{name}.{tag}" if tag else name
+
+
+def find_timm_preprocessing(name: str, tag: str) -> Preprocessing:
+    """The preprocessing of timm's published weights.
+
+    Raises:
+        InvalidValue: there are no weights with this tag.
+    """
+    settings: Any = timm.get_pretrained_cfg(name_timm_weights(name, tag))
+    return Preprocessing(mean=tuple(settings.mean), std=tuple(settings.std), interpolation=settings.interpolation)
+
+
 @lru_cache(maxsize=1)
 def load_timm_weights(name: str, tag: str, img_size: int | None) -> PublishedWeights:
     """timm's published weights; tag: "" for its default.
@@ -153,11 +198,7 @@ def load_timm_weights(name: str, tag: str, img_size: int | None) -> PublishedWei
         InvalidValue: there are no weights with this tag.
         NotDownloaded: the weights cannot be downloaded.
     """
-    full_name = f"{name}.{tag}" if tag else name
-    tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{name}*") if known.partition(".")[0] == name]
-    if not tags:
-        raise InvalidValue("tag", tag, f"none: timm has no published weights of {name}")
-    require_known("tag", tag or tags[0], tags, f"weight of {name}")
+    full_name = name_timm_weights(name, tag)
     extra: dict[str, Any] = {} if img_size is None else {"img_size": img_size}
     responds = does_hub_respond()
     try:
@@ -168,9 +209,7 @@ def load_timm_weights(name: str, tag: str, img_size: int | None) -> PublishedWei
         raise NotDownloaded(f"cannot download the weights {full_name} of timm ({reason})") from error
     settings: Any = model.pretrained_cfg
     state = model.state_dict()
-    preprocessing = Preprocessing(
-        mean=tuple(settings["mean"]), std=tuple(settings["std"]), interpolation=settings["interpolation"]
-    )
+    preprocessing = find_timm_preprocessing(name, tag)
     return PublishedWeights(
         state=state,
         preprocessing=preprocessing,

@@ -92,4 +92,4 @@ def describe_saved_epoch(result: dict[str, Any]) -> str:
     best, saved = result["metrics"]["best/epoch"], get_saved_epoch(result)
     if saved == best:
         return f"epoch {best} was best on val"
-    return f"epoch {saved}, the last (evaluation.select=last); epoch {best} was best on val"
+    return f"epoch {saved}, the last (evaluation.select=last)"

@@ -34,6 +34,10 @@ class Model(Stage):
     def load_published(self, tag: str) -> PublishedWeights:
         """The published weights `tag` of this architecture, "" for the default ones, or an `InvalidValue`."""
 
+    def find_preprocessing(self, tag: str) -> Preprocessing:
+        """The preprocessing of these weights, which are not fetched for it where their library has it without them."""
+        return self.load_published(tag).preprocessing
+
 
 class InitialWeights(Stage):
     """The initial weights of a network."""

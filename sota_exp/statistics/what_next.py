@@ -4,7 +4,7 @@ Pure arithmetic: studies, sweeps and comparisons call `advise` and print the sen
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +24,9 @@ Reason = Literal["same", "equal", "noise", "none", "seeds", "images", "far", "sm
 
 #: Where the seeds are too few for any verdict, the images are those that so many seeds need.
 LEAST_SEEDS = 8
+
+#: Most differences that a sentence names.
+MOST_NAMED = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,26 +98,52 @@ def advise(
 def describe_advice(
     advice: Advice, num_images: int | None, unit: MetricFormat, is_wanted: bool, cost: Callable[[int], str]
 ) -> str:
-    """What would decide a difference, without its name: `12 seeds (3 min) would show 1.20 points, if it is …`.
+    """What would decide a difference, without its name: `Seems to differ by 1.20 points; 12 seeds …`.
 
     num_images: those that were tested. is_wanted: the effect is the smallest of interest, not the one that was seen.
     cost: what a number of seeds takes, in words such as ` (3 min)`.
     """
     size = unit.size(advice.effect)
-    that = f"an effect of {size}" if is_wanted else f"the {size} that it seems to have"
+    seen, that = ("", f"an effect of {size}") if is_wanted else (f"seems to differ by {size}; ", "that")
     tested = f"the {num_images:,} test images" if num_images else "the test images"
     if advice.num_seeds is not None:
-        often = "half of the time" if advice.is_median else "in four of five studies"
-        return f"{advice.num_seeds:,} seeds{cost(advice.num_seeds)} show {that} {often}."
-    return {
-        "images": f"No number of seeds shows {that} for other images like {tested}: that takes about "
-        f"{advice.num_images or 0:,} of them.",
-        "same": f"It is right on the same of {tested} as its reference at every seed: at this length it changes "
+        chance = "half of the time" if advice.is_median else "with a chance of four in five"
+        words = f"{seen}{advice.num_seeds:,} seeds{cost(advice.num_seeds)} would show {that} {chance}."
+        return words[0].upper() + words[1:]
+    instead = f" instead of {num_images:,}" if num_images else ""
+    words = {
+        "images": f"{seen}to show {that} for new images takes about {format_estimate(advice.num_images or 0)} test "
+        f"images{instead}; more seeds alone don't.",
+        "same": f"it is right on the same of {tested} as its reference at every seed: at this length it changes "
         "nothing that more seeds could show.",
-        "equal": f"The difference is the same at every seed, so its noise is unknown: {tested} or the seeds are too "
+        "equal": f"the difference is the same at every seed, so its noise is unknown: {tested} or the seeds are too "
         "few to show any.",
-        "noise": f"Fewer than two seeds of both, so the noise of training is unknown: 6 seeds{cost(6)} show it.",
-        "none": "No effect is seen, so nothing says how many seeds it would take.",
-        "far": f"No practical number of seeds shows {that}.",
-        "small": f"The interval excludes effects of {size} and more, so for what is of interest it is decided.",
+        "noise": f"fewer than two seeds of both, so the noise of training is unknown: 6 seeds{cost(6)} show it.",
+        "none": "no effect is seen, so nothing says how many seeds it would take.",
+        "far": f"{seen}no practical number of seeds shows {that}.",
+        "small": f"the interval excludes effects of {size} and more, so for what is of interest it is decided.",
     }[advice.reason]
+    return words[0].upper() + words[1:]
+
+
+def describe_lack_of_images(
+    advices: Mapping[str, Advice], num_images: int | None, unit: MetricFormat, is_wanted: bool
+) -> str:
+    """Differences of reason `images`, by name, in one sentence."""
+    named = [
+        f"{format_estimate(each.num_images or 0)} for {name}{'' if is_wanted else f' ({unit.size(each.effect)})'}"
+        for name, each in advices.items()
+    ]
+    rest = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+    size = unit.size(next(iter(advices.values())).effect)
+    that = f"an effect of {size}" if is_wanted else "what these seem to differ by"
+    instead = f" than the {num_images:,} here" if num_images else ""
+    return (
+        f"To show {that} for new images takes more test images{instead}, as more seeds alone don't: "
+        f"about {', '.join(named[:MOST_NAMED])}{rest}."
+    )
+
+
+def format_estimate(num: float) -> str:
+    """A number that rests on a noisy effect: two digits, such as `32,000`."""
+    return f"{float(f'{num:.2g}'):,.0f}"

@@ -122,7 +122,7 @@ def build_option(
     if tested is None and variant.folds > 1:
         to_train = variant.counts["test"] / variant.counts["train"]
         tested = ScoredShare(of_all=1 / variant.folds, to_train=to_train, runs_per_repeat=variant.folds)
-        own = noise.of_splits(variant.counts["test"])
+        own = noise.of_splits(variant.counts["test"], variant.num_tested)
     steps = min(int(allowance.amount / (per_seed * variant.folds)), MOST_SEEDS // variant.folds)
     if steps < 1 or own.sd is None:
         return None

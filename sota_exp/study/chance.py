@@ -1,9 +1,20 @@
 """Whether the networks of a study have learned more than a classifier that always names the most frequent class."""
 
+from collections.abc import Sequence
+
 from sota_exp.report.numbers import format_count, join_with_and
 from sota_exp.runs.chance import compute_chance_accuracy, compute_chance_limit
 from sota_exp.statistics.units import SHARE_FORMAT
 from sota_exp.study.results import PlannedStudy, StudyRuns
+
+NOTHING_COMPARED = (
+    "Differences between networks that have learned nothing say nothing about techniques: train longer, on more "
+    "images, or with another learning rate."
+)
+ONE_LEARNED = (
+    "Where only one of two arms has learned, the direction of a difference that is shown stands; its size is that of "
+    "this length of training."
+)
 
 #: Most arms or runs that are named; the rest is counted.
 MOST_NAMED = 4
@@ -51,9 +62,7 @@ def describe_chance_level(study: PlannedStudy, runs: StudyRuns) -> str:
         reached, constant = map(SHARE_FORMAT.format_with_unit, (best, chance))
         parts.append(
             f"{which} {format_count(num_scored, 'arm')} {verb} at chance level{names}: at best {reached} {split} "
-            f"accuracy, where naming always the most frequent class has {constant}. Differences between networks that "
-            "have learned nothing say nothing about techniques: train longer, on more images, or with another "
-            "learning rate."
+            f"accuracy, where naming always the most frequent class has {constant}. {_describe_differences(study, low)}"
         )
     if collapsed:
         parts.append(
@@ -61,3 +70,10 @@ def describe_chance_level(study: PlannedStudy, runs: StudyRuns) -> str:
             f"{join_with_and(collapsed, MOST_NAMED)}. Means and intervals of such arms do not describe a typical run."
         )
     return " ".join(parts)
+
+
+def _describe_differences(study: PlannedStudy, low: Sequence[str]) -> str:
+    """What differences of arms at chance level say. low: the names of these; other arms have learned."""
+    learned = [(arm.name in low) + (arm.arm.reference in low) for arm in study.compared]
+    found = [ONE_LEARNED] if 1 in learned else []
+    return " ".join([*found, *([NOTHING_COMPARED] if 2 in learned or not found else [])])

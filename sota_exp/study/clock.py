@@ -83,9 +83,9 @@ class StudyClock:
             return ""
         self.was_late = True
         return (
-            f"Slower than planned: {format_duration(now)} a run instead of {format_duration(planned)}, so about "
-            f"{max(num_fitting, len(self.ended))} of {num_runs} runs fit. The study ends with the last whole seed that "
-            f"does; all would take {format_duration(now * num_runs)}."
+            f"Slower than planned: a run ends every {format_duration(now)} instead of {format_duration(planned)}, so "
+            f"about {max(num_fitting, len(self.ended))} of {num_runs} runs fit. The study ends with the last whole "
+            f"seed that does; all would take {format_duration(now * num_runs)}."
         )
 
 

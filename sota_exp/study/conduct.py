@@ -33,7 +33,7 @@ from sota_exp.study.terminal_time import format_time_plan
 from sota_exp.study.two_stage import train_two_stages
 
 #: Why a study has another recipe than `train`, where the command and its experiment choose none.
-RECIPE_NOTE = "This study takes recipe={0}; train takes recipe=small_images. recipe=NAME chooses another."
+RECIPE_NOTE = "recipe={0} is this study's own; recipe=NAME takes another."
 
 
 def run_study(sweeper: StudySweeper, arguments: list[str]) -> JsonObject | None:
@@ -142,7 +142,6 @@ def _print_plan(sweeper: StudySweeper, study: PlannedStudy, files: StudyFiles) -
     first = with_split_of_seed(study.arms.ready[0].configuration, study.seeds[0])
     estimates, num_at_once = {"counts": count_images(first)}, count_runs_at_once(study, sweeper.num_jobs)
     if sweeper.measure:
-        announce_measuring(study)
         estimates = estimate_arm_seconds(study, num_at_once)
     show = terminal_stages.format_two_stage_plan if study.settings.kind == "auto" else format_study_plan
     sweeper.show_plan(study, files, show(study, files, estimates, num_at_once), estimates)
@@ -166,7 +165,6 @@ def _choose_by_time(
     def plan_other(other: StudySettings, overrides: Sequence[str]) -> PlannedStudy:
         return plan_study(sweeper, [*arguments, *overrides], other)
 
-    announce_measuring(study)
     runs, num_at_once = StudyRuns.read(study, files, {}), count_runs_at_once(study, sweeper.num_jobs)
     found = plan_by_time(sweeper.directory, study, runs, arguments, plan_other, began, num_at_once)
     if found["recommended"] is None:
@@ -176,12 +174,6 @@ def _choose_by_time(
     best = found["options"][found["recommended"]]
     chosen = plan_other(replace(settings, seeds=best["seeds"]), best["overrides"])
     return replace(chosen, time_plan=found)
-
-
-def announce_measuring(study: PlannedStudy) -> None:
-    """Say what is done before the first line of a plan: on a slow machine that takes a minute."""
-    out = make_console(is_progress=True)
-    out.print(f"  a few steps of each of {len(study.arms.ready)} arms are measured …", style="dim")
 
 
 def plan_study(sweeper: StudySweeper, arguments: list[str], settings: StudySettings | None = None) -> PlannedStudy:

@@ -9,6 +9,8 @@ from sota_exp.config.configuration import Configuration
 from sota_exp.errors import ConfigError, RunFailed, convert_errors
 from sota_exp.preview.plan_numbers import plan_training
 from sota_exp.preview.timing import CostEstimate, MeasuredCost, estimate_cost, measure_cost
+from sota_exp.report.numbers import format_count
+from sota_exp.report.terminal import make_console
 from sota_exp.study.arms import ComposedArm
 from sota_exp.study.files import find_trainings
 from sota_exp.study.results import PlannedStudy
@@ -59,6 +61,7 @@ def estimate_arm_costs(study: PlannedStudy, num_at_once: int = 1) -> dict[str, R
 
     Of arms that share a training, only the first is charged for it. num_at_once: runs that are trained at a time.
     """
+    _announce_measuring(len(study.arms.ready))
     found: dict[str, RunCost | str] = {}
     own = {arm.name for arm in find_trainings(study.arms).values()}
     for arm in study.arms.ready:
@@ -67,6 +70,12 @@ def estimate_arm_costs(study: PlannedStudy, num_at_once: int = 1) -> dict[str, R
         except (ConfigError, RunFailed) as error:
             found[arm.name] = str(error)
     return found
+
+
+def _announce_measuring(num_arms: int) -> None:
+    """Say what is done before the first line of a plan: on a slow machine that takes a minute."""
+    out = make_console(is_progress=True)
+    out.print(f"  a few steps of each of {format_count(num_arms, 'arm')} are measured …", style="dim")
 
 
 def estimate_arm_seconds(study: PlannedStudy, num_at_once: int) -> dict[str, Any]:

@@ -67,6 +67,16 @@ class PlannedStudy:
         num_cells = sum(arm.arm.is_cell for arm in self.arms.ready)
         return f"{num_cells} cells, then up to {num - num_cells} arms × {seeds}"
 
+    def describe_length(self) -> str:
+        """`4 epochs at 128 px; the recipe's own length is 30 epochs`; of several lengths or sizes the ends."""
+        first = self.arms.ready[0].configuration
+        trees = [arm.configuration.values for arm in self.arms.ready]
+        epochs = [int(tree["schedule"]["length"]["epochs"]) for tree in trees]
+        own = first.values["recipe"]["long_epochs" if first.choices["schedule/length"] == "long" else "epochs"]
+        differs = "" if own == epochs[0] else f"; the recipe's own length is {own} epochs"
+        sizes, noun = [int(tree["data"]["image_size"]) for tree in trees], "epoch" if max(epochs) == 1 else "epochs"
+        return f"{_join_ends(epochs)} {noun} at {_join_ends(sizes)} px{differs}"
+
     @property
     def interactions(self) -> dict[str, tuple[str, str]]:
         """`a × b` → (a, b): the interactions of a study of pairs whose four arms are trained."""
@@ -145,6 +155,12 @@ class PlannedStudy:
         """The fewest seeds of every arm with which any effect can be shown; None: more than are looked for."""
         sizes = self.settings.planned_looks or range(2, 100)
         return next((num for num in sizes if self.find_planned_effect(1.0, num) is not None), None)
+
+
+def _join_ends(numbers: Sequence[int]) -> str:
+    """`4`, or `4 to 16` of different ones."""
+    ends = sorted({min(numbers), max(numbers)})
+    return " to ".join(map(str, ends))
 
 
 @dataclass(frozen=True, kw_only=True)

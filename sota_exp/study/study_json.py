@@ -52,6 +52,7 @@ def build_study_json(study: PlannedStudy, runs: StudyRuns) -> JsonObject:
         "power": DEFAULT_POWER,
         "seeds": list(study.seeds),
         "budget": settings.budget,
+        "length": study.describe_length(),
         "command": study.command,
         "classes": list(first["per_class_accuracy"]) if first else [],
         **count_tested(runs, study.seeds),

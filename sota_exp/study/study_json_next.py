@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from sota_exp.statistics.planned_effect import compute_images_quantile
 from sota_exp.statistics.stopping import find_num_anytime_seeds
 from sota_exp.statistics.units import get_metric_format
 from sota_exp.statistics.verdict import SHOWN, SHOWN_HERE
-from sota_exp.statistics.what_next import Advice, SeedsFinder, advise, describe_advice
+from sota_exp.statistics.what_next import Advice, SeedsFinder, advise, describe_advice, describe_lack_of_images
 from sota_exp.study.arms import ComposedArm
 from sota_exp.study.chance import find_arms_at_chance
 from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
@@ -45,6 +45,13 @@ class OpenQuestion:
     advice: Advice
     seconds: float | None
 
+    def in_whole_repeats(self, folds: int) -> "OpenQuestion":
+        """With as many seeds as test each image equally often."""
+        seeds = self.advice.num_seeds
+        return (
+            self if seeds is None else replace(self, advice=replace(self.advice, num_seeds=-(-seeds // folds) * folds))
+        )
+
     def to_json(self, words: str) -> JsonObject:
         seeds = self.advice.num_seeds
         return {
@@ -65,38 +72,50 @@ def build_next(study: PlannedStudy, runs: StudyRuns, found: JsonObject, noise: S
     """
     missing = found["missing"]
     lines = [f"{format_count(len(missing), 'run')} missing: the same command goes on."] if missing else []
-    lines += _describe_left_seeds(study)
+    lines += _describe_left_seeds(study, runs)
     ready = [arm.name for arm in study.arms.ready if runs.results[arm.name]]
     if ready and set(find_arms_at_chance(study, runs)) >= set(ready):
         return {"lines": [NOTHING_LEARNED, *lines], "open": []}
     questions = _ask_arms(study, runs, found, noise)
     num_images = noise.count_images(find_scored_share(study)) if study.arms.ready else None
     questions += [*_ask_interactions(study, runs, found, num_images), *_ask_effects(study, found, noise, num_images)]
-    unit, wanted = get_metric_format(study.settings.metric), study.settings.smallest_effect is not None
-    entries, by_words = [], dict[str, list[str]]()
-    for question in sorted(questions, key=_rank):
-        words = describe_advice(question.advice, num_images, unit, wanted, _make_cost(question))
-        entries.append(question.to_json(words))
-        by_words.setdefault(words, []).append(question.label)
-    told = [f"{join_first(labels, 4)}: {words}" for words, labels in by_words.items()]
+    folds, unit = _count_folds(study), get_metric_format(study.settings.metric)
+    questions = sorted((question.in_whole_repeats(folds) for question in questions), key=_rank)
+    wanted = study.settings.smallest_effect is not None
+    words = [describe_advice(each.advice, num_images, unit, wanted, _make_cost(each)) for each in questions]
+    lacking = {each.label: each.advice for each in questions if each.advice.reason == "images"}
+    by_words = dict[str, list[str]]()
+    for question, own in zip(questions, words, strict=True):
+        if len(lacking) > 1 and question.label in lacking:
+            by_words[describe_lack_of_images(lacking, num_images, unit, wanted)] = []
+        else:
+            by_words.setdefault(own, []).append(question.label)
+    told = [f"{join_first(labels, 4)}: {own}" if labels else own for own, labels in by_words.items()]
     rest = [f"{len(told) - MOST_LISTED} more open questions are in study.json."] if len(told) > MOST_LISTED else []
     how = _describe_how(study, questions) if questions else []
     if not questions and not missing and found["status"] == "complete":
         how = ["Nothing is open: every comparison has its verdict."]
+    entries = [question.to_json(own) for question, own in zip(questions, words, strict=True)]
     return {"lines": [*lines, *told[:MOST_LISTED], *rest, *how], "open": entries}
 
 
-def _describe_left_seeds(study: PlannedStudy) -> list[str]:
+def _describe_left_seeds(study: PlannedStudy, runs: StudyRuns) -> list[str]:
     """How much of the plan of `study.time` its time left over; [] if nothing, or without one."""
     plan = study.time_plan or {"recommended": None}
     num_planned = 0 if plan["recommended"] is None else plan["options"][plan["recommended"]]["seeds"]
     if (num_left := num_planned - len(study.seeds)) <= 0:
         return []
     done = f"{len(study.seeds)} of {format_count(num_planned, 'seed')}"
+    seconds = _measure_seconds(runs, (arm.name for arm in study.arms.ready))
+    takes = "" if seconds is None else f", in about {format_duration(num_left * seconds / plan.get('runs_at_once', 1))}"
     return [
-        f"study.time={study.settings.time} was over after {done}: the same command trains the other {num_left}. "
+        f"study.time={study.settings.time} was enough for {done}: the same command trains the other {num_left}{takes}. "
         "Do so whatever the verdicts are: a second look because they are open makes wrong ones more frequent."
     ]
+
+
+def _count_folds(study: PlannedStudy) -> int:
+    return int(get_split(study.arms.ready[0].configuration.values).get("folds", 1)) if study.arms.ready else 1
 
 
 def _rank(question: OpenQuestion) -> tuple[bool, bool, float]:
@@ -231,7 +250,7 @@ def _ask_effects(
 
 def _describe_how(study: PlannedStudy, questions: list[OpenQuestion]) -> list[str]:
     """How to get what the open questions need, without making wrong verdicts more frequent."""
-    settings, folds = study.settings, int(get_split(study.arms.ready[0].configuration.values).get("folds", 1))
+    settings, folds = study.settings, _count_folds(study)
     seeds = [each.advice.num_seeds for each in questions if each.advice.num_seeds is not None]
     lines = []
     if any(each.advice.reason == "images" for each in questions) and find_scored_share(study) is None:
@@ -241,11 +260,10 @@ def _describe_how(study: PlannedStudy, questions: list[OpenQuestion]) -> list[st
     if settings.has_anytime_looks:
         return [*lines, f"study.seeds={max(seeds)} goes on: these verdicts hold whenever you look."]
     first = -(-(max(study.seeds) + 1) // folds) * folds
-    least = -(-min(seeds) // folds) * folds
     twice = f"{200 * (1 - settings.level):.3g}"
     return [
         *lines,
         "If effects are as they seem. More seeds because a verdict is open make wrong ones more frequent: ask in a new "
-        f"study (seed={first} study.seeds={least}), or go on with study.looks=anytime, whose verdicts hold whenever "
-        f"you look (with this one, at most {twice} % are wrong).",
+        f"study (seed={first} study.seeds={min(seeds)}), or go on with study.looks=anytime, whose verdicts hold "
+        f"whenever you look (with this one, at most {twice} % are wrong).",
     ]

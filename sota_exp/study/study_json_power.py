@@ -45,26 +45,27 @@ class StudyNoise:
     """How much differences of the study vary.
 
     sd: over seeds; None as long as the number of test images is unknown. source: where it comes from, in words.
-    num_test: images of a run, on which the metric is measured; 0 where that is unknown.
+    num_test: images of a run, on which the metric is measured; num_all: of the data set; 0 where they are unknown.
     noise: by seed and image; None for a metric that is no share of images. is_assumed: whether that is the assumption.
     """
 
     sd: float | None
     source: str
     num_test: int
+    num_all: int
     noise: DifferenceNoise | None
     is_assumed: bool
 
-    def of_splits(self, num_test: int) -> "StudyNoise":
+    def of_splits(self, num_test: int, num_all: int) -> "StudyNoise":
         """The noise if each seed tested other images: that of the images is then between the seeds."""
         sd = self.sd
         if self.noise is not None:
             sd = math.sqrt(self.noise.seeds + (self.noise.both + self.noise.images) / num_test)
-        return replace(self, sd=sd, num_test=num_test)
+        return replace(self, sd=sd, num_test=num_test, num_all=num_all)
 
     def count_images(self, tested: ScoredShare | None) -> int:
         """Images on which all runs of an arm measure the metric, with folds those of all folds."""
-        return self.num_test if tested is None else round(self.num_test / tested.of_all)
+        return self.num_test if tested is None else self.num_all
 
     def find_effect(self, study: PlannedStudy, num_seeds: int, tested: ScoredShare | None) -> float | None:
         """The smallest effect shown for other images like these in four of five studies; None: none, or unknown.
@@ -100,8 +101,9 @@ def estimate_study_noise(
     """
     part, first = runs.metric.partition("/")[0], runs.first
     found = dict(counts or {})
+    num_all = sum(found.values())
     if first is not None:
-        found = first["evaluated_images"]
+        found, num_all = first["evaluated_images"], _count_all_images(study, runs)
     num_test = found.get(part, 0)
     components, measured = _estimate_components(study, runs), estimate_sd(study, runs)
     if measured is not None:
@@ -118,8 +120,17 @@ def estimate_study_noise(
         sd, source = None, f"unknown: it depends on the number of {part} images"
     is_assumed = components is None and is_share_of_images(runs.metric)
     noise = ASSUMED_NOISE if is_assumed else components
-    result = StudyNoise(sd=sd, source=source, num_test=num_test, noise=noise, is_assumed=is_assumed)
-    return result.of_splits(num_test) if measured is None and num_test and find_scored_share(study) else result
+    result = StudyNoise(sd=sd, source=source, num_test=num_test, num_all=num_all, noise=noise, is_assumed=is_assumed)
+    has_splits = measured is None and num_test and find_scored_share(study) is not None
+    return result.of_splits(num_test, num_all) if has_splits else result
+
+
+def _count_all_images(study: PlannedStudy, runs: StudyRuns) -> int:
+    """Images of the data set, by the mean test part of the first arm with results: folds are not equally large."""
+    share = get_scored_share(study.arms.ready[0].configuration.values, "test")
+    results = next(found for found in runs.results.values() if found).values()
+    tested = float(np.mean([result["evaluated_images"]["test"] for result in results]))
+    return 0 if share is None else round(tested / share.of_all)
 
 
 def estimate_sd(study: PlannedStudy, runs: StudyRuns) -> tuple[float, str] | None:

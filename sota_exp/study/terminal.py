@@ -13,7 +13,7 @@ from rich.text import Text
 from sota_exp.config.printable import make_printable
 from sota_exp.config.values import join_first
 from sota_exp.report.numbers import estimate_remaining, format_count, format_duration
-from sota_exp.report.study.answer import concerns_all_arms
+from sota_exp.report.study.answer import concerns_all_arms, describe_left_out
 from sota_exp.report.study.read import read_headline
 from sota_exp.report.terminal import escape, format_next, indent, join_what_fits, make_console
 from sota_exp.statistics.units import UNKNOWN, MetricFormat, format_level, format_p_value, get_metric_format
@@ -66,7 +66,7 @@ def format_study_heading(study: PlannedStudy, files: StudyFiles) -> Iterable[Ren
     yield Text.from_markup(
         f"[bold]{escape(study.settings.title)}[/]: {study.recipe} on {escape(study.data)}, by {study.settings.metric}"
     )
-    yield indent(f"{study.describe_size()}{shares}; in {os.path.relpath(files.directory)}")
+    yield indent(f"{study.describe_size()}{shares}, {study.describe_length()}; in {os.path.relpath(files.directory)}")
     if study.time_plan is not None and study.time_plan["recommended"] is not None:
         yield indent(
             f"study.time={study.settings.time}{describe_planning(study.time_plan)}: {describe_choice(study.time_plan)}"
@@ -119,7 +119,7 @@ class ProgressPrinter:
         parts |= {"left": f"{format_duration(min(left, self.clock.seconds_left))} left"}
         self.out.print(join_what_fits(parts, ("took",), self.out.width), style="red" if failure else "", markup=False)
         if late := self.clock.warn(num_runs):
-            self.out.print(f"  {late}", style="yellow", markup=False)
+            self.out.print(indent(late, "yellow"))
 
 
 def describe_state(study: PlannedStudy, files: StudyFiles) -> str:
@@ -140,7 +140,7 @@ def format_study_result(found: JsonObject) -> RenderableType:
 
 
 def build_study_tables(found: JsonObject) -> list[RenderableType]:
-    """The tables of a study that have rows: its arms, effects and interactions."""
+    """The tables of a study that have rows, of arms, effects and interactions; which left out techniques help."""
     unit = get_metric_format(found["metric"])
 
     def describe_arm(arm: JsonObject) -> list[str]:
@@ -155,7 +155,8 @@ def build_study_tables(found: JsonObject) -> list[RenderableType]:
         ComparisonTable(found, "Main effects", [""], effects, lambda effect: []),
         ComparisonTable(found, "Interactions", [""], interactions, lambda effect: []),
     ]
-    return [part for table in tables if table.rows for part in ("", table)]
+    answer = [Text(line, style="bold") for line in describe_left_out(found["arms"], unit)]
+    return [*(part for table in tables if table.rows for part in ("", table)), *answer]
 
 
 @dataclass(frozen=True)
@@ -275,6 +276,7 @@ def _format_closing(found: JsonObject) -> list[str]:
         lines.insert(0, "p adj. is corrected for all verdicts of the study together; intervals are not corrected.")
         lines[:0] = [MEANING_OF_HERE] if any(row["verdict"] in SHOWN_HERE for row in rows) else []
         lines.insert(0, MEANING_OF_VERDICTS if any(row["new_images"] for row in rows) else MEANING_HERE)
+    lines.insert(0, f"Every run: {found['length']}. ±: how much single runs vary.")
     lines += describe_detectable(found["plan"], len(found["seeds"]), get_metric_format(found["metric"]))
     for effect in found["effects"]:
         if effect["aliases"]:

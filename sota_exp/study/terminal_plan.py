@@ -1,6 +1,7 @@
 """The plan of a study on the terminal: arms, cost, and what so many seeds can show."""
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,6 +45,7 @@ def format_study_plan(
     lines = [*describe_tested(sum(counts.values()) if num_test and folds > 1 else num_test, num_test)]
     if done := sum(num_finished.values()):
         lines.append(f"{done} of {num_seeds * len(num_finished)} runs are finished.")
+    lines += describe_names(study)
     lines += filter(None, [describe_unmeasured(costs, len(study.arms.ready))])
     known = {name: cost for name, cost in costs.items() if isinstance(cost, float)}
     if known:
@@ -63,6 +65,13 @@ def format_study_plan(
     looks = format_costs_of_looks(build_costs_of_looks(study, power), study.settings.planned_looks, unit)
     warning = format_warning(describe_chance_level(study, runs))
     return Group(*warning, build_arm_table(study, costs), "", *map(Text, lines), *looks)
+
+
+def describe_names(study: PlannedStudy) -> list[str]:
+    """The names in `study.only` of techniques whose labels do not tell them, in a line."""
+    every = [] if study.settings.kind in ("one_slot", "null") else study.settings.get_chosen_techniques()
+    told = [f"{each.name} ({each.label})" for each in every if re.sub(r"\W+", "_", each.label.lower()) != each.name]
+    return [f"Names in study.only: {', '.join(told)}."] if told else []
 
 
 def build_arm_table(study: PlannedStudy, costs: Mapping[str, object]) -> Table:

@@ -10,6 +10,8 @@ import numpy as np
 
 from sota_exp.config.build import prefix_invalid_values
 from sota_exp.config.data_paths import expand_home
+from sota_exp.data.read_files import map_in_threads
+from sota_exp.data.store_writer import hash_file, shorten_digest
 from sota_exp.errors import DamagedFile, first_line
 from sota_exp.models.weights_from_mlflow import fetch_weights_file
 from sota_exp.runs.files import RunFiles, read_trained_on_beside
@@ -19,6 +21,9 @@ log = logging.getLogger(__name__)
 
 #: Stands before digests of names and sizes, of sets whose contents were not all read. Digests are at least 0.
 OF_NAMES = -1
+
+#: How images are known to have been trained on.
+KNOWN_BY = "(the same files, byte for byte; other copies are not recognized)"
 
 #: Slots whose `path` is a file of weights that were trained before.
 EARLIER_WEIGHTS = (("model", "weights"), ("regularization", "distillation"))
@@ -35,6 +40,21 @@ def read_trained_on(weights: Path) -> np.ndarray | None:
         return None if content is None else np.load(io.BytesIO(content), allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise DamagedFile(weights.with_name("trained_on.npy"), f"it has no digests: {first_line(error)}") from error
+
+
+def read_trained_on_of(networks: Sequence[Path]) -> list[np.ndarray | None]:
+    """`read_trained_on` of the weights of each network; None too where the file that the run wrote is gone.
+
+    Raises:
+        DamagedFile: as `read_trained_on`.
+    """
+    found: list[np.ndarray | None] = []
+    for weights in networks:
+        try:
+            found.append(read_trained_on(weights))
+        except FileNotFoundError:
+            found.append(None)
+    return found
 
 
 def list_digests(data: DataSet) -> np.ndarray:
@@ -76,8 +96,27 @@ def format_trained_on(counts: dict[str, int] | None, sizes: dict[str, int]) -> s
             "and of the other by names (data.digest=full): those that are scored may be among them"
         )
     some = _join_counts(counts, sizes)
-    known_by = "(the same files, byte for byte; other copies are not recognized)"
-    return f"{some} were trained on {known_by}: scores on them say nothing about new images" if some else ""
+    return f"{some} were trained on {KNOWN_BY}: scores on them say nothing about new images" if some else ""
+
+
+def describe_predicted(files: Sequence[Path], known: Sequence[np.ndarray | None]) -> str:
+    """`3 of 3 images …`: how many of the files were trained on, and by how many of several networks; "" if none was.
+
+    known: from `read_trained_on_of`. Digests of names are those of no content.
+    """
+    trained_on = [digests for digests in known if digests is not None]
+    if not trained_on:
+        return ""
+    digests = np.array(list(map_in_threads(lambda path: shorten_digest(hash_file(path)), files)), dtype=np.int64)
+    nums = np.sum([np.isin(digests, each) for each in trained_on], axis=0)
+    if not nums.any():
+        return ""
+    least, most = nums[nums > 0].min(), nums.max()
+    networks = f"{most} of {len(known)} networks" if least == most else f"{least} to {most} of {len(known)} networks"
+    return (
+        f"{(nums > 0).sum()} of {len(files)} images were trained on{f' by {networks}' * (len(known) > 1)} {KNOWN_BY}: "
+        "their predictions say nothing about new images; predictions.csv of a run has those of its test images"
+    )
 
 
 def warn_of_shared_images(data: DataSet) -> None:

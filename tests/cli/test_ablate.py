@@ -16,13 +16,16 @@ import pytest
 
 from sota_exp import CONF
 from sota_exp.cli.ablate import build_directory_override
+from sota_exp.cli.ablate_run import format_prediction
 from sota_exp.cli.main import run_command_line
 from sota_exp.config.formats import read_config
 from sota_exp.study import cost_estimate
+from sota_exp.study.files import StudyFiles
 from tests.conftest import only_make_charts
 from tests.experiments import TINY
 from tests.forked import Program
 from tests.options import ROOT
+from tests.study.studies import chain, study, write_all
 
 SMALL = [item for item in TINY if not item.startswith("schedule.length")]
 OVERRIDES = [*SMALL, "scale.epochs=1", "scale.long_epochs=2", "evaluation/resolution=search"]
@@ -372,4 +375,14 @@ def test_the_recipe_is_that_of_the_command_or_its_experiment_or_is_said(
     assert run_command_line([*plan, *overrides]) == 0
     found = " ".join(capsys.readouterr().out.split())
     assert f"Each technique left out of the whole: {recipe} on fake" in found
-    assert ("takes recipe=torchvision" in found and "train takes recipe=small_images" in found) == is_said
+    assert ("recipe=torchvision is this study's own; recipe=NAME takes another" in found) == is_said
+
+
+def test_a_study_of_folds_ends_with_the_line_that_classifies_an_image() -> None:
+    made, files = study(chain("full", "b"), seeds=2), StudyFiles(directory=Path("multirun/small"))
+    write_all(made, files)
+    assert format_prediction(made, files) == []
+    made.arms.ready[0].configuration.values["data"] = {"split": {"_option_": "cross_validation", "folds": 2}}
+    assert format_prediction(made, files) == ["sota-exp predict multirun/small/runs/full-full______ new.jpg"]
+    shutil.rmtree("multirun/small")
+    assert format_prediction(made, StudyFiles(directory=Path("multirun/small"))) == []

@@ -650,8 +650,7 @@ def test_the_panel_the_note_and_the_curves_name_the_epoch_whose_weights_are_save
     result = json.loads(Path("run/result.json").read_text())
     best, saved = result["metrics"]["best/epoch"], result["saved_epoch"]
     assert saved == (best if select == "best" else 3) and best < 3
-    said = f"epoch {best} was best on val"
-    said = said if select == "best" else f"epoch 3, the last (evaluation.select=last); {said}"
+    said = f"epoch {best} was best on val" if select == "best" else "epoch 3, the last (evaluation.select=last)"
     assert said in " ".join(capsys.readouterr().out.replace("│", "").split())
     assert said in format_run_note(RunContent.read(Path("run")))
     titles = json.dumps(draw_learning_curves(RunFigureData.read(Path("run")), 900).to_dict())

@@ -73,8 +73,8 @@ def test_a_study_names_its_arms_and_an_arm_answers_with_the_mean_of_its_runs(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    runs = {"full-12": {"0": "runs/full-12/0", "1": "runs/full-12/1"}, "without_ema-34": {"0": "runs/without_ema-34/0"}}
-    for place in (place for arm in runs.values() for place in arm.values()):
+    runs = {"full-12": {"0": "runs/full-12/0", "1": "runs/full-12/1"}, "cutmix-34": {"0": "runs/cutmix-34/0"}}
+    for place in ("runs/alone/0", *(place for arm in runs.values() for place in arm.values())):
         shutil.copytree(finished / "a_run", f"multirun/study/{place}")
     Path("multirun/study/study.json").write_text(json.dumps({"arms": [{"runs": arm} for arm in runs.values()]}))
     expected = predicted(capsys, f"{finished}/a_run", f"{finished}/test")
@@ -83,13 +83,22 @@ def test_a_study_names_its_arms_and_an_arm_answers_with_the_mean_of_its_runs(
     for command in (["predict", "study", f"{finished}/test"], ["evaluate", "run=multirun/study"]):
         assert main.run_command_line(command) == 2
         told = capsys.readouterr().err
-        assert (
-            "study is a study: name an arm, for the mean of the probabilities of its runs, or one of its runs" in told
+        assert "study has 4 runs; name an arm or a cross-validation, for the mean of the probabilities of its" in told
+        assert told.endswith(
+            ": study/runs/full-12 (2 runs), study/runs/cutmix-34 (1 run), study/runs/alone/0 (1 run)\n"
         )
-        assert "multirun/study/runs/full-12 (2 runs), multirun/study/runs/without_ema-34 (1 run)" in told
+    assert main.run_command_line(["predict", "stu", f"{finished}/test"]) == 2
+    told = capsys.readouterr().err
+    assert "stu means 4 runs; name an arm" in told and ": study/runs/full-12 (2 runs), study/runs/cutmix-34" in told
+    assert predicted(capsys, "study/runs/fu", f"{finished}/test") == predicted(
+        capsys, "study/runs/full-12", f"{finished}/test"
+    )
     Path("multirun/study/study.json").unlink()
     assert main.run_command_line(["predict", "study", f"{finished}/test"]) == 2
-    assert "multirun/study has 3 runs; name one: multirun/study/runs/full-12/0," in capsys.readouterr().err
+    assert (
+        "multirun/study has 4 runs; name one: study/runs/alone/0, study/runs/cutmix-34/0, study"
+        in capsys.readouterr().err
+    )
 
 
 def test_how_files_are_batched_changes_nothing(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:

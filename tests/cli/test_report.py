@@ -7,6 +7,7 @@ import pytest
 
 from sota_exp.cli import main
 from sota_exp.cli.compare import main as compare
+from sota_exp.cli.report import find_page
 from sota_exp.errors import ConfigError
 from sota_exp.report.document.write import render_markdown
 from sota_exp.report.sweep.figures import build_search_figures, list_history
@@ -46,7 +47,7 @@ def test_a_study_is_reported_by_its_path_or_name(study: Path, word: str, capsys:
         (["nowhere"], "nowhere: no such directory, and no run below outputs/ or multirun/ has this name"),
         (["nowhere"], "; legal: ladder"),
         ([__file__], f"{__file__}: a file, not a folder"),
-        (["multirun"], "multirun contains neither study.json nor sweep.json"),
+        (["multirun"], "multirun means 9 runs, and a page is of one: sota-exp report multirun/ladder/runs/"),
         (["multirun"], "sota-exp compare multirun --html report.html"),
     ],
 )
@@ -68,6 +69,24 @@ def test_a_run_is_reported_by_its_path_or_name(
         assert main.run_command_line(["report", word]) == 0
         assert "Test accuracy 70.00 %" in capsys.readouterr().out
         assert (tmp_path / "outputs" / "a_run" / "report.html").is_file()
+
+
+@pytest.mark.parametrize("word", ["outputs/few-1f", "few"])
+def test_a_page_of_several_runs_is_refused_with_what_has_them(
+    word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for fold in range(2):
+        write_finished(tmp_path / f"outputs/few-1f/repeat0-fold{fold}")
+    (tmp_path / "outputs/few-1f/folds.json").write_text("{}")
+    (tmp_path / "multirun/another").mkdir(parents=True)
+    (tmp_path / "multirun/another/study.json").write_text("{}")
+    assert main.run_command_line(["report", word]) == 2
+    one, every = "sota-exp report outputs/few-1f/repeat0-fold0", f"sota-exp compare {word} --html report.html"
+    said = f"{word} means 2 runs, and a page is of one: {one}. All of them: {every}; their scores are in outputs/few-1f/folds.json\n"
+    assert capsys.readouterr().err == f"sota-exp: {said}"
+    with pytest.raises(ConfigError, match="outputs/few-1f means 2 runs, and a page is of one"):
+        find_page(Path("outputs/few-1f"))
 
 
 @pytest.mark.usefixtures("charts_only_made")

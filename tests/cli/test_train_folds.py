@@ -45,6 +45,7 @@ def test_one_command_tests_every_image_once_and_a_repeated_one_does_nothing(caps
     assert found["metrics"]["test/accuracy"] == pytest.approx({"mean": np.mean(values), "sd": np.std(values, ddof=1)})
     assert found["tested"]["images"] == 60
     assert found["tested"]["interval"] == pytest.approx(wilson_interval(float(np.mean(values)), 60))
+    assert said.endswith("sota-exp predict cv new.jpg")
     assert "repeat 0, fold 2" in said and "mean over folds" in said and "60 test images in all" in said
     before = {
         path: path.stat().st_mtime_ns for path in Path("cv").rglob("*") if path.name in ("result.json", "state.pt")

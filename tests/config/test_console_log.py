@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -10,7 +11,14 @@ import pytest
 from PIL import Image
 
 from sota_exp.cli import main
-from sota_exp.config.console_log import TerminalHandler
+from sota_exp.config import console_log
+from sota_exp.config.console_log import (
+    SHOWN_VARIABLE,
+    OncePerCommand,
+    TerminalHandler,
+    forget_shown_messages,
+    share_shown_messages,
+)
 from tests.experiments import TINY
 
 FLAGS = [word for word in TINY if not word.startswith("data")]
@@ -55,6 +63,25 @@ def test_a_command_says_it_once(folder: Path, capfd: pytest.CaptureFixture[str],
         for number in (0, 1):
             log = (folder.parent / "out" / str(number) / "run.log").read_text()
             assert log.count("is left out: stray.png") == 1 and log.count("such as Testing/cat/copy.png") == 1
+
+
+def test_what_a_process_of_a_command_has_said_no_other_one_says() -> None:
+    """Each worker of joblib told the same near-duplicates, and one that was started anew told them again."""
+
+    def shows(words: str) -> bool:
+        return OncePerCommand().filter(logging.makeLogRecord({"name": "sota_exp.data.x", "msg": words}))
+
+    forget_shown_messages()
+    assert shows("before the workers")
+    share_shown_messages()
+    folder = Path(os.environ[SHOWN_VARIABLE])
+    assert shows("near-duplicates: none")
+    console_log._shown.clear()  # as in another process
+    assert [shows(words) for words in ("before the workers", "near-duplicates: none", "new", "new")] == [
+        False, False, True, False,
+    ]  # fmt: skip
+    forget_shown_messages()
+    assert shows("near-duplicates: none") and SHOWN_VARIABLE not in os.environ and not folder.exists()
 
 
 def test_a_line_of_the_log_is_above_the_bar_of_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,7 +127,7 @@ def test_epochs_are_counted_from_1_whichever_version_counted_them(
     (directory / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     run = RunContent.read(directory)
     assert (run.result["metrics"]["best/epoch"], get_saved_epoch(run.result)) == (2, 3)
-    assert describe_saved_epoch(run.result).endswith("epoch 2 was best on val")
+    assert describe_saved_epoch(run.result) == "epoch 3, the last (evaluation.select=last)"
     assert read_metric_by_epoch(directory / "metrics.jsonl", "val/accuracy") == {1: 0.3, 2: 0.7, 3: 0.6}
 
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -49,6 +50,18 @@ def test_runs_of_a_launcher_whose_worker_died_are_lost_not_failed(caplog):
     assert [type(error) for error in errors] == [RunLost, RunLost] and isinstance(errors[0], RunFailed)
     assert str(errors[0]) == ("the launcher lost its process (BrokenProcessPool: A worker process was terminated.)")
     assert [job.overrides for job in returned] == JOBS and "is launched again" in caplog.text
+
+
+def test_a_worker_that_makes_room_for_another_is_no_warning(recwarn: pytest.WarningsRecorder) -> None:
+    """Joblib suspected a memory leak in the middle of a study in which nothing was wrong."""
+
+    def does() -> list[JobReturn]:
+        warnings.warn(f"{launch.WORKER_STOPPED}. This can be caused by a too short worker timeout", stacklevel=1)
+        warnings.warn("something else", stacklevel=1)
+        return []
+
+    launch_jobs(Remote(does), JOBS, 0)
+    assert [str(each.message) for each in recwarn] == ["something else"]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ and the paths of its runs are read from `study.json`. Training FLOPs are not rec
 
 import itertools
 import json
+import math
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -317,8 +318,9 @@ def check_extra_seconds(found: Check, arm: dict[str, Any], cells: dict[str, str]
     if "Points per hour" in cells:
         gain = list(found.paired(arm, metric_of(found)).values())
         is_sure = interval is not None and not interval[0] <= 0 <= interval[1]
-        rate = 100 * float(np.mean(gain)) / (float(np.mean(extra)) / 3600) if is_sure and gain else None
-        found.compare(f"{arm['name']} points per hour", cells["Points per hour"], rate, factor=1)
+        rate = 100 * float(np.mean(gain)) / (float(np.mean(extra)) / 3600) if is_sure and gain else math.inf
+        is_told = abs(rate) <= 100 and arm["verdict"] in ("helps", "hurts", "helps here", "hurts here")
+        found.compare(f"{arm['name']} points per hour", cells["Points per hour"], rate if is_told else None, factor=1)
 
 
 def check_duration(found: Check, what: str, shown: str, value: float | None) -> None:

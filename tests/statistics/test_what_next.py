@@ -7,7 +7,14 @@ import pytest
 
 from sota_exp.statistics.power import find_num_seeds
 from sota_exp.statistics.units import SHARE_FORMAT
-from sota_exp.statistics.what_next import LEAST_SEEDS, Advice, advise, describe_advice, make_seeds_finder
+from sota_exp.statistics.what_next import (
+    LEAST_SEEDS,
+    Advice,
+    advise,
+    describe_advice,
+    describe_lack_of_images,
+    make_seeds_finder,
+)
 from tests.rows import each_row
 
 NOISY = [0.01, -0.02, 0.03, 0.0, 0.01, 0.02]
@@ -74,20 +81,50 @@ def test_a_finder_of_other_seeds_is_asked_with_effect_and_spread() -> None:
 @pytest.mark.parametrize(
     ("advice", "is_wanted", "words"),
     [
-        (Advice(reason="seeds", effect=0.012, num_seeds=14), False, "14 seeds (3 min) show the 1.20 points that it"),
-        (Advice(reason="seeds", effect=0.01, num_seeds=9), True, "9 seeds (3 min) show an effect of 1.00 points in"),
         (
-            Advice(reason="images", effect=0.01, num_images=3100),
-            True,
-            "other images like the 24 test images: that takes",
+            Advice(reason="seeds", effect=0.012, num_seeds=14),
+            False,
+            "Seems to differ by 1.20 points; 14 seeds (3 min) would show that with a chance of four in five.",
         ),
-        (Advice(reason="same", effect=0.0), False, "right on the same of the 24 test images as its reference"),
+        (
+            Advice(reason="seeds", effect=0.01, num_seeds=9, is_median=True),
+            True,
+            "9 seeds (3 min) would show an effect of 1.00 points half of the time.",
+        ),
+        (
+            Advice(reason="images", effect=0.0047, num_images=31_757),
+            False,
+            "Seems to differ by 0.47 points; to show that for new images takes about 32,000 test images instead of "
+            "24; more seeds alone don't.",
+        ),
+        (
+            Advice(reason="images", effect=0.01, num_images=3149),
+            True,
+            "To show an effect of 1.00 points for new images takes about 3,100 ",
+        ),
+        (Advice(reason="same", effect=0.0), False, "It is right on the same of the 24 test images as its reference"),
         (Advice(reason="equal", effect=0.0), False, "the same at every seed"),
         (Advice(reason="noise", effect=0.0), False, "is unknown: 6 seeds (3 min) show it"),
         (Advice(reason="none", effect=0.0), False, "No effect is seen"),
-        (Advice(reason="far", effect=0.0001), False, "No practical number of seeds shows the 0.01 points"),
-        (Advice(reason="small", effect=0.01), True, "excludes effects of 1.00 points"),
+        (Advice(reason="far", effect=0.0001), False, "Seems to differ by 0.01 points; no practical number of seeds"),
+        (Advice(reason="small", effect=0.01), True, "The interval excludes effects of 1.00 points"),
     ],
 )
 def test_the_words(advice: Advice, is_wanted: bool, words: str) -> None:
     assert words in describe_advice(advice, 24, SHARE_FORMAT, is_wanted, lambda num: " (3 min)")
+
+
+@pytest.mark.parametrize(
+    ("num", "is_wanted", "words"),
+    [
+        (2, False, "what these seem to differ by for new images takes more test images than the 24 here, as more seeds "
+         "alone don't: about 10,000 for arm 0 (1.00 points), 20,000 for arm 1 (1.00 points)."),
+        (8, True, "an effect of 1.00 points for new images"),
+        (8, True, "60,000 for arm 5 and 2 more."),
+    ],
+)  # fmt: skip
+def test_what_lacks_images_is_told_in_one_sentence(num: int, is_wanted: bool, words: str) -> None:
+    advices = {
+        f"arm {index}": Advice(reason="images", effect=0.01, num_images=10_049 * (index + 1)) for index in range(num)
+    }
+    assert words in describe_lack_of_images(advices, 24, SHARE_FORMAT, is_wanted)

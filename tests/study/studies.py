@@ -40,6 +40,16 @@ STANDARD: dict[str, Any] = {
 CLASSES = ("cat", "dog")
 
 
+def make_values() -> dict[str, Any]:
+    """What a study reads of the configuration of an arm."""
+    return {
+        "tracking": {},
+        "recipe": {"epochs": 30, "long_epochs": 100},
+        "schedule": {"length": {"epochs": 4}},
+        "data": {"image_size": 128},
+    }
+
+
 def arm(
     name: str, reference: str | None = None, training: str = "", offset: int = 0, is_cell: bool = False
 ) -> ComposedArm:
@@ -56,7 +66,7 @@ def arm(
     return ComposedArm(
         arm=plain,
         overrides=(f"change={name}",),
-        configuration=Configuration(choices={"slot": name}, values={"tracking": {}}),
+        configuration=Configuration(choices={"slot": name, "schedule/length": "standard"}, values=make_values()),
         differences={} if reference is None else {"change": [reference, name]},
         warnings=(),
         training=training or f"training-{name}",

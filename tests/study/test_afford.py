@@ -41,7 +41,7 @@ def variant(epochs: int = 8, folds: int = 1) -> Variant:
 
 def noise(num_test: int = 24) -> StudyNoise:
     sd = assume_difference_sd(num_test)
-    return StudyNoise(sd=sd, source="", num_test=num_test, noise=ASSUMED_NOISE, is_assumed=True)
+    return StudyNoise(sd=sd, source="", num_test=num_test, num_all=8 * num_test, noise=ASSUMED_NOISE, is_assumed=True)
 
 
 def made(**changes: Any) -> PlannedStudy:

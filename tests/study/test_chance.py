@@ -9,6 +9,7 @@ from sota_exp.report.study.answer import build_study_answer
 from sota_exp.report.study.read import read_study
 from sota_exp.runs.chance import compute_chance_accuracy, compute_chance_limit, is_at_chance
 from sota_exp.study import terminal
+from sota_exp.study.chance import NOTHING_COMPARED, ONE_LEARNED
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.results import StudyRuns
 from sota_exp.study.study_json import build_study_json
@@ -80,6 +81,18 @@ def test_some_arms_and_single_runs_at_chance_level_are_named(tmp_path: Path) -> 
     assert text.index("verdict") < text.index("Warning: 1 of 3 arms") < text.index("What next")
     assert found["warning"].startswith("1 of 3 arms is at chance level (B): at best 10.00 %")
     assert "1 run of other arms collapsed to chance level: C with seed 1." in found["warning"]
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "one_learned", "nothing_compared"),
+    [((0.8, 0.1), True, False), ((0.1, 0.8), True, False), ((0.1, 0.1), False, True), ((0.8, 0.1, 0.1), True, True)],
+)
+def test_a_difference_from_an_arm_that_has_learned_is_worth_its_direction(
+    accuracies: tuple[float, ...], one_learned: bool, nothing_compared: bool, tmp_path: Path
+) -> None:
+    """A verdict of p 0.004 stood above the warning that differences say nothing."""
+    _, _, found = make(tmp_path, {name: [value] * 6 for name, value in zip("abc", accuracies, strict=False)})
+    assert [words in found["warning"] for words in (ONE_LEARNED, NOTHING_COMPARED)] == [one_learned, nothing_compared]
 
 
 def test_a_study_that_learned_has_no_warning(tmp_path: Path) -> None:

@@ -73,8 +73,8 @@ def test_a_seed_is_begun_if_it_fits(
         ("aba", 40, 10, ""),  # 13 s instead of 11 s
         ("abb", 40, 10, ""),
         ("aba", 60, 5, ""),  # slow, and all fit
-        ("aba", 60, 10, "20 s a run instead of 11 s, so about 5 of 10 runs fit"),
-        ("aba", 200, 10, "1 min 7 s a run instead of 11 s, so about 3 of 10 runs fit"),
+        ("aba", 60, 10, "a run ends every 20 s instead of 11 s, so about 5 of 10 runs fit"),
+        ("aba", 200, 10, "a run ends every 1 min 7 s instead of 11 s, so about 3 of 10 runs fit"),
     ],
 )
 def test_a_plan_that_does_not_hold_is_told_once(
@@ -117,7 +117,10 @@ def test_a_study_ends_with_the_last_seed_that_fits_and_goes_on(
     found, trained = go_on(made)
     assert len(trained) in (4, 6) and found["seeds"] == list(range(len(trained) // 2))
     assert found["status"] == "complete" and found["missing"] == []
-    assert found["next"]["lines"][0].startswith(f"study.time=100s was over after {len(trained) // 2} of 4 seeds: the")
+    num_done = len(trained) // 2
+    assert found["next"]["lines"][0].startswith(
+        f"study.time=100s was enough for {num_done} of 4 seeds: the same command trains the other {4 - num_done}, in "
+    )
     assert watch.now <= 102
     found, more = go_on(made)
     assert len(trained) + len(more) == 8 and found["seeds"] == [0, 1, 2, 3]

@@ -15,7 +15,7 @@ from sota_exp.study.results import PlannedStudy, StudyRuns
 from sota_exp.study.study_json import build_study_json
 from sota_exp.study.study_json_power import estimate_study_noise
 from sota_exp.study.terminal_plan import format_study_plan
-from tests.study.studies import chain, study, write_all
+from tests.study.studies import chain, make_values, study, write_all
 from tests.study.test_terminal import printed
 
 DATA = {"name": "photos", "root": "/photos", "image_size": 96}
@@ -23,7 +23,7 @@ DATA = {"name": "photos", "root": "/photos", "image_size": 96}
 
 def made(data: dict[str, Any], **changes: Any) -> PlannedStudy:
     found = study(chain("a", "b"), **{"seeds": 8} | changes)
-    of = Configuration(choices={}, values={"tracking": {}, "data": data})
+    of = Configuration(choices={"schedule/length": "standard"}, values={**make_values(), "data": data})
     return replace(
         found, arms=replace(found.arms, ready=tuple(replace(arm, configuration=of) for arm in found.arms.ready))
     )

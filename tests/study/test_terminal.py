@@ -49,6 +49,28 @@ def test_a_result_names_every_arm_and_what_is_not_known(tmp_path: Path, width: i
     assert max(map(len, text.splitlines())) <= width
 
 
+@pytest.mark.parametrize(
+    ("length", "epochs", "words"),
+    [
+        ("standard", (4, 4), "4 epochs at 128 px; the recipe's own length is 30 epochs"),
+        ("standard", (1, 1), "1 epoch at 128 px; the recipe's own length is 30 epochs"),
+        ("long", (100, 100), "100 epochs at 128 px"),
+        ("standard", (30, 40), "30 to 40 epochs at 128 px"),
+    ],
+)
+def test_plan_and_result_say_how_long_a_run_is(
+    length: str, epochs: tuple[int, ...], words: str, tmp_path: Path
+) -> None:
+    """The result of a study of 4 epochs named them 70 lines above its table."""
+    made, files = study(chain("a", "b"), seeds=6), StudyFiles(directory=tmp_path)
+    for each, num in zip(made.arms.ready, epochs, strict=True):
+        each.configuration.choices["schedule/length"] = length
+        each.configuration.values["schedule"] = {"length": {"epochs": num}}
+    found = build_study_json(made, StudyRuns.read(made, files, {}))
+    assert f"Every run: {words}. ±: how much single runs vary.\n" in printed(terminal.format_study_result(found))
+    assert f"2 arms × 6 seeds, {words}; in " in " ".join(printed(*terminal.format_study_heading(made, files)).split())
+
+
 @pytest.mark.parametrize("width", [80, 110, 120])
 def test_numbers_and_names_are_whole_at_any_width(tmp_path: Path, width: int) -> None:
     made, files = study(chain("a", "b", "c"), seeds=6), StudyFiles(directory=tmp_path)
@@ -138,6 +160,14 @@ def test_a_result_of_looks_at_any_time_says_what_it_promises_and_how_to_go_on(tm
     (num,) = found["looks"]["decided"].values()
     further = found["arms"][2]["further_seeds"]
     assert f"Decided: b after {num} seeds." in words
-    assert f"C: {8 + further} seeds" in words and f"study.seeds={8 + further} goes on" in words
+    assert f"; {8 + further} seeds (" in words and f"study.seeds={8 + further} goes on" in words
     heading = printed(*terminal.format_study_heading(made, files))
     assert "3 arms × up to 8 seeds" in heading
+
+
+def test_a_plan_has_the_names_that_labels_do_not_tell(tmp_path: Path) -> None:
+    label = {"transfer": "pretrained weights", "weight_decay": "Weight-decay"}
+    techniques = {name: {"label": text, "with": ["a=b"], "without": ["a=c"]} for name, text in label.items()}
+    made, files = study(chain("a", "b"), techniques=techniques), StudyFiles(directory=tmp_path)
+    words = " ".join(printed(format_study_plan(made, files, {})).split())
+    assert "Names in study.only: transfer (pretrained weights)." in words

@@ -9,9 +9,12 @@ import pytest
 
 from sota_exp.statistics.paired import bonett_price_interval
 from sota_exp.statistics.two_sources import combine_folds
+from sota_exp.statistics.what_next import Advice
 from sota_exp.study.files import StudyFiles
 from sota_exp.study.results import PlannedStudy, StudyRuns
 from sota_exp.study.study_json import build_study_json
+from sota_exp.study.study_json_next import OpenQuestion
+from sota_exp.study.study_json_power import estimate_study_noise, find_scored_share
 from sota_exp.study.terminal import format_study_result
 from sota_exp.study.terminal_plan import format_study_plan
 from sota_exp.study.tested_images import read_correctness
@@ -19,7 +22,7 @@ from tests.study.studies import chain, result, study
 from tests.study.test_terminal import printed
 
 #: Images of the data set, and the fold of each in each repeat.
-NUM, FOLDS = 60, 5
+NUM, FOLDS = 59, 5
 
 
 def fold_of(seed: int) -> np.ndarray:
@@ -70,7 +73,7 @@ def test_whole_repeats_pool_every_image(tmp_path: Path, repeats: int) -> None:
     assert found["num_test"] == NUM
     assert found["arms"][1]["n"] == FOLDS * repeats  # pairs by seed stay pairs
     text = " ".join(printed(format_study_result(found)).split())
-    assert "Test images: 60 in all, about 12 a run; intervals over images are over all of them." in text
+    assert "Test images: 59 in all, about 12 a run; intervals over images are over all of them." in text
 
 
 def test_images_of_a_group_count_together(tmp_path: Path) -> None:
@@ -89,19 +92,32 @@ def test_images_of_a_group_count_together(tmp_path: Path) -> None:
     over_images = bonett_price_interval(other, own, groups=np.arange(NUM) // 2)
     assert groups.tolist() == (np.arange(NUM) // 2).tolist()
     assert row["examples"]["interval"] == pytest.approx([over_images.low, over_images.high])
-    assert found["num_test"] == NUM and found["num_test_groups"] == NUM // 2
-    assert "Test images: 60 in all, about 12 a run; intervals over images are over all of them; they are 30 groups" in (
+    assert found["num_test"] == NUM and found["num_test_groups"] == 30
+    assert "Test images: 59 in all, about 12 a run; intervals over images are over all of them; they are 30 groups" in (
         " ".join(printed(format_study_result(found)).split())
     )
 
 
+def take_folds(made: PlannedStudy) -> None:
+    for each in made.arms.ready:
+        each.configuration.values["data"] |= {"split": {"folds": FOLDS, "repeat": 0}, "val_fraction": 0.1}
+
+
+def test_what_next_counts_the_images_of_all_folds_and_advises_whole_repeats(tmp_path: Path) -> None:
+    """A fold of 49 of 240 photographs was told as 245 of them."""
+    made, files = study(chain("a", "b"), seeds=2 * FOLDS), StudyFiles(directory=tmp_path)
+    take_folds(made)
+    write_folds(made, files)
+    runs = StudyRuns.read(made, files, {})
+    noise = estimate_study_noise(made, runs)
+    assert noise.count_images(find_scored_share(made)) == NUM == build_study_json(made, runs)["num_test"]
+    question = OpenQuestion(name="b", label="B", advice=Advice(reason="seeds", effect=0.1, num_seeds=114), seconds=2.0)
+    assert question.in_whole_repeats(FOLDS).to_json("")["seeds"] == 115
+
+
 def test_the_plan_counts_the_images_of_all_folds(tmp_path: Path) -> None:
     made, files = study(chain("a", "b"), seeds=FOLDS), StudyFiles(directory=tmp_path)
-    for each in made.arms.ready:
-        each.configuration.values["data"] = {
-            "split": {"_option_": "cross_validation", "folds": FOLDS},
-            "val_fraction": 0.1,
-        }
+    take_folds(made)
     text = " ".join(
         printed(
             format_study_plan(made, files, {"a": 61.0, "b": 61.0, "counts": {"train": 45, "val": 3, "test": 11}})

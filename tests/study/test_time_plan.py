@@ -11,7 +11,7 @@ import pytest
 
 from sota_exp.errors import ConfigError
 from sota_exp.preview.timing import CostEstimate
-from sota_exp.study import time_plan
+from sota_exp.study import cost_estimate, time_plan
 from sota_exp.study.afford import RUN_OVERHEAD
 from sota_exp.study.arms import compose_arms
 from sota_exp.study.cost_estimate import RunCost
@@ -105,6 +105,16 @@ def test_a_plan_is_measured_once_until_the_study_or_its_time_is_another(tmp_path
     plan(tmp_path, made("batch_size=8", time="2h"))
     plan(tmp_path, made("batch_size=8", time="2h", smallest_effect=0.1))
     assert len(measured) == 4
+
+
+def test_only_a_plan_that_is_not_kept_says_that_arms_are_measured(
+    tmp_path: Path, measured: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cost = RunCost(seconds=CostEstimate(train=8.0, validate=1.0, evaluate=0.5), images=1, counts=COUNTS, trains=True)
+    monkeypatch.setattr(cost_estimate, "estimate_run_cost", lambda arm, num_at_once, trains: cost)
+    monkeypatch.setattr(time_plan, "estimate_arm_costs", cost_estimate.estimate_arm_costs)
+    said = [(plan(tmp_path, made(time="1h")), "".join(capsys.readouterr()))[1] for _ in range(2)]
+    assert "arms are measured" in said[0] and not said[1]
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -20,7 +20,7 @@ from sota_exp.study.settings import parse_study_technique
 from sota_exp.study.terminal_stages import format_two_stage_plan, format_two_stage_result
 from sota_exp.study.two_stage import Screening, plan_two_stages, take_first_stage, take_second_stage, train_two_stages
 from sota_exp.tracking.mlflow_study import format_study_note
-from tests.study.studies import arm, simulated, study, write_run
+from tests.study.studies import arm, make_values, simulated, study, write_run
 from tests.study.test_terminal import printed
 
 NAMES = ("t0", "t1", "t2", "t3", "t4")
@@ -32,7 +32,7 @@ GAINS = {"t0": 1.2, "t1": -0.8}
 def planned(names: Sequence[str] = NAMES, seed: int = 0, **changes: Any) -> PlannedStudy:
     techniques = [parse_study_technique(name, {"with": [f"{name}=1"], "without": [f"{name}=0"]}) for name in names]
     blueprint = plan_two_stages(plan_screening(techniques, False, lambda on: None, False, True))
-    values = Configuration(choices={}, values={"seed": seed, "tracking": {}})
+    values = Configuration(choices={"schedule/length": "standard"}, values={**make_values(), "seed": seed})
     arms = []
     for each in blueprint.arms:
         made = arm(each.name, each.reference, is_cell=each.is_cell)

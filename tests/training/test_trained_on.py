@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import sota_exp
 from sota_exp.cli import main
+from sota_exp.data.store_writer import hash_file, shorten_digest
 from sota_exp.runs.contents import RunContent
 from sota_exp.runs.sent_position import SentPosition, read_origin
 from sota_exp.tracking.mlflow_upload import MLflowUpload
-from sota_exp.training.trained_on import format_trained_on
+from sota_exp.training.trained_on import OF_NAMES, describe_predicted, format_trained_on
 from tests.experiments import TINY
 
 SMALL = [word for word in TINY if not word.startswith(("data=", "data.num", "data.m"))]
@@ -227,3 +229,41 @@ def test_a_training_image_among_those_of_test_is_said_before_the_training(
     assert run(command, *words, f"hydra.run.dir={tmp_path / 'two'}") == 0
     said = "training images are in other parts too: 1 of 16 val images and 1 of 16 test images, such as test/class_1/copy.p"
     assert said in capfd.readouterr().err
+
+
+#: Of three files, of which networks know the first, the first two, or none: what is said of their predictions.
+PREDICTED = {
+    "by one": ([1], "1 of 3 images were trained on (the same files, byte for byte"),
+    "by each": ([2, 2], "2 of 3 images were trained on by 2 of 2 networks (the same files"),
+    "by some": ([2, 1, 0, None], "2 of 3 images were trained on by 1 to 2 of 4 networks (the same files"),
+    "by none": ([0, 0], ""),
+    "unknown": ([None], ""),
+}
+
+
+@pytest.mark.parametrize(("nums", "said"), PREDICTED.values(), ids=PREDICTED)
+def test_predictions_of_images_that_networks_were_trained_on_are_said_to_be_that(
+    nums: list[int | None], said: str, place: Path
+) -> None:
+    files = sorted(place.glob("set/*/*"))[:3]
+    digests = [shorten_digest(hash_file(path)) for path in files]
+    found = describe_predicted(files, [None if num is None else np.array([OF_NAMES, *digests[:num]]) for num in nums])
+    assert found.startswith(said) and bool(found) == bool(said)
+
+
+def test_predict_says_it_on_the_terminal_and_in_python(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    said = "48 of 60 images were trained on (the same files, byte for byte"
+    assert run("predict", f"{place / 'run'}", f"{place / 'set'}", "--format=csv") == 0
+    assert capsys.readouterr().err.startswith(f"sota-exp: {said}")
+    sota_exp.predict(sota_exp.load_model(place / "run"), place / "set")
+    assert said in caplog.text
+    Image.new("RGB", (20, 20)).save(tmp_path / "new.png")
+    caplog.clear()
+    assert run("predict", f"{place / 'run'}", f"{tmp_path / 'new.png'}") == 0
+    sota_exp.predict(place / "run", [tmp_path / "new.png", np.zeros((20, 20, 3), np.uint8)])
+    shutil.copytree(place / "run", tmp_path / "run")
+    (tmp_path / "run" / "trained_on.npy").unlink()
+    assert run("predict", f"{tmp_path / 'run'}", f"{place / 'set'}", "--trust") == 0
+    assert (capsys.readouterr().err, caplog.text) == ("", "")

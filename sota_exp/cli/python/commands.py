@@ -164,7 +164,7 @@ def evaluate(run: Run | str | Path, *overrides: str, quiet: bool = False) -> Run
 def predict(
     run: "Run | SavedModel | str | Path", images: Any, *, batch_size: int = 64, device: str = "auto"
 ) -> "Predictions":
-    """Classify images, which are resized and cropped as in evaluation.
+    """Classify images, which are resized and cropped as in evaluation; of files that were trained on a warning tells.
 
     run: a run, its directory, its name or the beginning of it, a file of weights with model.json, or a loaded model.
     images: one image, or any number of them. An image is the path of a file, or of a folder with all images below it;

@@ -21,6 +21,7 @@ from sota_exp.models.predict import Prediction, classify_images, find_images, pr
 from sota_exp.models.saved import SavedModel
 from sota_exp.report.numbers import format_count, format_percent
 from sota_exp.training.device import pick_device
+from sota_exp.training.trained_on import describe_predicted, read_trained_on_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,6 +97,7 @@ def classify(model: SavedModel, images: Any, batch_size: int, device: str) -> Pr
 
 def _predict(model: SavedModel, given: Sequence[Path | Tensor], batch_size: int, device: torch.device) -> Predictions:
     files = [image for image in given if isinstance(image, Path)]
+    trained_on = read_trained_on_of(model.weights) if files else []
     found = predict_files(model, files, len(model.classes), batch_size, device)
     tensors = [image for image in given if isinstance(image, Tensor)]
     classified = iter(classify_images(model, tensors, batch_size, device))
@@ -113,6 +115,8 @@ def _predict(model: SavedModel, given: Sequence[Path | Tensor], batch_size: int,
         else:
             unreadable[str(image)] = made.reason
             log.warning("%s", made)
+    if known := describe_predicted([path for path in files if str(path) not in unreadable], trained_on):
+        log.warning("%s", known)
     stacked = np.stack(rows) if rows else np.zeros((0, len(model.classes)), np.float32)
     return Predictions(images=names, classes=model.classes, probabilities=stacked, unreadable=unreadable)
 

@@ -7,9 +7,11 @@ from typing import Any
 
 from markupsafe import Markup
 
+from sota_exp.config.values import join_first
 from sota_exp.report.document.write import TEMPLATES
 from sota_exp.report.numbers import format_count
 from sota_exp.report.study.study import DesignEffect, StudyArm, StudyResult
+from sota_exp.statistics.units import MetricFormat
 from sota_exp.statistics.verdict import SHOWN, SHOWN_HERE
 
 #: Most names in a sentence; the rest is counted, as in "and 5 more".
@@ -36,7 +38,12 @@ def build_study_answer(study: StudyResult) -> Markup:
     Where all are, the warning is the result.
     """
     text = TEMPLATES.get_template("study/answer.md.jinja").render(
-        study=study, most=MOST_NAMES, SHOWN=SHOWN, SHOWN_HERE=SHOWN_HERE, concerns_all=concerns_all_arms(study.warning)
+        study=study,
+        most=MOST_NAMES,
+        SHOWN=SHOWN,
+        SHOWN_HERE=SHOWN_HERE,
+        find_left_out=find_left_out,
+        concerns_all=concerns_all_arms(study.warning),
     )
     paragraphs = (re.sub(r"[ \n]+", " ", each).strip() for each in re.split(r"\n\s*\n", text))
     return Markup("\n\n".join(filter(None, paragraphs)))
@@ -53,4 +60,31 @@ def sort_by_size(found: Sequence[StudyArm | DesignEffect], *verdicts: str) -> li
     return sorted(kept, key=lambda each: (verdicts.index(each.verdict), -abs(each.difference or 0)))
 
 
+def find_left_out(name: str, label: str) -> str:
+    """The label of the technique that an arm leaves out; "" of other arms."""
+    return label.removeprefix("Without ") if name.startswith("without_") and label.startswith("Without ") else ""
+
+
+def describe_left_out(arms: Sequence[Mapping[str, Any]], unit: MetricFormat) -> list[str]:
+    """Which techniques help and which hurt, of the arms of `study.json` that leave one out; [] where none is shown."""
+    lines = []
+    for word, verdict in (("helps", "hurts"), ("hurts", "helps")):
+        found = [
+            f"{technique} (without: {unit.format_difference_with_unit(arm['difference'])})"
+            for arm in arms
+            if arm["verdict"] == verdict and (technique := find_left_out(arm["name"], arm["label"]))
+        ]
+        lines += [f"What {word}: {join_first(found, MOST_NAMES)}."] if found else []
+    return lines
+
+
+def split_left_out(found: Sequence[StudyArm | DesignEffect]) -> tuple[list[Any], list[Any]]:
+    """Arms that leave out a technique, and the others."""
+    parts: tuple[list[Any], list[Any]] = ([], [])
+    for each in found:
+        parts[not find_left_out(each.name, each.label)].append(each)
+    return parts
+
+
 TEMPLATES.filters["sized"] = sort_by_size
+TEMPLATES.filters["split_left_out"] = split_left_out

@@ -220,6 +220,7 @@ class StudyResult:
     power: float = 0.8
     seeds: tuple[int, ...] = ()
     budget: str = "epochs"
+    length: str = ""
     command: str = ""
     classes: tuple[str, ...] = ()
     num_test: int | None = None

@@ -20,6 +20,7 @@ from sota_exp.report.numbers import (
 from sota_exp.report.study.runs import count_chosen_sizes
 from sota_exp.report.study.study import DesignEffect, Difference, StudyArm, StudyResult
 from sota_exp.statistics.units import SECONDS_FORMAT, SHARE_FORMAT, UNKNOWN, format_level, format_p_value, format_signed
+from sota_exp.statistics.verdict import SHOWN, SHOWN_HERE
 
 #: Signs of verdicts, for those who see no colours; ○ for others.
 SIGNS = {"helps": "▲ ", "hurts": "▼ ", "helps here": "△ ", "hurts here": "▽ ", "failed": "✕ ", "reference": ""}
@@ -100,13 +101,17 @@ def build_cost_table(study: StudyResult) -> Table:
         "Per image": lambda arm: format_quantity(arm.cost.flops_per_image, "FLOPs"),
         "Parameters": lambda arm: format_quantity(arm.cost.parameters),
         "Peak memory": lambda arm: format_mebibytes(arm.cost.peak_memory_bytes),
-        "Points per hour": lambda arm: format_or_dash(arm.cost.points_per_hour, format_rate),
+        "Points per hour": format_points_per_hour,
     }
     return Table.of([arm for arm in study.arms if arm.cost.seconds is not None], columns).drop_empty_columns()
 
 
-def format_rate(value: float) -> str:
-    return format_signed(value, 1 if abs(value) < 100 else 0)
+def format_points_per_hour(arm: StudyArm) -> str:
+    """Of an arm with a verdict; above what can be gained, a time that differs by seconds says nothing of hours."""
+    rate = arm.cost.points_per_hour
+    if rate is None or abs(rate) > 100 or arm.verdict not in (*SHOWN, *SHOWN_HERE):
+        return UNKNOWN
+    return format_signed(rate, 1)
 
 
 def build_looks_table(study: StudyResult) -> Table:

@@ -14,7 +14,8 @@ from typing import Annotated
 from torch import nn
 
 from sota_exp.models.network_names import list_networks
-from sota_exp.models.zoo import OFFLINE, advised, build_timm, load_timm_weights
+from sota_exp.models.zoo import OFFLINE, advised, build_timm, find_timm_preprocessing, load_timm_weights
+from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.model import Model, PublishedWeights
 from sota_exp.stages.stage import Pixels, known_name
 
@@ -30,3 +31,6 @@ class TimmNetwork(Model):
     def load_published(self, tag: str) -> PublishedWeights:
         with advised(OFFLINE):
             return load_timm_weights(self.name, tag, self.img_size)
+
+    def find_preprocessing(self, tag: str) -> Preprocessing:
+        return find_timm_preprocessing(self.name, tag)

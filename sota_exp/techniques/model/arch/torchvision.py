@@ -13,7 +13,14 @@ from typing import Annotated
 from torch import nn
 
 from sota_exp.models.network_names import list_networks
-from sota_exp.models.zoo import OFFLINE, advised, build_torchvision, load_torchvision_weights
+from sota_exp.models.zoo import (
+    OFFLINE,
+    advised,
+    build_torchvision,
+    find_torchvision_preprocessing,
+    load_torchvision_weights,
+)
+from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.model import Model, PublishedWeights
 from sota_exp.stages.stage import known_name
 
@@ -28,3 +35,6 @@ class TorchvisionNetwork(Model):
     def load_published(self, tag: str) -> PublishedWeights:
         with advised(OFFLINE):
             return load_torchvision_weights(self.name, tag)
+
+    def find_preprocessing(self, tag: str) -> Preprocessing:
+        return find_torchvision_preprocessing(self.name, tag)

@@ -28,7 +28,7 @@ class PretrainedWeights(InitialWeights):
         return arch.load_published(self.tag).content_hash
 
     def preprocessing(self, arch: Model, default: Preprocessing) -> Preprocessing:
-        return arch.load_published(self.tag).preprocessing
+        return arch.find_preprocessing(self.tag)
 
     def __call__(self, model: nn.Module, arch: Model) -> nn.Module:
         published = arch.load_published(self.tag)

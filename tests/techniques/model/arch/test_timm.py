@@ -47,6 +47,8 @@ def test_weights_that_cannot_be_fetched_are_named_with_what_to_do(monkeypatch, r
         TimmNetwork(name="resnet18", img_size=None).load_published("a1_in1k")
     assert "distillation" not in str(told.value)
     assert not constants.HF_HUB_OFFLINE
+    found = TimmNetwork(name="tf_efficientnet_lite0", img_size=None).find_preprocessing("")
+    assert found == Preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3, interpolation="bicubic")
 
 
 def test_published_weights_come_with_their_preprocessing(monkeypatch):

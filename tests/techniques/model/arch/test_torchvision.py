@@ -56,3 +56,4 @@ def test_weights_that_cannot_be_fetched_are_named_with_what_to_do(monkeypatch):
         RunFailed, match=r"IMAGENET1K_V1 of torchvision's resnet34 \(no route to host\); .*weights.path=FILE"
     ):
         TorchvisionNetwork(name="resnet34").load_published("IMAGENET1K_V1")
+    assert TorchvisionNetwork(name="resnet34").find_preprocessing("").std == pytest.approx((0.229, 0.224, 0.225))
