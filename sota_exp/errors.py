@@ -29,6 +29,13 @@ class ConfigError(ToldInALine):
     """The configuration or the command is wrong: exit status 2."""
 
 
+class NotTrainable(ConfigError):
+    """Nothing in the configuration is wrong, but a rule forbids the whole, or a value that an option needs is missing.
+
+    A study leaves such an arm out.
+    """
+
+
 def raise_usage_error(message: str) -> NoReturn:
     """What takes the place of `ArgumentParser.error`, which would print all flags and exit.
 

@@ -141,6 +141,7 @@ def call(*words: str, is_error: bool = False) -> str:
 OWN = {
     "own-augmentation.md": "augmentation/policy=random_grey",
     "own-model.md": "model/arch=tiny",
+    "own-optimizer.md": "optimizer=nadam",
     "own-data.md": "data=stripes",
     "own-metric.md": "evaluation/metrics=cost",
     "experiment-files.md": "experiment=my_photos",

@@ -108,6 +108,29 @@ def list_keys() -> frozenset[str]:
     return frozenset(re.findall(r"`([\w.]+)`", pages.build_keys()))
 
 
+def test_every_slot_has_its_class_and_what_to_write() -> None:
+    text = pages.build_slots()
+    assert set(keys.read_slots()) - set(re.findall(r"`([a-z_/]+)`", text)) == {"data/split"}  # a part of a data source
+    row = "| `optimizer` | `sota_exp.stages.optimizer.OptimizerFactory` | `__call__(groups: list[dict[str, Any]]) -> "
+    assert row in text and "<br>" in text
+
+
+def list_option_keys() -> list[keys.Key]:
+    files = [key for file, prefix, cls in keys.VALUE_FILES for key in keys.read_values(file, prefix, cls)]
+    return files + [
+        key for options in keys.read_slots().values() for option in options for key in keys.read_option(option)
+    ]
+
+
+def test_no_key_says_twice_what_is_legal() -> None:
+    """`one of bilinear, nearest; bilinear or nearest`, and `num_magnitude_bins={num_magnitude_bins}`."""
+    every, joining = list_option_keys(), {"or", "and", "a", "the"}
+    assert [key.name for key in every if "{" in key.legal] == []
+    clauses = {key: key.meaning.partition(";")[0] for key in every if ":" not in key.meaning.partition(";")[0]}
+    told = {key: set(re.findall(r"\w+", clause)) - joining for key, clause in clauses.items()}
+    assert [key.name for key, words in told.items() if words and words <= set(re.findall(r"\w+", key.legal))] == []
+
+
 SETTINGS = {
     "train": [],
     "torchvision": ["recipe=torchvision", "runtime=auto"],

@@ -49,8 +49,8 @@ def describe_type(kind: Any) -> str:
     """The legal values of an annotation, in words; "" where it says nothing."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        words = [item.words for item in kind.__metadata__ if isinstance(item, Legal)]
-        return re.sub(r"[,;] here \w+=\{\w+\}|=\{\w+\}", "", ", ".join(words)) or describe_type(inner[0])
+        words = [item.general_words for item in kind.__metadata__ if isinstance(item, Legal)]
+        return ", ".join(words) or describe_type(inner[0])
     if origin in (Union, types.UnionType):
         return ", or ".join(filter(None, map(describe_type, inner)))
     if origin in (list, tuple):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from keys import VALUE_FILES, Key, merge, read_header, read_option, read_slots, read_values
 from lengths import describe_technique
+from slots import list_stages
 
 from sota_exp import CONF, PACKAGE
 from sota_exp.cli.main import COMMANDS, run_command_line
@@ -206,6 +207,15 @@ def build_keys() -> str:
     return "\n\n".join(blocks)
 
 
+def build_slots() -> str:
+    """A table of the abstract classes of all slots, with the methods that an option needs."""
+    rows = []
+    for slots, cls, methods in list_stages():
+        told = [f"`{signature}` {escape_cell(words)}" for signature, words in methods.items()]
+        rows.append(f"| {join_code(slots)} | `{cls.module}.{cls.name}` | {'<br>'.join(told) or 'its fields alone'} |")
+    return "\n".join(["| slot | abstract class | what to write |", "|---|---|---|", *rows])
+
+
 def build_preset_list() -> str:
     """Recipes, scales, studies and so on with the comments at the head of their files."""
     blocks = []
@@ -253,6 +263,7 @@ def list_result_keys() -> str:
 #: Word in `<!-- generated: WORD -->` of a page → what takes its place, and that of the sentence before it.
 GENERATED = {
     "keys": build_keys,
+    "slots": build_slots,
     "presets": build_preset_list,
     "commands": build_commands,
     "run files": build_run_files,

@@ -9,6 +9,7 @@ from sota_exp.cli.command_line import SHARED_GROUPS, Composition
 from sota_exp.cli.sweep import require_one_process
 from sota_exp.config import compose
 from sota_exp.config.hashing import compute_digest
+from sota_exp.config.hints import hint_at_own
 from sota_exp.config.search_path import asks_to_print
 from sota_exp.config.values import format_legal
 from sota_exp.errors import ConfigError
@@ -75,7 +76,8 @@ def build_words(arguments: list[str]) -> list[str]:
     has_own = any(item.startswith(("--config-dir", "-cd", "hydra.searchpath=")) for item in overrides)  # Hydra tells.
     if len(kinds_given) != 1 or not (kinds_given[0] in kinds or has_own):
         named = f"study={kinds_given[0]}: no such study" if kinds_given else "ablate needs study=KIND"
-        raise ConfigError(f"{named}; {format_legal(''.join(kinds_given), kinds)}")
+        legal = format_legal("".join(kinds_given), kinds)
+        raise ConfigError(f"{named}; {hint_at_own(legal, ()) if kinds_given else legal}")
     others = [item for item in overrides if not item.startswith(("study=", "+study="))]
     plan, measure = str("--plan" in arguments).lower(), str("--no-measure" not in arguments).lower()
     sweeper = [f"+study={kinds_given[0]}", f"hydra.sweeper.plan_only={plan}", f"hydra.sweeper.measure={measure}"]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from sota_exp.config import compose
 from sota_exp.config.configuration import Configuration
 from sota_exp.config.shell_words import join_command, quote_word
 from sota_exp.config.split_of_seed import get_split, get_split_of_seed, list_split_overrides, with_split_of_seed
@@ -67,7 +68,8 @@ def train_folds(
     """
     runs, out = list_fold_runs(configuration.values), make_console()
     results: dict[str, dict[str, Any]] = {}
-    command = join_command(["sota-exp", "train", *overrides, f"hydra.run.dir={directory}"])
+    words = [*compose.get_directory_words(), *overrides, f"hydra.run.dir={directory}"]
+    command = join_command(["sota-exp", "train", *words])
     is_main, has_started = get_rank() == 0, False
 
     def save() -> dict[str, Any]:

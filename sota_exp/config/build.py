@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sota_exp.config.formats import get_target
 from sota_exp.config.hints import format_options_with_key
 from sota_exp.config.values import format_given_value, format_legal, join_key, require_option
-from sota_exp.errors import ConfigError
+from sota_exp.errors import ConfigError, NotTrainable
 
 T = TypeVar("T")
 
@@ -64,7 +64,7 @@ def _get_stage_class(cls: type[T], tree: object, key: str) -> type[T]:
         raise ConfigError(f"{key}: no _target_; choose an option with {slot}=…")
     target = import_class(path, key)
     if not (isinstance(target, type) and issubclass(target, cls)):
-        raise ConfigError(f"{key}._target_={format_given_value(path)} is not a {cls.__name__}, which {slot} needs")
+        raise ConfigError(f"{key}._target_={format_given_value(path)} is no {cls.__name__}, which {slot} needs")
     return target
 
 
@@ -84,7 +84,10 @@ def import_class(path: str, key: str) -> Any:
     try:
         return vars(importlib.import_module(module))[name]
     except (ImportError, KeyError, ValueError) as error:
-        raise ConfigError(f"{key}._target_={format_given_value(path)} cannot be imported: {error}") from error
+        reason = f"{module} has no {name}" if isinstance(error, KeyError) else str(error)
+        if isinstance(error, ModuleNotFoundError):
+            reason += "; install it, or name the folder that it lies in: PYTHONPATH=DIR sota-exp …"
+        raise ConfigError(f"{key}._target_={format_given_value(path)} cannot be imported: {reason}") from error
 
 
 @functools.cache
@@ -117,11 +120,11 @@ def require_values(tree: Mapping[str, Any], types: Mapping[str, Any], key: str) 
     """Check that a node has a value for each field of its class that is no group and no slot.
 
     Raises:
-        ConfigError: one is missing.
+        NotTrainable: one is missing.
     """
     for name in types:
         if tree.get(name) == MISSING or (name not in tree and not is_config_class(types[name])):
-            raise ConfigError(f"{join_key(key, name)}: a value is missing; give one: {join_key(key, name)}=…")
+            raise NotTrainable(f"{join_key(key, name)}: a value is missing; give one: {join_key(key, name)}=…")
 
 
 def convert_values(types: Mapping[str, Any], values: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from sota_exp.config.formats import targets_to_option_names
 from sota_exp.config.hydra_compose import SWEEP_KEYS, list_config_groups
 from sota_exp.config.signals import postponed_interrupt
 from sota_exp.config.values import flatten, get_override_key, require_option
-from sota_exp.errors import ConfigError, first_line
+from sota_exp.errors import ConfigError, NotTrainable, first_line
 
 if TYPE_CHECKING:
     from sota_exp.config.experiment import Experiment
@@ -75,7 +75,7 @@ class Configuration:
             key = found[0] if found else ""
             if key not in self.typed_keys:
                 raise
-            raise ConfigError(self.typed_keys[key] + str(error).removeprefix(key)) from error
+            raise type(error)(self.typed_keys[key] + str(error).removeprefix(key)) from error
 
     def with_values(self, **values: Any) -> "Configuration":
         """A copy with other values at the top level: `seed`, `batch_size`, or whole groups."""
@@ -128,7 +128,8 @@ def require_filled(configuration: Configuration) -> None:
     """Check that all options are chosen and all values are set, without importing torch.
 
     Raises:
-        ConfigError: a slot without an option, or a missing value.
+        ConfigError: a slot without an option.
+        NotTrainable: a missing value.
     """
     for slot in configuration.choices:
         node: object = configuration.values
@@ -137,4 +138,4 @@ def require_filled(configuration: Configuration) -> None:
         require_option(node, slot.replace("/", "."))
     for key, value in flatten(configuration.values).items():
         if value == MISSING:
-            raise ConfigError(f"{key}: a value is missing; give one: {key}=…")
+            raise NotTrainable(f"{key}: a value is missing; give one: {key}=…")

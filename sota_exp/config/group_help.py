@@ -1,7 +1,6 @@
 """What a group of the configuration has: options, keys with their legal values and defaults, slots; from the files."""
 
 import re
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from sota_exp import CONF
 from sota_exp.config.build import describe_type
 from sota_exp.config.formats import load_yaml
+from sota_exp.config.hints import hint_at_own
 from sota_exp.config.hydra_compose import list_config_groups
 from sota_exp.config.source_types import ROOT, NotEvaluated, SourceClass, build_schema, read_fields
 from sota_exp.config.values import (
@@ -88,8 +88,8 @@ def _find_files(group: str, own: Iterable[Path]) -> dict[str, Path]:
 def describe_group(name: str, own: Sequence[Path] = ()) -> dict[str, dict[str, str]]:
     """Heading → name → what it is: the options of a group, their keys, and the slots in it.
 
-    name: a group, with slashes or dots, a key in one, or `group=option` for one option alone. Of many options each has
-    one line, and their keys no defaults. own: the user's directories.
+    name: a group, with slashes or dots, a key in one, or `group=option` for one option alone. Of many options each is
+    told in a clause, and their keys have no defaults. own: the user's directories.
 
     Raises:
         ConfigError: there is no such group.
@@ -105,7 +105,7 @@ def describe_group(name: str, own: Sequence[Path] = ()) -> dict[str, dict[str, s
     every = _find_files(group, own)
     files = {option: file for option, file in every.items() if chosen in ("", option)}
     if chosen and not files:
-        raise ConfigError(f"{name}: no such option; {format_legal(chosen, every)}")
+        raise ConfigError(f"{name}: no such option; {hint_at_own(format_legal(chosen, every), own)}")
     summaries = {option: read_summary(file) for option, file in files.items()}
     described, is_brief, beside = files, False, " and their defaults (with recipe=NAME: its values)"
     if len(files) > MOST_IN_FULL:
@@ -145,18 +145,16 @@ def describe_values(name: str, presets: Sequence[str], own: Sequence[Path]) -> d
 
 
 def shorten_to_clause(text: str, width: int) -> str:
-    """A text that fits, or its first clauses; where these are short, its first words."""
-    if len(text) <= width:
-        return text
-    ends = [found.start() for found in re.finditer(r"[,;:](?= )", text) if width / 2 < found.start() <= width]
-    return text[: ends[-1]] if ends else textwrap.shorten(text, width, placeholder=" …")
+    """A text that fits, or its first clauses; the whole where these are short."""
+    ends = [found.start() for found in re.finditer(r"(?<!…)[,;:](?= )", text) if width / 2 < found.start() <= width]
+    return text[: ends[-1]] if ends and len(text) > width else text
 
 
 def read_summary(file: Path) -> str:
     """The first sentence of the first comment of a file."""
     lines = [line.lstrip("# ") for line in file.read_text().splitlines() if line.startswith("#")]
     text = " ".join(line for line in lines if not line.startswith("@package"))
-    return re.split(r"(?<=[\w)])[.?!](?= |$)| Paper: ", text)[0]
+    return re.split(r"(?<=[\w)])[.!](?= |$)|(?<=\?)(?= |$)| Paper: ", text)[0]
 
 
 def describe_keys(group: str, files: Mapping[str, Path], is_brief: bool) -> dict[str, str]:
@@ -231,7 +229,7 @@ def _read_legal(group: str, target: str | None) -> dict[str, str]:
         return {}
     schema, types = build_schema(cls, tuple(plain))
     legal = get_legal_values(schema)
-    return {key: legal[key].words if key in legal else describe_type(kind) for key, kind in types.items()}
+    return {key: legal[key].general_words if key in legal else describe_type(kind) for key, kind in types.items()}
 
 
 def _format_default(value: object) -> str:

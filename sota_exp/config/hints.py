@@ -89,6 +89,15 @@ NOT_NEEDED = {
 LAST_GROUPS = ("gradient_descent", "recipe", "scale")
 
 
+def hint_at_own(told: str, directories: Iterable[object]) -> str:
+    """What is told of an unknown option, and how one of the user's is found if nothing is known and none is named.
+
+    directories: those of the user that the command names.
+    """
+    is_known = "Did you mean" in told or not told.endswith(".") or any(True for _ in directories)
+    return told if is_known else f"{told} Yours with --config-dir DIR."
+
+
 def find_key_elsewhere(key: str, legal: Iterable[str]) -> str:
     """The legal key with the last name of `key`, or an option or a slot of that name, or an option with that key.
 

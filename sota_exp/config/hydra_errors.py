@@ -21,6 +21,7 @@ from sota_exp.config.hints import (
     find_option_elsewhere,
     format_meant_option,
     format_options_with_key,
+    hint_at_own,
 )
 from sota_exp.config.hydra_compose import compose_with_hydra, list_config_groups
 from sota_exp.config.search_path import build_search_path_override, format_not_global
@@ -46,7 +47,7 @@ def _explain_no_option(found: re.Match[str], arguments: list[str]) -> str:
     option = typed if found[1].strip("/").endswith(typed.strip("/")) else found[1].rpartition("/")[2]
     meant = format_meant_option(group, option)
     legal = f"legal: {', '.join(options)}." if "Did you mean" in meant else format_legal(option, options)
-    return f"{group}={option}: no such option; {legal}{meant}"
+    return f"{group}={option}: no such option; {hint_at_own(f'{legal}{meant}', build_search_path_override(arguments))}"
 
 
 def _explain_no_key_or_group(found: re.Match[str], arguments: list[str]) -> str:

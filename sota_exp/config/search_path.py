@@ -80,11 +80,23 @@ def read_config_directories(run: Path) -> list[Path]:
         text = path.read_text()
         if set(PROVIDER.findall(text)) <= set(OTHER_PROVIDERS):  # as in nearly all runs: to parse YAML is slow
             return []
-        sources = load_yaml(text)["hydra"]["runtime"]["config_sources"]
-        places = [Path(source["path"]) for source in sources if source["provider"] not in OTHER_PROVIDERS]
+        return list_config_directories(load_yaml(text)["hydra"])
     except (OSError, ValueError, yaml.YAMLError, RecursionError, KeyError, TypeError):
         return []  # A run of another launcher, or without Hydra's files.
+
+
+def list_config_directories(hydra: Mapping[str, Any]) -> list[Path]:
+    """The directories of the user from which a command was composed; those that still exist. hydra: Hydra's node."""
+    sources = hydra["runtime"]["config_sources"]
+    places = [Path(source["path"]) for source in sources if source["provider"] not in OTHER_PROVIDERS]
     return [place for place in places if place.is_absolute() and place.is_dir()]
+
+
+def format_config_directories(places: Sequence[Path]) -> list[str]:
+    """The words of a command that name these directories of the user."""
+    first, others = [f"--config-dir={place}" for place in places[:1]], places[1:]
+    quoted = [format_override_value(f"file://{place}") for place in others]
+    return [*first, *([f"hydra.searchpath=[{','.join(quoted)}]"] if quoted else [])]
 
 
 def require_global_files(choices: Mapping[str, str], directories: Sequence[Path]) -> None:

@@ -102,8 +102,14 @@ def find_parent(directory: Path, written: object) -> str | None:
 
 def read_multirun_overrides(sweep: Path) -> list[str]:
     """The overrides of a multirun from Hydra's multirun.yaml; [] without it."""
-    overrides: list[str] = _read_yaml(sweep / "multirun.yaml").get("hydra", {}).get("overrides", {}).get("task", [])
+    overrides: list[str] = read_multirun_node(sweep).get("overrides", {}).get("task", [])
     return overrides
+
+
+def read_multirun_node(sweep: Path) -> dict[str, Any]:
+    """Hydra's node of multirun.yaml; {} without it."""
+    found: dict[str, Any] = _read_yaml(sweep / "multirun.yaml").get("hydra", {})
+    return found
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

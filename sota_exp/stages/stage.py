@@ -7,6 +7,7 @@ A stage is a frozen, keyword-only dataclass whose fields are its configuration. 
 import difflib
 import functools
 import inspect
+import re
 from abc import ABC
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -58,6 +59,11 @@ class Legal:
         """The other fields that `is_legal` needs."""
         _, *others = inspect.signature(self.is_legal).parameters.values()
         return tuple(other.name for other in others if other.default is inspect.Parameter.empty)
+
+    @property
+    def general_words(self) -> str:
+        """The words without the values of other fields."""
+        return re.sub(r"[,;] here \w+=\{\w+\}|=\{\w+\}", "", self.words)
 
     def require(self, name: str, values: Mapping[str, Any]) -> None:
         """Check the field `name` of `values`.

@@ -1,6 +1,6 @@
 """From a blueprint to arms that can be trained: composed, checked against the rules, unequal to their references."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -11,7 +11,7 @@ from sota_exp.config.formats import key_to_command_line
 from sota_exp.config.rules import check_rules
 from sota_exp.config.split_of_seed import with_split_of_seed
 from sota_exp.config.values import find_presets, flatten, get_override_key
-from sota_exp.errors import ConfigError
+from sota_exp.errors import ConfigError, NotTrainable
 from sota_exp.study.plan import PlannedArm, StudyDesign
 from sota_exp.study.technique import merge_overrides
 
@@ -61,7 +61,8 @@ class StudyConfiguration:
 class ComposedArm:
     """An arm that can be trained.
 
-    overrides: those of the command line and of the arm. differences: key → [value in the reference, value here].
+    arm: without a reference, its `changes` are those in the configuration of the study. overrides: those of the command
+    line and of the arm. differences: key → [value in the reference, or in that configuration, value here]; of no cell.
     warnings: messages of the rules. training: hash of what decides the weights, without the seed and the images.
     whole: hash of that and of the evaluation.
     """
@@ -93,12 +94,13 @@ class ComposedArms:
 
 
 def compose_arms(blueprint: StudyDesign, base: StudyConfiguration) -> ComposedArms:
-    """Every arm that composes, breaks no rule, and differs from its reference.
+    """Every arm that breaks no rule, lacks no value, and differs from its reference.
 
     If the reference of an arm is refused, the arm is compared with the reference of that reference.
 
     Raises:
-        ConfigError: an arm without reference cannot be trained, or no arm is left to compare.
+        ConfigError: a key, an option, a class or a value of an arm is wrong, an arm without reference cannot be
+            trained, or no arm is left to compare.
     """
     ready: dict[str, ComposedArm] = {}
     replaced_by: dict[str | None, str | None] = {}
@@ -108,7 +110,7 @@ def compose_arms(blueprint: StudyDesign, base: StudyConfiguration) -> ComposedAr
         try:
             ready[arm.name] = _compose_arm(replace(arm, reference=reference), base, ready)
         except ConfigError as error:
-            if arm.reference is None and not arm.is_cell:
+            if not isinstance(error, NotTrainable) or (arm.reference is None and not arm.is_cell):
                 raise ConfigError(f"arm {arm.name}: {error}") from error
             refused.append((arm.name, str(error)))
             replaced_by[arm.name] = reference
@@ -119,27 +121,42 @@ def compose_arms(blueprint: StudyDesign, base: StudyConfiguration) -> ComposedAr
 
 
 def _compose_arm(arm: PlannedArm, base: StudyConfiguration, ready: Mapping[str, ComposedArm]) -> ComposedArm:
-    """The arm; a `ConfigError` if it does not compose, a rule forbids it, or it equals its reference."""
+    """The arm.
+
+    Raises:
+        ConfigError: something in it is wrong.
+        NotTrainable: a rule forbids it, it lacks a value, or it equals its reference.
+    """
     reference = ready.get(arm.reference or "")
     on_top = reference is not None and not reference.arm.overrides
     whole_overrides = base.combine_overrides(arm.overrides, on_top)
     configuration = base.compose(whole_overrides)
     warnings, values = check_rules(configuration), configuration.values
-    _ = configuration.experiment  # Built here, so that an illegal value refuses the arm.
+    _ = configuration.experiment  # Built here, so that an illegal value ends the command before the first run.
     of_any_seed = with_split_of_seed(configuration, 0).values | {"seed": None}
     training = compute_training_fingerprint(of_any_seed, {})
+    compared = base.configuration if reference is None else reference.configuration
+    differences = {} if arm.is_cell else find_differences(name_options(compared), name_options(configuration))
+    if arm.reference is None and not arm.is_cell:
+        arm = replace(arm, changes=tuple(word for word in arm.overrides if _sets_any(word, differences)))
     composed = ComposedArm(
         arm=arm,
         overrides=whole_overrides,
         configuration=configuration,
-        differences={} if reference is None else find_differences(reference.configuration.values, values),
+        differences=differences,
         warnings=tuple(warnings),
         training=training,
         whole=compute_run_fingerprint(training, values),
     )
     if reference is not None and composed.whole == reference.whole and arm.seed_offset == reference.arm.seed_offset:
-        raise ConfigError(_explain_equality(arm, reference, base))
+        raise NotTrainable(_explain_equality(arm, reference, base))
     return composed
+
+
+def _sets_any(override: str, keys: Iterable[str]) -> bool:
+    """Whether an override sets one of the keys, or chooses a preset that does."""
+    key = get_override_key(override)
+    return any(f"{each.replace('/', '.')}.".startswith(f"{key.replace('/', '.')}.") for each in keys)
 
 
 def _explain_equality(arm: PlannedArm, reference: ComposedArm, base: StudyConfiguration) -> str:
@@ -147,6 +164,19 @@ def _explain_equality(arm: PlannedArm, reference: ComposedArm, base: StudyConfig
     kept = [override for override in base.overrides if get_override_key(override) in changed]
     why = f"the command fixes {', '.join(kept)}" if kept else NO_CHANGE_REASON
     return f"it trains and evaluates exactly as its reference, {reference.name}, does: {why}"
+
+
+def name_options(configuration: Configuration) -> dict[str, Any]:
+    """The values, in which an option with a class of the user is named too, as `_option_`, in place of the class."""
+
+    def name(node: Any, slot: str) -> Any:
+        if not isinstance(node, Mapping):
+            return node
+        named = {key: name(value, f"{slot}/{key}".lstrip("/")) for key, value in node.items() if key != "_target_"}
+        own = {"_option_": configuration.choices.get(slot, node["_target_"])} if "_target_" in node else {}
+        return own | named
+
+    return {key: name(node, key) for key, node in configuration.values.items()}
 
 
 def find_differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, list[Any]]:

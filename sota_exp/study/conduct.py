@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from rich.console import Group
+
 from sota_exp.config.build import build, prefix_invalid_values
 from sota_exp.config.multirun import save_command
 from sota_exp.config.shell_words import join_command
@@ -26,7 +28,7 @@ from sota_exp.study.results import JsonObject, PlannedStudy, StudyRuns
 from sota_exp.study.scheduler import StudyScheduler
 from sota_exp.study.settings import StudySettings
 from sota_exp.study.study_json import build_study_json
-from sota_exp.study.terminal_plan import format_study_plan
+from sota_exp.study.terminal_plan import build_arm_table, format_study_plan
 from sota_exp.study.terminal_time import format_time_plan
 from sota_exp.study.two_stage import train_two_stages
 
@@ -130,11 +132,12 @@ def load_first_weights(study: PlannedStudy) -> None:
 
 
 def _print_plan(sweeper: StudySweeper, study: PlannedStudy, files: StudyFiles) -> None:
-    """The plan of `study.time`, or the arms of a study without it."""
+    """The arms of a study, and what `study.time` can buy or what they take and can show."""
     from sota_exp.study.cost_estimate import count_images, count_runs_at_once, estimate_arm_seconds
 
     if study.time_plan is not None:
-        sweeper.show_plan(study, files, format_time_plan(study.time_plan, str(study.settings.time)), {})
+        arms = build_arm_table(study, study.time_plan.get("seconds_of_arms") or {})
+        sweeper.show_plan(study, files, Group(arms, format_time_plan(study.time_plan, str(study.settings.time))), {})
         return
     first = with_split_of_seed(study.arms.ready[0].configuration, study.seeds[0])
     estimates, num_at_once = {"counts": count_images(first)}, count_runs_at_once(study, sweeper.num_jobs)
@@ -209,7 +212,8 @@ def plan_study(sweeper: StudySweeper, arguments: list[str], settings: StudySetti
         seeds=seeds,
         recipe=str(base.configuration.values["recipe"]["name"]),
         data=str(base.configuration.values["data"]["name"]),
-        command=format_ablate_command(sweeper.directory),
+        command=format_ablate_command(sweeper.directory, sweeper.own_directories),
+        own_directories=sweeper.own_directories,
         budget_note=note,
     )
 
@@ -217,9 +221,13 @@ def plan_study(sweeper: StudySweeper, arguments: list[str], settings: StudySetti
 #: What `sota-exp ablate` adds to a command line.
 ABLATE_OVERRIDES = ("hydra/sweeper=", "hydra.sweeper.", "hydra/hydra_logging=", "hydra.sweep.dir=")
 
+#: Words that name the directories of the user.
+NAMING_DIRECTORIES = ("--config-dir=", "-cd=", "hydra.searchpath=")
 
-def format_ablate_command(place: Path) -> str:
-    """The command that repeats this study in its directory."""
-    given = [item for item in sys.argv[1:] if "=" in item and not item.startswith(ABLATE_OVERRIDES)]
+
+def format_ablate_command(place: Path, own_directories: Sequence[str]) -> str:
+    """The command that repeats this study in its directory. own_directories: words that name those of the user."""
+    added = (*ABLATE_OVERRIDES, *NAMING_DIRECTORIES)
+    given = [item for item in sys.argv[1:] if "=" in item and not item.startswith(added)]
     typed = [item.replace("+study=", "study=") for item in given]
-    return join_command(["sota-exp", "ablate", *typed, f"hydra.sweep.dir={place}"])
+    return join_command(["sota-exp", "ablate", *own_directories, *typed, f"hydra.sweep.dir={place}"])

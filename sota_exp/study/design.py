@@ -8,7 +8,7 @@ from sota_exp.config.catalog import load_catalog
 from sota_exp.config.hydra_compose import list_own_options
 from sota_exp.config.rules import check_rules
 from sota_exp.config.values import flatten
-from sota_exp.errors import ConfigError
+from sota_exp.errors import ConfigError, NotTrainable
 from sota_exp.study import plan
 from sota_exp.study.arms import StudyConfiguration
 from sota_exp.study.plan import ForbiddenCheck, StudyDesign
@@ -78,13 +78,16 @@ def _design_one_slot(settings: StudySettings, base: StudyConfiguration) -> Study
 
 
 def make_forbidden_check(techniques: Sequence[Technique], base: StudyConfiguration) -> ForbiddenCheck:
-    """A function from the techniques that are on to the reason why they cannot be trained together, or None."""
+    """A function from the techniques that are on to the reason why they cannot be trained together, or None.
+
+    It raises a `ConfigError` of a technique whose keys, options or values are wrong.
+    """
 
     @functools.cache
     def reason(on: tuple[str, ...]) -> str | None:
         try:
             check_rules(base.compose(base.combine_overrides(build_overrides(techniques, on))))
-        except ConfigError as error:
+        except NotTrainable as error:
             return str(error)
         return None
 

@@ -32,7 +32,8 @@ NumberReader = Callable[[JsonObject], float | None]
 class PlannedStudy:
     """What is known before the first run: settings, arms and seeds.
 
-    name: the option of the group `study`. command: the command that repeats the study.
+    name: the option of the group `study`. command: the command that repeats the study. own_directories:
+    its words that name the user's directories of YAML files.
     """
 
     settings: StudySettings
@@ -43,6 +44,7 @@ class PlannedStudy:
     recipe: str
     data: str
     command: str
+    own_directories: tuple[str, ...] = ()
     budget_note: str = ""
     time_plan: JsonObject | None = None
 

@@ -54,7 +54,7 @@ def build_arm_entry(
         "label": arm.arm.label,
         "reference": arm.arm.reference,
         "overrides": list(arm.arm.changes),
-        "command": join_command(["sota-exp", "train", *arm.overrides]),
+        "command": join_command(["sota-exp", "train", *study.own_directories, *arm.overrides]),
         "choices": {slot: option for slot, option in arm.configuration.choices.items() if not slot.startswith("study")},
         "differences": arm.differences,
         "seed_offset": arm.arm.seed_offset,

@@ -85,7 +85,8 @@ def build_arm_table(study: PlannedStudy, costs: Mapping[str, object]) -> Table:
         told = UNKNOWN if cost is None else format_duration(cost) if isinstance(cost, float) else "not measured"
         lines = Text(make_printable(arm.arm.label))
         if arm.arm.changes:
-            lines.append(f"\n  {make_printable(', '.join(arm.arm.changes))}", style="dim")
+            against = "" if arm.arm.reference else "the configuration of the command with "
+            lines.append(f"\n  {against}{make_printable(', '.join(arm.arm.changes))}", style="dim")
         table.add_row(lines, escape(arm.arm.reference or ""), told)
     return table
 

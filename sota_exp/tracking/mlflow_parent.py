@@ -20,7 +20,7 @@ from sota_exp.runs.mlflow_store import (
     open_store,
     resolve_uri,
 )
-from sota_exp.runs.sent_position import FOLDS_FILE, read_multirun_overrides
+from sota_exp.runs.sent_position import FOLDS_FILE, read_multirun_node, read_multirun_overrides
 from sota_exp.tracking.mlflow import format_notice_of_all
 from sota_exp.tracking.mlflow_study import read_study
 from sota_exp.tracking.mlflow_sweep import read_sweep
@@ -145,7 +145,11 @@ def _read(directory: Path) -> dict[str, Any]:
 def _command(directory: Path, source: str) -> str:
     if (folds := read_folds(directory)) is not None:
         return str(folds["command"])
-    overrides = " ".join(map(str, read_multirun_overrides(directory)))
+    from sota_exp.config.search_path import format_config_directories, list_config_directories  # imports Hydra
+
+    hydra = read_multirun_node(directory)
+    places = list_config_directories(hydra) if "runtime" in hydra else []
+    overrides = " ".join([*format_config_directories(places), *map(str, read_multirun_overrides(directory))])
     if "+study=" in overrides:
         return f"sota-exp ablate {overrides.replace('+study=', 'study=')}"
     return f"{source} {overrides}"

@@ -47,6 +47,12 @@ def small(*more: str) -> list[str]:
     ]
 
 
+def broken(change: str) -> list[str]:
+    """A study with a sound arm and one, of a technique of the user's, that changes something wrong."""
+    mine = f"+study.techniques.mine={{with: ['{change}'], without: []}}"
+    return ["ablate", "study=add_one_in", "study.only=[mine,ema]", mine, *OVERRIDES, "hydra.sweep.dir=study"]
+
+
 def finished(study: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in study.glob("runs/*/*/result.json")}
 
@@ -117,7 +123,8 @@ def test_a_time_is_planned_then_spent_as_planned(
     timed = small("study.time=19runs", "study.metric=val/accuracy", "data/split=holdout")
     assert run_command_line([*timed, "--plan"]) == 0
     planned = (elsewhere / "study" / "study_plan.json").read_text()
-    assert "→ ladder" in " ".join(capsys.readouterr().out.split())
+    told = " ".join(capsys.readouterr().out.split())
+    assert "→ ladder" in told and " regularization/average=ema " in told
     assert run_command_line(timed) == 0
     output = " ".join(capsys.readouterr().out.split())
     assert "3 arms × 6 seeds" in output and "18 runs to train" in output and "What next" in output
@@ -134,6 +141,7 @@ def test_a_time_is_planned_then_spent_as_planned(
         (["ablate"], "ablate needs study=KIND; legal: add_one_in"),
         (["ablate", "study=lader"], "study=lader: no such study"),
         (["ablate", "study=null"], "study=null: no such study; legal: add_one_in, auto, equal_arms, "),
+        (["ablate", "study=mine"], "screening. Yours with --config-dir DIR."),
         (small("study.seeds=no"), "study.seeds=no is not legal"),
         (small("study.only=[emma]"), "study.only=emma: no such technique"),
         (small("study.time=2weeks"), "study.time=2weeks is not legal: null, or a positive number of seconds, 90m, 2h"),
@@ -144,6 +152,15 @@ def test_a_time_is_planned_then_spent_as_planned(
         (small("hydra.sweeper.foo=1"), "hydra.sweeper.foo: no such key; legal: plan_only, measure."),
         (small("seed=1,2"), "seed=1,2"),
         (small("regularization/average=none", "evaluation/resolution=fixed"), "no arm is left to compare"),
+        *(
+            (broken(words), f"arm mine: {said}")
+            for words, said in {
+                "augmentation.policy._target_=my.Invert": "augmentation.policy._target_=my.Invert cannot be imported",
+                "augmentation/policy=invert": "augmentation/policy=invert: no such option",
+                "optimizer.momentun=0.8": "optimizer.momentun: no such key",
+                "optimizer.lr=-1": "optimizer.lr=-1.0 is not legal",
+            }.items()
+        ),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(
@@ -316,9 +333,20 @@ def test_readmes_way_to_add_a_technique_works(tmp_path, monkeypatch, capsys):
         "group/slot=none", "augmentation/erase=none"
     )
     monkeypatch.chdir(tmp_path)
-    wanted = ["ablate", *SMALL, "study=add_one_in", "study.only=[mine]", mine, "--plan", "hydra.sweep.dir=here"]
+    wanted = [
+        "ablate",
+        *SMALL,
+        "study=add_one_in",
+        "study.only=[mine]",
+        mine,
+        "--plan",
+        "--no-measure",
+        "hydra.sweep.dir=here",
+    ]
     assert run_command_line(wanted) == 0
-    assert "augmentation/erase=random_erasing" in " ".join(capsys.readouterr().out.split())
+    said = " ".join(capsys.readouterr().out.split())
+    assert "augmentation/erase=random_erasing" in said
+    assert "the configuration of the command with schedule=classic, " in said
 
 
 def test_an_option_of_the_users_own_is_compared_with_those_of_its_slot(tmp_path, capsys):

@@ -89,6 +89,11 @@ def test_the_help_of_a_group_fits_a_screen(group, capsys):
         ("hydra/launcher", "joblib several at once on this machine"),
         ("recipe", "ladder_06_mixup The ladder, step 6: mixup ladder_07_cutmix The ladder, step 7: either"),
         ("recipe", "transfer Fine-tuning of pretrained weights"),
+        ("recipe", "The ladder, step 11: the evaluation size"),
+        ("experiment", "which of its techniques matter with a few hundred? fine_tuned_photos"),
+        ("study", "leave_one_out The recipe, and the recipe without each of its techniques one_slot"),
+        ("data", "python A data set that Python hands in"),
+        ("augmentation/policy", "9 (randaugment); a bin in [0, num_magnitude_bins) augmentation.policy.num_"),
     ],
 )  # fmt: skip
 def test_the_help_of_a_group_says_what_is_legal(asked, said, capsys):
@@ -100,6 +105,7 @@ def test_the_help_of_a_group_says_what_is_legal(asked, said, capsys):
     [
         ("optimiser", "optimiser: no such group; --help lists them. Did you mean optimizer?"),
         ("data=cifar", "data=cifar: no such option; legal: animals_on_photos"),
+        ("experiment=mine", "Yours with --config-dir DIR."),
     ],
 )
 def test_help_of_what_is_not_there_is_one_line(asked, said, capsys):

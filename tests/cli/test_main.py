@@ -52,6 +52,7 @@ def elsewhere(tmp_path, monkeypatch):
 FOUND_BY_COMPOSITION = {
     "augmentation/mix=mixupp": ["augmentation/mix=mixupp", "legal: cutmix, mixup", "Did you mean mixup?"],
     "augmentation/mixx=mixup": ["augmentation/mixx: no such group", "Did you mean augmentation/mix?"],
+    "experiment=mine": ["experiment=mine: no such option; legal: cutmix_long, ", ". Yours with --config-dir DIR."],
     "augmentation=cutmix": ["augmentation=cutmix: no such option", "legal: classic, none, torchvision"],
     "data=cifar": ["data=cifar: no such option", "animals_on_photos"],
     "recipe=torchvison": ["recipe=torchvison", "Did you mean torchvision?"],
@@ -200,7 +201,7 @@ FOUND_BY_TYPES = {
     "data.cache=file/x": ["data.cache=file/x is not legal: /", "/file is a file, not a folder; give a folder"],
     "--config-dir mine augmentation/mix=typo": ["augmentation.mix.alhpa: no such key", "Did you mean alpha?"],
     "--config-dir mine augmentation/mix=warmup": [
-        "augmentation.mix._target_=sota_exp.stages.schedule.NoWarmup is not a BatchTransform"
+        "augmentation.mix._target_=sota_exp.stages.schedule.NoWarmup is no BatchTransform"
     ],
     "--config-dir mine augmentation/mix=gone": [
         "augmentation.mix._target_=sota_exp.techniques.augmentation.mix.gone.Gone", "imported"

@@ -161,18 +161,31 @@ def test_a_sweep_searches_by_it(
     assert main.run_command_line([*words, f"hydra.sweeper.direction={direction}"]) == 0
     summary = json.loads((tmp_path / "s" / "sweep.json").read_text())
     assert summary["trials"]["complete"] + summary["trials"]["pruned"] == 2
+    assert summary["command"].startswith(f"sota-exp sweep {own[0]} ")
 
 
 @pytest.mark.usefixtures("charts_only_made")
 @pytest.mark.parametrize("metric", [pytest.param("test/balanced_accuracy", marks=pytest.mark.torture), "test/cost"])
 def test_a_study_compares_by_it(own: list[str], tmp_path: Path, metric: str) -> None:
-    words = ["ablate", *own, *TINY, "study=equal_arms", "study.seeds=2", "recipe=baseline", f"study.metric={metric}"]
+    words = [
+        "ablate",
+        "--config-dir",
+        *own[0].split("=")[1:],
+        own[1],
+        *TINY,
+        "study=equal_arms",
+        "study.seeds=2",
+        "recipe=baseline",
+        f"study.metric={metric}",
+    ]
     words += ["schedule.length.epochs=1"]
     words += ["study.direction=minimize"] if metric == "test/cost" else []
     assert main.run_command_line([*words, f"hydra.sweep.dir={tmp_path}/s"]) == 0
     study = json.loads((tmp_path / "s" / "study.json").read_text())
     assert study["metric"] == metric and study["higher_is_better"] == (metric != "test/cost")
     assert study["arms"][0]["mean"] is not None
+    assert study["command"].startswith(f"sota-exp ablate {own[0]} study=equal_arms {own[1]} ")
+    assert all(arm["command"].startswith(f"sota-exp train {own[0]} {own[1]} ") for arm in study["arms"])
     assert (
         metric in (tmp_path / "s" / "report.md").read_text()
         or "balanced accuracy" in (tmp_path / "s" / "report.md").read_text()

@@ -31,7 +31,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_one_command_tests_every_image_once_and_a_repeated_one_does_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_command_line(["train", *FOLDS]) == 0
+    assert run_command_line(["train", "--config-dir", ".", *FOLDS]) == 0
     said = " ".join(capsys.readouterr().out.split())
     places = [Path(f"cv/repeat0-fold{fold}") for fold in range(3)]
     results = [RunFiles(directory=place).result() for place in places]
@@ -40,6 +40,7 @@ def test_one_command_tests_every_image_once_and_a_repeated_one_does_nothing(caps
     assert [result["seed"] for result in results] == [0, 1, 2]
     values = [result["metrics"]["test/accuracy"] for result in results]
     found = read_folds(Path("cv"))
+    assert found["command"].startswith(f"sota-exp train --config-dir={Path.cwd()} ")
     assert found["status"] == "complete" and [run["fold"] for run in found["runs"]] == [0, 1, 2]
     assert found["metrics"]["test/accuracy"] == pytest.approx({"mean": np.mean(values), "sd": np.std(values, ddof=1)})
     assert found["tested"]["images"] == 60

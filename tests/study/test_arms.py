@@ -1,6 +1,7 @@
 """Composing arms: arms equal to their reference are refused, and keys that the command sets keep their value."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,7 @@ from sota_exp.config.configuration import Configuration
 from sota_exp.config.values import flatten
 from sota_exp.errors import ConfigError
 from sota_exp.study import plan
-from sota_exp.study.arms import StudyConfiguration, compose_arms, find_differences
+from sota_exp.study.arms import StudyConfiguration, compose_arms, find_differences, name_options
 from sota_exp.study.design import make_forbidden_check
 from tests.experiments import TINY, composed
 from tests.study.test_plan import table
@@ -40,6 +41,16 @@ def test_arms_that_differ_in_evaluation_alone_share_a_training() -> None:
     assert before.training != ema.training == resize.training and ema.whole != resize.whole
     assert ema.differences["regularization/average"] == ["none", "ema"]
     assert all(key.startswith(("evaluation.", "evaluation/")) for key in resize.differences)
+
+
+def test_a_baseline_tells_what_it_changes_in_the_configuration_of_the_command() -> None:
+    """As every other arm does of its reference; what it overrides in vain is left out, and what the command fixes."""
+    of = base("schedule=classic", "regularization/smoothing=none", "optimizer.weight_decay=0.1")
+    (baseline, _) = compose_arms(ladder(of, "ema", "label_smoothing", "weight_decay_tuning"), of).ready[:2]
+    assert baseline.arm.changes == ("regularization/weight_decay=everywhere", "regularization/average=none")
+    assert baseline.differences["regularization/average"] == ["ema", "none"]
+    (cell, *_) = compose_arms(plan.StudyDesign(arms=(replace(baseline.arm, is_cell=True, changes=()),)), of).ready
+    assert cell.arm.changes == () and cell.differences == {}
 
 
 def test_an_arm_that_can_not_differ_is_refused_and_the_next_is_compared_with_the_one_before() -> None:
@@ -91,3 +102,13 @@ def test_equal_arms_on_other_seeds_are_not_refused() -> None:
 def test_differences_leave_out_what_changes_no_number() -> None:
     one, other = ({"seed": seed, "scale": {"name": "a"}, "data": {"size": size}} for seed, size in ((0, 1), (1, 2)))
     assert find_differences(one, other | {"scale": {"name": "b"}}) == {"data.size": [1, 2]}
+
+
+def test_an_option_of_the_users_own_has_its_name_in_differences() -> None:
+    options = {"none": {"_option_": "none"}, "mine": {"_target_": "my_package.Invert", "p": 0.5}}
+    none, mine = (
+        name_options(Configuration(choices={"augmentation/policy": name}, values={"augmentation": {"policy": node}}))
+        for name, node in options.items()
+    )
+    found = {"augmentation/policy": ["none", "mine"], "augmentation.policy.p": [None, 0.5]}
+    assert find_differences(none, mine) == found

@@ -133,15 +133,16 @@ def test_a_class_without_test_images_has_no_change(files: StudyFiles) -> None:
         ({"a": "1", "b": "1"}, {}, True),
         ({"a": "1", "b": "2"}, {}, False),
         ({"a": None, "b": None}, {}, True),  # of an older version
-        ({"a": None, "b": None}, {"data": {"split_seed": 4}}, False),
-        ({"a": "1", "b": None}, {"data": {"test_fraction": 0.3}}, False),
+        ({"a": None, "b": None}, {"split_seed": 4}, False),
+        ({"a": "1", "b": None}, {"test_fraction": 0.3}, False),
     ],
 )
 def test_arms_are_paired_by_image_only_if_they_scored_the_same_images(
     files: StudyFiles, digests: dict[str, str | None], cut: dict, is_paired: bool
 ) -> None:
     made = study(chain("a", "b"), seeds=6)
-    made.arms.ready[1].configuration.values.update(cut)
+    values = made.arms.ready[1].configuration.values
+    values["data"] = values["data"] | cut
     for each in made.arms.ready:
         for seed in range(6):
             given = {"image_digests": {"test": digests[each.name]}} if digests[each.name] else {}

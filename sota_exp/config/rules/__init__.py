@@ -10,7 +10,7 @@ from sota_exp.config.rules.images import IMAGE_RULES
 from sota_exp.config.rules.network import NETWORK_RULES
 from sota_exp.config.rules.training import TRAINING_RULES
 from sota_exp.config.source_types import check_values
-from sota_exp.errors import ConfigError
+from sota_exp.errors import NotTrainable
 
 RULES: tuple[Rule, ...] = (*IMAGE_RULES, *NETWORK_RULES, *TRAINING_RULES)
 
@@ -24,7 +24,8 @@ def check_each_value(configuration: Configuration, trains: bool = True) -> None:
     """Check a configuration without the rules, which are about several options. trains: see `check_data_paths`.
 
     Raises:
-        ConfigError: an option or a value is missing, or a value is not legal.
+        ConfigError: an option is missing, or a value is not legal.
+        NotTrainable: a value is missing.
     """
     require_filled(configuration)
     with configuration.name_typed_keys():
@@ -36,11 +37,12 @@ def check_rules(configuration: Configuration, trains: bool = True) -> list[str]:
     """Check a configuration against all rules and return the warnings. trains: see `check_data_paths`.
 
     Raises:
-        ConfigError: an option or a value is missing, a value is not legal, or a rule of level error fires.
+        ConfigError: an option is missing, or a value is not legal.
+        NotTrainable: a value is missing, or a rule of level error fires.
     """
     check_each_value(configuration, trains)
     rules = find_fired_rules(configuration)
     for rule in rules:
         if rule.level == "error":
-            raise ConfigError(str(rule))
+            raise NotTrainable(str(rule))
     return [str(rule) for rule in rules]

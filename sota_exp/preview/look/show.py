@@ -17,6 +17,9 @@ from sota_exp.runs.atomic import write_recomputable_text
 #: Pairs of near-duplicates that are named.
 MAX_NAMED = 3
 
+#: Pixels of the shorter side of the largest images that `recipe=small_images` is made for.
+MOST_SMALL = 96
+
 
 def write_pictures(found: LookResult, directory: Path) -> None:
     """Write every picture and `look.json` into an existing directory."""
@@ -84,6 +87,9 @@ def describe_sizes(found: LookResult) -> list[str]:
     text += f"and {enlarged} of images in evaluation, to {sizes.view.resize} px"
     small = sizes.num_below(sizes.train_size)
     what = f"are smaller than the training crop of {sizes.train_size} px, so their crops are always enlarged"
+    side = int(sizes.shorter_side.median())
+    if side < sizes.train_size and side <= MOST_SMALL:
+        what += f"; a recipe for small images takes them as they are: recipe=small_images data.image_size={side}"
     return [text, *([f"{small:,} images ({format_percent(small / num)}) {what}"] if small else [])]
 
 

@@ -2,13 +2,14 @@
 
 import base64
 import io
+import os
+import re
 from collections.abc import Sequence
 
 import altair as alt
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.text import Text
+from rich.cells import cell_len, chop_cells
 
 from sota_exp.config.values import shorten_middle
 from sota_exp.report.drawing.chart import build_data
@@ -47,10 +48,20 @@ def draw_image_grid(
 
 
 def wrap(text: str) -> list[str]:
-    """The text in lines as wide as an image; of a long one, the beginning and the end."""
-    most = int((SIDE + GAP - 6) / CHARACTER)
-    lines = Text(shorten_middle(text, MOST_LINES * most)).wrap(Console(), most, overflow="fold")
-    return [line.plain.strip() for line in lines]
+    """The text in lines as wide as an image, broken between words and parts of a path; of a long one, both ends.
+
+    A longer part is broken anywhere, but for its extension.
+    """
+    most, lines = int((SIDE + GAP - 6) / CHARACTER), [""]
+    parts = re.split(r"(?<=[\s/_-])", shorten_middle(text, MOST_LINES * most))
+    for part in parts:
+        stem, extension = os.path.splitext(part)
+        fits = cell_len(part.rstrip()) <= most
+        for piece in [part] if fits else [*chop_cells(stem, most), *chop_cells(extension, most)]:
+            if cell_len(lines[-1] + piece.rstrip()) > most:
+                lines.append("")
+            lines[-1] += piece
+    return [line.strip() for line in lines]
 
 
 def to_data_url(pixels: NDArray[np.uint8]) -> str:

@@ -100,7 +100,7 @@ def list_techniques(choices: Mapping[str, str]) -> list[str]:
 
 def format_command(content: RunContent) -> str:
     """The command that repeats the run."""
-    from sota_exp.config.search_path import read_config_directories  # imports Hydra
+    from sota_exp.config.search_path import format_config_directories, read_config_directories  # imports Hydra
 
-    places = [f"--config-dir={place}" for place in read_config_directories(content.directory)[:1]]
+    places = format_config_directories(read_config_directories(content.directory))
     return join_command(["sota-exp", "train", *places, *map(str, content.origin.get("overrides", []))])

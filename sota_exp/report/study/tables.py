@@ -219,14 +219,17 @@ def build_cells_table(study: StudyResult) -> Table:
 
 
 def build_config_changes_table(study: StudyResult) -> Table:
-    """What each arm changes: a row per slot and value; values that its option does not have are left out."""
-    names = ["Arm", "Key", "In its reference", "Here"]
+    """What each arm changes in its reference, or in the configuration of the command: a row per slot and value.
+
+    Values that its option does not have are left out.
+    """
+    names = ["Arm", "Key", "Before", "Here"]
     rows = [
         [
             format_arm_number(study, arm),
             *map(Code, (key, *(format_yaml_value(each, none=UNKNOWN) for each in pair))),
         ]
-        for arm in study.compared
+        for arm in study.arms
         for key, pair in arm.differences.items()
         if not key.endswith("_target_") and (pair[1] is not None or not has_new_option(arm, key))
     ]
@@ -239,7 +242,7 @@ def has_new_option(arm: StudyArm, key: str) -> bool:
 
 
 def build_overrides_table(study: StudyResult) -> Table:
-    """The overrides of each arm and the directories of its runs."""
+    """What each arm overrides beyond its reference, and the directories of its runs."""
     columns: Columns = {
         "Arm": lambda arm: format_arm_number(study, arm),
         "Overrides": lambda arm: Code(join_command(arm.overrides) or UNKNOWN),

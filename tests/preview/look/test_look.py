@@ -3,6 +3,7 @@
 import io
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from PIL import Image, ImageEnhance
 from sota_exp.cli.main import run_command_line
 from sota_exp.preview.look.classes import compute_class_balance
 from sota_exp.preview.look.duplicates import find_duplicates
-from sota_exp.preview.look.show import PICTURES
+from sota_exp.preview.look.show import PICTURES, describe_sizes
 from sota_exp.preview.look.sizes import read_image_sizes
 from sota_exp.stages.data import DataSet, Images, Preprocessing
 from sota_exp.stages.evaluation import EvaluationView
@@ -103,6 +104,14 @@ def test_classes_and_sizes_are_counted():
     assert compute_class_balance(replace(data, train=data.train[:2])).ratio == float("inf")
     sizes = read_image_sizes(data, 32, EvaluationView(size=56, resize=64))
     assert (sizes.num_below(32), sizes.num_below(64), sizes.num_below(65)) == (1, 1, 5)
+
+
+@pytest.mark.parametrize(("train_size", "says"), [(48, False), (96, True)])
+def test_a_recipe_for_small_images_is_named_where_most_are_enlarged(train_size, says):
+    data = made([draw_picture(0)] * 4 + [draw_picture(1).resize((20, 40))], [0, 1, 4], [2], [3], [0, 0, 0, 1, 1])
+    sizes = read_image_sizes(data, train_size, EvaluationView(size=train_size, resize=train_size))
+    _, warning = describe_sizes(SimpleNamespace(sizes=sizes, scale=SimpleNamespace(share_enlarged=1.0)))
+    assert warning.endswith("recipe=small_images data.image_size=64") == says
 
 
 def test_every_picture_is_drawn_and_described(tmp_path, monkeypatch, capfd):

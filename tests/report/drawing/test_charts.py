@@ -36,6 +36,7 @@ from sota_exp.report.drawing.forest_and_waterfall import (
     draw_forest_plot,
     draw_waterfall,
 )
+from sota_exp.report.drawing.image_grid import wrap
 from sota_exp.report.drawing.reliability import draw_reliability_panels
 from sota_exp.report.drawing.trials import draw_parameters, draw_search_history
 from sota_exp.report.study.runs import SeedCurve
@@ -329,3 +330,20 @@ def test_all_of_a_short_curve_is_in_the_plot() -> None:
     curve = SeedCurve(x=np.arange(4) + 1.0, mean=np.array([0.1, 0.5, 0.6, 0.7]), sd=np.full(4, 0.01), n=2)
     low, high = compute_shared_range([curve], SHARE_FORMAT)
     assert low <= 0.09 and high >= 0.71
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("flowers_on_photos/0482.jpg", ["flowers_on_photos/", "0482.jpg"]),
+        ("folder_name_long/IMG_20240101_123456789.jpg", ["folder_name_long/IMG_"]),
+        ("a_name_without_any_of_it_0482.jpeg", ["a_name_without_any_", "of_it_0482.jpeg"]),
+        ("anameofafilewithoutabreak0482.jpeg", ["anameofafilewithoutab", "reak0482.jpeg"]),
+        ("Label smoothing alone: 100 %", ["Label smoothing", "alone: 100 %"]),
+        ("", [""]),
+    ],
+)
+def test_text_below_an_image_breaks_between_words_and_never_in_an_extension(text: str, lines: list[str]) -> None:
+    found = wrap(text)
+    assert found[: len(lines)] == lines and max(map(len, found)) <= 21
+    assert text == "" or found[-1].endswith(text[-4:].strip())
