@@ -46,7 +46,7 @@ class Run:
 
     @property
     def title(self) -> str:
-        """What it is called on display: by arm, seed and fold in a study, else by its name, of trials with the sweep's."""
+        """What it is called on display: arm, seed and fold in a study; else its name, after its folder if a number."""
         study = self.directory.parent.parent.parent
         for arm in (try_read_json(study / "study.json") or {}).get("arms") or ():
             for seed, place in arm["runs"].items():
