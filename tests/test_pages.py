@@ -8,6 +8,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -176,6 +177,30 @@ def test_pages_quote_the_first_study_as_it_is():
             assert all(words in line for words in found) and line.endswith(arm["verdict"])
             assert " | ".join([*found, arm["verdict"]]) in results
     assert tree["next"]["lines"][0] in readme
+
+
+def test_what_the_page_says_of_tuning_is_recomputed_from_its_runs():
+    """Means, spreads and the difference of paired seeds; on unseen images the difference lies in the interval."""
+    folder, text = ROOT / "docs/results/tuning", (ROOT / "docs/results/index.md").read_text()
+    search, unseen = (json.loads((folder / f"{name}.json").read_text()) for name in ("sweep", "held_out"))
+    confirm, scores = search["confirm"], {}
+    for name, row in (("default", "the recipe's own"), ("trial-22", "the best of thirty trials")):
+        (arm,) = [arm for arm in confirm["arms"] if arm["name"] == name]
+        scores[name] = np.array([arm["test"][str(seed)] for seed in confirm["seeds"]])
+        (line,) = [line for line in text.splitlines() if line.startswith(f"| {row} |")]
+        own = dict(word.split("=") for word in arm["overrides"] if word.startswith("optimizer."))
+        rate, decay = (
+            float(own.get(f"optimizer.{key}", given)) for key, given in (("lr", 0.8), ("weight_decay", 5e-4))
+        )
+        mean, sd = SHARE_FORMAT.value(scores[name].mean()), SHARE_FORMAT.value(scores[name].std(ddof=1))
+        assert line == f"| {row} | {rate:.3g} | {decay:.3g} | {mean} ± {sd} % |"
+    assert confirm["winner"] == "trial-22" and confirm["verdict"] == "cannot be distinguished"
+    difference = (scores["trial-22"] - scores["default"]).mean()
+    low, high = confirm["test"]["new_images"]["interval"]
+    assert f"{SHARE_FORMAT.difference(difference)} points ({SHARE_FORMAT.span(low, high)})" in text
+    again = np.mean([unseen["trial-22"][seed] - unseen["default"][seed] for seed in unseen["default"]])
+    assert low <= again <= high and f"differ by {SHARE_FORMAT.difference(again)} points, inside the interval" in text
+    assert (search["trials"]["pruned"], search["trials"]["complete"]) == (21, 9)
 
 
 def test_the_table_of_regularizers_has_the_numbers_of_its_studies():

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sota_exp.config.configuration import Configuration
 from sota_exp.report.study.answer import build_study_answer
 from sota_exp.report.study.read import read_study
 from sota_exp.statistics.two_sources import combine_crossed, combine_folds, combine_splits
@@ -93,8 +92,8 @@ def test_folds_have_the_noise_of_all_images_and_metrics_without_images_that_of_r
     tmp_path: Path, repeats: int, metric: str
 ) -> None:
     split = {"folds": FOLDS, "repeats": 1, "repeat": 0, "fold": None}
-    values = {"tracking": {}, "data": {"val_fraction": 0.1, "split": split}}
-    arms = [replace(each, configuration=Configuration(choices={}, values=values)) for each in chain("a", "b")]
+    data = {"image_size": 32, "val_fraction": 0.1, "split": split}
+    arms = [replace(each, configuration=each.configuration.with_values(data=data)) for each in chain("a", "b")]
     made = study(arms, seeds=FOLDS * repeats, metric=f"test/{metric}")
     write_folds(made, StudyFiles(directory=tmp_path))
     found = build(made, tmp_path)
