@@ -49,7 +49,7 @@ class Run:
         """What it is called on display: arm, seed and fold in a study; else its name, after its folder if a number."""
         study = self.directory.parent.parent.parent
         for arm in (try_read_json(study / "study.json") or {}).get("arms") or ():
-            for seed, place in arm["runs"].items():
+            for seed, place in (arm.get("runs") or {}).items():
                 if (study / place).resolve() == self.directory.resolve():
                     fold = get_split(self.values).get("fold")
                     return f"{arm['name']}, seed {seed}" + (f", fold {fold}" if fold is not None else "")
