@@ -327,7 +327,7 @@ def test_a_slot_needs_a_stage_of_its_own_kind(slot: str) -> None:
     for part in path:
         node = node[part]
     node[last] = {"_target_": wrong}
-    with pytest.raises(Exception, match=f"{slot.replace('/', '.')}._target_={wrong} is not a"):
+    with pytest.raises(Exception, match=f"{slot.replace('/', '.')}._target_={wrong} is no "):
         build(Experiment, changed)
 
 
