@@ -190,13 +190,20 @@ def append(self: ListConfig, item: Any) -> None:
 @functools.wraps(_update_node)
 def update(self: DictConfig, *given: Any, **named: Any) -> None:
     """So it does with each choice."""
-    values = given[0] if len(given) == 1 and type(given[0]) is dict and not named else {"": ...}
-    are_choices = all(isinstance(key, str) and isinstance(text, str | None) for key, text in values.items())
-    if not are_choices or not takes_texts(self) or self._get_flag("struct") or self._metadata.element_type is not Any:
+    if named or len(given) != 1 or not are_choices(given[0]) or not takes_choices(self):
         return _update_node(self, *given, **named)
-    for key, text in values.items():
+    for key, text in given[0].items():
         self.__dict__["_content"][key] = AnyNode(text, key=key, parent=self)
     return None
+
+
+def are_choices(given: object) -> bool:
+    is_plain = type(given) is dict
+    return is_plain and all(isinstance(key, str) and isinstance(text, str | None) for key, text in given.items())
+
+
+def takes_choices(node: DictConfig) -> bool:
+    return takes_texts(node) and node._metadata.element_type is Any and not node._get_flag("struct")
 
 
 _copy_node = DictConfig.__deepcopy__

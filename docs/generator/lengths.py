@@ -3,6 +3,7 @@
 `python docs/generator/lengths.py` draws the figure anew from the studies' files, named by their epochs.
 """
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ TECHNIQUES = {
 }
 
 
+@functools.cache
 def read_studies() -> dict[int, dict[str, Any]]:
     """Epochs → the content of `study.json`, the shortest first."""
     paths = sorted(FOLDER.glob("*_epochs.json"), key=lambda path: int(path.stem.split("_")[0]))

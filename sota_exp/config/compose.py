@@ -28,12 +28,7 @@ from sota_exp.config.hydra_paths import prepare_written_configs, require_real_pa
 from sota_exp.config.multirun import CheckedSweeper
 from sota_exp.config.other_commands import check_keys_of_other_commands
 from sota_exp.config.recipe_values import drop_replaced_values, extract_run, get_search_directories
-from sota_exp.config.search_path import (
-    build_search_path_override,
-    format_config_directories,
-    list_config_directories,
-    parse_flags,
-)
+from sota_exp.config.search_path import build_search_path_override, list_directory_words, parse_flags
 from sota_exp.config.values import is_multirun
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
 
@@ -161,7 +156,7 @@ def get_job_overrides() -> list[str]:
 
 def get_directory_words() -> list[str]:
     """The words that name the user's directories of YAML files in the command of Hydra's current job."""
-    return format_config_directories(list_config_directories(cast(Any, HydraConfig.get())))
+    return list_directory_words(cast(Any, HydraConfig.get()))
 
 
 def get_job_configuration(config: DictConfig) -> Configuration:

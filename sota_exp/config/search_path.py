@@ -92,6 +92,11 @@ def list_config_directories(hydra: Mapping[str, Any]) -> list[Path]:
     return [place for place in places if place.is_absolute() and place.is_dir()]
 
 
+def list_directory_words(hydra: Mapping[str, Any]) -> list[str]:
+    """The words of a command that name the user's directories. hydra: see `list_config_directories`."""
+    return format_config_directories(list_config_directories(hydra))
+
+
 def format_config_directories(places: Sequence[Path]) -> list[str]:
     """The words of a command that name these directories of the user."""
     first, others = [f"--config-dir={place}" for place in places[:1]], places[1:]

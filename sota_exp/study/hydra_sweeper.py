@@ -26,7 +26,7 @@ from sota_exp.config.hydra_errors import format_hydra_error
 from sota_exp.config.job_returns import get_error
 from sota_exp.config.launch import is_sequential, launch_jobs
 from sota_exp.config.recipe_values import extract_run, get_search_directories, list_preset_keys, list_presets
-from sota_exp.config.search_path import format_config_directories, list_config_directories
+from sota_exp.config.search_path import list_directory_words
 from sota_exp.config.split_of_seed import list_split_overrides
 from sota_exp.config.values import format_override_value, get_override_key
 from sota_exp.errors import ConfigError, Interrupted, RunFailed
@@ -67,7 +67,7 @@ class StudySweeper(Sweeper):
     @property
     def own_directories(self) -> tuple[str, ...]:
         """The words of the command that name the user's directories of YAML files."""
-        return tuple(format_config_directories(list_config_directories(self.whole.hydra)))
+        return tuple(list_directory_words(self.whole.hydra))
 
     @property
     def is_sequential(self) -> bool:

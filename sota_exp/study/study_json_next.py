@@ -84,10 +84,11 @@ def build_next(study: PlannedStudy, runs: StudyRuns, found: JsonObject, noise: S
     wanted = study.settings.smallest_effect is not None
     words = [describe_advice(each.advice, num_images, unit, wanted, _make_cost(each)) for each in questions]
     lacking = {each.label: each.advice for each in questions if each.advice.reason == "images"}
+    together = describe_lack_of_images(lacking, num_images, unit, wanted) if len(lacking) > 1 else ""
     by_words = dict[str, list[str]]()
     for question, own in zip(questions, words, strict=True):
-        if len(lacking) > 1 and question.label in lacking:
-            by_words[describe_lack_of_images(lacking, num_images, unit, wanted)] = []
+        if together and question.advice.reason == "images":
+            by_words[together] = []
         else:
             by_words.setdefault(own, []).append(question.label)
     told = [f"{join_first(labels, 4)}: {own}" if labels else own for own, labels in by_words.items()]

@@ -4,7 +4,7 @@ import json
 import logging
 from typing import Any
 
-from sota_exp.config.search_path import format_config_directories, list_config_directories
+from sota_exp.config.search_path import list_directory_words
 from sota_exp.config.shell_words import join_command
 from sota_exp.errors import Interrupted, RunFailed
 from sota_exp.report.sweep.page import format_sweep_note
@@ -89,7 +89,7 @@ def _format_command(sweep: Sweep) -> str:
     choice = hydra.runtime.choices.get("search")
     overrides = [str(item) for item in hydra.overrides.task if not is_search(str(item))]
     overrides += [str(item) for item in hydra.overrides.hydra if str(item).startswith("hydra.sweep")]
-    own = format_config_directories(list_config_directories(hydra))
+    own = list_directory_words(hydra)
     return join_command(["sota-exp", "sweep", *own, *([f"search={choice}"] if choice else []), *overrides])
 
 

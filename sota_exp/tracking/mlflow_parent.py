@@ -145,11 +145,11 @@ def _read(directory: Path) -> dict[str, Any]:
 def _command(directory: Path, source: str) -> str:
     if (folds := read_folds(directory)) is not None:
         return str(folds["command"])
-    from sota_exp.config.search_path import format_config_directories, list_config_directories  # imports Hydra
+    from sota_exp.config.search_path import list_directory_words  # imports Hydra
 
     hydra = read_multirun_node(directory)
-    places = list_config_directories(hydra) if "runtime" in hydra else []
-    overrides = " ".join([*format_config_directories(places), *map(str, read_multirun_overrides(directory))])
+    directories = list_directory_words(hydra) if "runtime" in hydra else []
+    overrides = " ".join([*directories, *map(str, read_multirun_overrides(directory))])
     if "+study=" in overrides:
         return f"sota-exp ablate {overrides.replace('+study=', 'study=')}"
     return f"{source} {overrides}"
