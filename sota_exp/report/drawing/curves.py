@@ -101,22 +101,17 @@ def make_whole_axis(title: str, most: float) -> alt.Axis:
 def draw_curve_panels(lines: Sequence[CurveLine], scale: MetricFormat, width: float) -> alt.FacetChart:
     """A panel per title, side by side in as many rows as needed."""
     columns, side = split_width(width, 165)
+    panels = list(dict.fromkeys(each.panel for each in lines))
+    facet = alt.Facet("panel:N", sort=panels, header=alt.Header(labelLimit=side + 8), title=None)
     drawn = draw_curves(lines, scale, (side, 0.7 * side))
-    return arrange_panels(drawn, [each.panel for each in lines], columns, side)
+    found = drawn.facet(facet, columns=columns, spacing={"row": 14, "column": 18})
+    return found.resolve_axis(x="independent", y="independent")
 
 
 def split_width(width: float, least: float) -> tuple[int, float]:
     """The number of columns of panels, and the width of a panel without the numbers beside it."""
     columns = max(round(width / (least + 48)), 1)
     return columns, width / columns - 48
-
-
-def arrange_panels(drawn: alt.LayerChart, panels: list[str], columns: int, side: float) -> alt.FacetChart:
-    """The chart once per value of the field `panel`, each with its own axes."""
-    header = alt.Header(labelLimit=side + 8)
-    facet = alt.Facet("panel:N", sort=list(dict.fromkeys(panels)), header=header, title=None)
-    found = drawn.facet(facet, columns=columns, spacing={"row": 14, "column": 18})
-    return found.resolve_axis(x="independent", y="independent")
 
 
 def compute_shared_range(

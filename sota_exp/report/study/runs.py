@@ -1,4 +1,4 @@
-"""Data that a report reads from the run directories of a study: curves, inference sizes, reliability, configurations.
+"""Data that a report reads from the run directories of a study: curves, inference sizes, configurations.
 
 Runs are read one at a time; only means and spreads over seeds are kept. Files that cannot be read are left out, which
 `find_unreadable_files` tells.
@@ -14,9 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sota_exp.errors import ConfigError, DamagedFile
-from sota_exp.report.run.predictions import bin_by_confidence, compute_confidence
 from sota_exp.report.study.study import StudyArm, StudyResult
-from sota_exp.runs.arrays import open_arrays
 from sota_exp.runs.digests import check_digest, is_there, read_checked, read_json_lines, read_run_config, try_read_json
 from sota_exp.runs.mlflow_store import format_dashboard_command, mask_passwords
 from sota_exp.runs.sent_position import SentPosition
@@ -25,10 +23,7 @@ from sota_exp.runs.sent_position import SentPosition
 MAX_CURVE_POINTS = 60
 
 #: The files of a run that a report reads.
-READ_FILES = ("config.yaml", "result.json", "metrics.jsonl", "predictions.npz")
-
-#: Most runs of an arm whose logits are read.
-MOST_SCORED = 16
+READ_FILES = ("config.yaml", "result.json", "metrics.jsonl")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,22 +82,6 @@ def count_chosen_sizes(study: StudyResult, arm: StudyArm) -> Counter[int]:
     results = [try_read_json(place / "result.json") or {} for place in study.places(arm)]
     searches = [search for result in results if (search := result.get("resolution") or {}).get("curve")]
     return Counter(int(search["chosen"]["size"]) for search in searches)
-
-
-def compute_reliability(study: StudyResult, arm: StudyArm) -> list[dict[str, Any]]:
-    """The bins of the test predictions of the first `MOST_SCORED` runs together; none without predictions."""
-    places = study.places(arm)[:MOST_SCORED]
-    found = [each for place in places if (each := read_confidences(place)) is not None]
-    return bin_by_confidence(*map(np.concatenate, zip(*found, strict=True))) if found else []
-
-
-def read_confidences(place: Path) -> tuple[NDArray[np.float64], NDArray[np.bool_]] | None:
-    """(confidence [N], correctness [N]) on test; None if the run has no predictions."""
-    try:
-        with open_arrays(place / "predictions.npz") as arrays:
-            return compute_confidence(arrays["test_logits"], arrays["test_labels"])
-    except (OSError, KeyError, ValueError):
-        return None
 
 
 def read_first_run(study: StudyResult) -> dict[str, Any]:

@@ -37,7 +37,6 @@ from sota_exp.report.drawing.forest_and_waterfall import (
     draw_waterfall,
 )
 from sota_exp.report.drawing.image_grid import wrap
-from sota_exp.report.drawing.reliability import draw_reliability_panels
 from sota_exp.report.drawing.trials import draw_parameters, draw_search_history
 from sota_exp.report.study.runs import SeedCurve
 from sota_exp.report.study.study import ConfidenceInterval
@@ -201,20 +200,6 @@ def test_a_history_has_rings_for_what_did_not_end_and_a_line_of_the_best() -> No
     least = draw_search_history(trials, -1, "", (850, 230)).to_dict()["layer"][0]["data"]["values"]
     assert {step["value"] for step in least} == {0.5}
     assert picture(draw_search_history(trials[2:3], 1, "", (850, 230))).tips == ["trial 2"]
-
-
-@pytest.mark.parametrize("width", WIDTHS)
-def test_reliability_has_a_ring_per_bin_and_a_diagonal_per_panel(width: float) -> None:
-    bins = [
-        {"panel": name, "confidence": at / 5, "correct": at / 6, "weight": at / 10, "ink": GREY}
-        for name in NAMES[:3]
-        for at in range(1, 5)
-    ]
-    found = picture(draw_reliability_panels(bins, width))
-    assert found.tips[3] == "confidence 80 %: 67 % right, 40 % of images"
-    assert len(found.tips) == 12 and found.count(stroke_dasharray="3,3") == 3
-    assert found.words.count("confidence, %") == 3 and found.words.count("100") == 6
-    assert found.find_overlaps() == []
 
 
 DRAWN: dict[str, Callable[[], Any]] = {
