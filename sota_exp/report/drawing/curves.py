@@ -48,19 +48,18 @@ def draw_curves(
     lines: Sequence[CurveLine],
     scale: MetricFormat,
     size: tuple[float, float],
-    title: str = "",
     has_legend: bool = False,
     skipped: float = 1 / 3,
 ) -> alt.LayerChart:
     """Lines by epoch over bands of one standard deviation.
 
-    title: of the vertical axis. has_legend: of the panels. skipped: as in `compute_shared_range`.
+    has_legend: of the panels. skipped: as in `compute_shared_range`.
     """
     low, high = compute_shared_range([each.curve for each in lines], scale, skipped)
     values = [point for order, each in enumerate(lines) for point in each.describe(order, (low, high), scale)]
     y = {
         "scale": alt.Scale(domain=[scale.factor * low, scale.factor * high], nice=False, zero=False),
-        "axis": alt.Axis(title=title, tickCount=5, labelExpr=NUMBER_LABELS),
+        "axis": alt.Axis(title="", tickCount=5, labelExpr=NUMBER_LABELS),
     }
     base = alt.Chart(build_data(values)).encode(
         alt.X("x:Q", scale=alt.Scale(zero=False, nice=False), axis=make_whole_axis("epoch", size[0] / 60)),

@@ -204,7 +204,7 @@ def test_a_history_has_rings_for_what_did_not_end_and_a_line_of_the_best() -> No
 
 DRAWN: dict[str, Callable[[], Any]] = {
     "forest": lambda: draw_forest_plot([effect("a", 0.1, ink=BLUE)], SHARE_FORMAT, "x", WIDE),
-    "curves": lambda: draw_curves([CurveLine(curve=curve(0.5, 0.6), ink=RED)], SHARE_FORMAT, (300, 200), "y"),
+    "curves": lambda: draw_curves([CurveLine(curve=curve(0.5, 0.6), ink=RED)], SHARE_FORMAT, (300, 200)),
     "cost": lambda: draw_cost_scatter([point(0, 1.0), point(1, 2.0)], ("x", "y"), (300, 200)),
 }
 
