@@ -1,6 +1,5 @@
 """Curves with bands over seeds, in one plot or in panels that share their vertical range."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +7,6 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from sota_exp.config.values import shorten_middle
 from sota_exp.report.drawing.chart import NUMBER_LABELS, build_data, compute_range, place_in_range
 from sota_exp.report.study.runs import SeedCurve
 from sota_exp.statistics.units import MetricFormat
@@ -75,19 +73,11 @@ def draw_curves(
 
 
 def make_ink(lines: Sequence[CurveLine], width: float) -> alt.Color:
-    """The ink of each line, with a legend above the plot. width: of the plot, in pixels."""
-    inks, most = [line.ink for line in lines], int(width / 7)
-    names = json.dumps({line.ink: shorten_middle(line.panel, most) for line in lines})
-    columns = max(int(width / (8 * max(min(len(line.panel), most) for line in lines) + 30)), 1)
-    legend = alt.Legend(
-        orient="top",
-        labelExpr=f"{names}[datum.label]",
-        labelLimit=0,
-        symbolType="stroke",
-        symbolOpacity=1,
-        columns=columns,
-    )
-    return alt.Color("ink:N", scale=alt.Scale(domain=inks, range=inks), legend=legend)
+    """The ink of each line by its panel, with a legend above the plot. width: of the plot, in pixels."""
+    panels = [line.panel for line in lines]
+    columns = max(int(width / (8 * max(map(len, panels)) + 30)), 1)
+    legend = alt.Legend(orient="top", labelLimit=width - 30, symbolType="stroke", symbolOpacity=1, columns=columns)
+    return alt.Color("panel:N", scale=alt.Scale(domain=panels, range=[line.ink for line in lines]), legend=legend)
 
 
 def make_whole_axis(title: str, most: float) -> alt.Axis:

@@ -1,6 +1,5 @@
 """The reliability diagram of stored predictions: accuracy by confidence, a ring per bin of confidence."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
@@ -8,7 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sota_exp.report.drawing.chart import BLUE, MUTED, PAPER, build_data
-from sota_exp.report.numbers import format_percent
+from sota_exp.report.numbers import format_accuracy, format_percent
+from sota_exp.report.run.figure_data import RunFigureData
+from sota_exp.runs.scored_images import get_independent_images
+from sota_exp.statistics.proportion import wilson_interval
 
 #: Bins of a reliability diagram, as for the calibration error.
 NUM_BINS = 15
@@ -39,15 +41,18 @@ def compute_confidence(
     return shares.max(axis=1), scores.argmax(axis=1) == labels
 
 
-def draw_reliability(bins: Sequence[dict[str, Any]], title: str, side: float) -> alt.LayerChart:
-    """Accuracy by confidence of the bins with the interval of each (low, high), and the diagonal where both are equal.
+def draw_reliability(run: RunFigureData, width: float) -> alt.LayerChart:
+    """Accuracy by confidence on the part that was scored last, with 95 % intervals; on the diagonal they are equal.
 
-    The area of a ring is its share of the images. side: of the plot, in pixels.
+    The area of a ring is its share of the images.
     """
-    rows = []
-    for each in bins:
+    side, rows = min(width - 60, 400), []
+    independent = get_independent_images(run.result, run.part) / run.result["evaluated_images"][run.part]
+    for each in bin_by_confidence(*compute_confidence(run.logits, run.labels)):
+        low, high = wilson_interval(each["correct"], max(1.0, independent * each["images"]))
         sure, right, weight = (format_percent(each[name]) for name in ("confidence", "correct", "weight"))
-        rows.append(each | {"tip": f"confidence {sure}: {right} right, {weight} of images"})
+        tip = f"confidence {sure}: {right} right, {weight} of images"
+        rows.append(each | {"low": low, "high": high, "tip": tip})
     percent = {"values": [0, 0.5, 1], "labelExpr": "100 * datum.value", "grid": True}
     unit = alt.Scale(domain=[-0.05, 1.06], nice=False)
     y = {"scale": unit, "axis": alt.Axis(title="", **percent)}
@@ -61,4 +66,5 @@ def draw_reliability(bins: Sequence[dict[str, Any]], title: str, side: float) ->
     diagonal = alt.Chart(build_data([{}])).mark_rule(color=MUTED, strokeDash=[3, 3], strokeWidth=1.2)
     diagonal = diagonal.encode(alt.XDatum(0), alt.YDatum(0), alt.X2Datum(1), alt.Y2Datum(1))
     drawn = alt.layer(diagonal, intervals, rings, data=build_data(rows))
+    title = f"calibration error {format_accuracy(run.result['metrics'][f'{run.part}/ece'])}"
     return drawn.properties(width=side, height=side, title=title)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from sota_exp.errors import ConfigError
-from sota_exp.report.drawing.chart import NARROW, WIDE, Figure, format_live_specification
+from sota_exp.report.drawing.chart import NARROW, WIDE, format_live_specification
 from sota_exp.report.run import confusion
 from sota_exp.report.run.figure_data import RunFigureData
 from sota_exp.report.run.figures import build_run_figures, draw_run_figures
 from sota_exp.report.run.page import write_run_report
-from sota_exp.report.run.reliability import bin_by_confidence, compute_confidence, draw_reliability
+from sota_exp.report.run.reliability import bin_by_confidence, compute_confidence
 from tests.conftest import compare_with_schema
 from tests.finished_runs import make
 from tests.report.pages import Page
@@ -233,13 +233,13 @@ def test_close_logits_are_told_apart_and_infinite_ones_of_older_versions_are_rea
     assert confidence.tolist() == [1.0] and correct.tolist() == [True]
 
 
-def test_reliability_has_a_ring_per_bin_and_a_diagonal() -> None:
-    bins = [{"confidence": at / 5, "correct": at / 6, "weight": at / 10, "low": 0.1, "high": 0.9} for at in range(1, 5)]
-    drawn = draw_reliability(bins, "calibration error 1.00 %", 300)
-    found = Picture(Figure(name="reliability", alt="", draw=lambda _: drawn).to_svg(WIDE))
-    assert found.tips[3] == "confidence 80 %: 67 % right, 40 % of images"
-    assert len(found.tips) == 4 and found.count(stroke_dasharray="3,3") == 1
-    assert {"confidence, %", "100", "calibration error 1.00 %"} <= set(found.words) and found.find_overlaps() == []
+def test_reliability_has_a_ring_per_bin_and_a_diagonal(tmp_path: Path) -> None:
+    run = RunFigureData.read(write_run(tmp_path))
+    sure = replace(run, logits=np.log(np.array([[0.8, 0.2], [0.8, 0.2], [0.5, 0.5]])), labels=np.array([0, 1, 0]))
+    found = draw(sure)["reliability"]
+    assert found.tips == ["confidence 50 %: 100 % right, 33 % of images", "confidence 80 %: 50 % right, 67 % of images"]
+    assert found.count(stroke_dasharray="3,3") == 1
+    assert {"confidence, %", "100", "calibration error 10.00 %"} <= set(found.words) and found.find_overlaps() == []
 
 
 def test_the_reliability_diagram_holds_the_calibration_error() -> None:
