@@ -106,10 +106,7 @@ def split_width(width: float, least: float) -> tuple[int, float]:
 def compute_shared_range(
     curves: Sequence[SeedCurve], scale: MetricFormat, skipped: float = 1 / 3
 ) -> tuple[float, float]:
-    """A range for all curves and bands without the first part, a third, of those of ten points and more.
-
-    There all rise steeply, and do not differ visibly.
-    """
+    """A range for curves and bands without the first part of those of ten points and more, where all rise steeply."""
     late = [slice(int(len(each.x) * skipped) if len(each.x) >= 10 else 0, None) for each in curves]
     ends = [
         end

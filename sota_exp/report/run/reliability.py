@@ -17,10 +17,7 @@ NUM_BINS = 15
 
 
 def bin_by_confidence(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> list[dict[str, Any]]:
-    """The bins with images: their number and share (weight), mean confidence, share that is correct.
-
-    confidence, correct: [N].
-    """
+    """The bins with images, of arrays [N]: their number and share (weight), mean confidence, share that is correct."""
     index = np.clip(np.ceil(confidence * NUM_BINS).astype(int) - 1, 0, NUM_BINS - 1)
     num, sure, right = (np.bincount(index, weights, NUM_BINS) for weights in (None, confidence, correct))
     return [
@@ -42,10 +39,7 @@ def compute_confidence(
 
 
 def draw_reliability(run: RunFigureData, width: float) -> alt.LayerChart:
-    """Accuracy by confidence on the part that was scored last, with 95 % intervals; on the diagonal they are equal.
-
-    The area of a ring is its share of the images.
-    """
+    """Accuracy by confidence on the part that was scored last, with 95 % intervals; the area of a ring: its images."""
     side, rows = min(width - 60, 400), []
     independent = get_independent_images(run.result, run.part) / run.result["evaluated_images"][run.part]
     for each in bin_by_confidence(*compute_confidence(run.logits, run.labels)):
