@@ -1,5 +1,6 @@
 """Curves with bands over seeds, in one plot or in panels that share their vertical range."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
+from sota_exp.config.values import shorten_middle
 from sota_exp.report.drawing.chart import NUMBER_LABELS, build_data, compute_range, place_in_range
 from sota_exp.report.study.runs import SeedCurve
 from sota_exp.statistics.units import MetricFormat
@@ -49,10 +51,7 @@ def draw_curves(
     has_legend: bool = False,
     skipped: float = 1 / 3,
 ) -> alt.LayerChart:
-    """Lines by epoch over bands of one standard deviation.
-
-    has_legend: of the panels. skipped: as in `compute_shared_range`.
-    """
+    """Lines by epoch over bands of one standard deviation. has_legend: of panels. skipped: see `compute_shared_range`."""
     low, high = compute_shared_range([each.curve for each in lines], scale, skipped)
     values = [point for order, each in enumerate(lines) for point in each.describe(order, (low, high), scale)]
     y = {
@@ -73,11 +72,19 @@ def draw_curves(
 
 
 def make_ink(lines: Sequence[CurveLine], width: float) -> alt.Color:
-    """The ink of each line by its panel, with a legend above the plot. width: of the plot, in pixels."""
-    panels = [line.panel for line in lines]
-    columns = max(int(width / (8 * max(map(len, panels)) + 30)), 1)
-    legend = alt.Legend(orient="top", labelLimit=width - 30, symbolType="stroke", symbolOpacity=1, columns=columns)
-    return alt.Color("panel:N", scale=alt.Scale(domain=panels, range=[line.ink for line in lines]), legend=legend)
+    """The ink of each line, with a legend above the plot. width: of the plot, in pixels."""
+    inks, most = [line.ink for line in lines], int(width / 7)
+    names = json.dumps({line.ink: shorten_middle(line.panel, most) for line in lines})
+    columns = max(int(width / (8 * max(min(len(line.panel), most) for line in lines) + 30)), 1)
+    legend = alt.Legend(
+        orient="top",
+        labelExpr=f"{names}[datum.label]",
+        labelLimit=0,
+        symbolType="stroke",
+        symbolOpacity=1,
+        columns=columns,
+    )
+    return alt.Color("ink:N", scale=alt.Scale(domain=inks, range=inks), legend=legend)
 
 
 def make_whole_axis(title: str, most: float) -> alt.Axis:
@@ -106,7 +113,7 @@ def split_width(width: float, least: float) -> tuple[int, float]:
 def compute_shared_range(
     curves: Sequence[SeedCurve], scale: MetricFormat, skipped: float = 1 / 3
 ) -> tuple[float, float]:
-    """A range for curves and bands without the first part of those of ten points and more, where all rise steeply."""
+    """A range for curves and bands; of ten points and more without the share `skipped`, where all rise steeply."""
     late = [slice(int(len(each.x) * skipped) if len(each.x) >= 10 else 0, None) for each in curves]
     ends = [
         end

@@ -4,7 +4,7 @@ from sota_exp.report.drawing.chart import GREY, PURPLE, TEXT, Figure
 from sota_exp.report.drawing.cost_scatter import draw_cost_scatter
 from sota_exp.report.drawing.curves import CurveLine, draw_curve_panels
 from sota_exp.report.numbers import choose_time_unit
-from sota_exp.report.study.effect_figures import INKS, MOST_ROWS, get_ink, select_clearest
+from sota_exp.report.study.effect_figures import INKS, MOST_ROWS, select_clearest
 from sota_exp.report.study.runs import read_learning_curve
 from sota_exp.report.study.study import StudyResult
 from sota_exp.report.study.tables import format_arm_number
@@ -49,7 +49,7 @@ def build_cost_figure(study: StudyResult) -> Figure | None:
             "score": scale.factor * arm.mean,
             "low": scale.factor * scale.spread(arm.mean, arm.sd)[0],
             "high": scale.factor * scale.spread(arm.mean, arm.sd)[1],
-            "ink": get_ink(arm.verdict) if arm.reference else TEXT,
+            "ink": INKS.get(arm.verdict, GREY) if arm.reference else TEXT,
         }
         for arm in select_clearest(study.arms, MOST_ROWS)
         if arm.cost.seconds and arm.mean is not None
