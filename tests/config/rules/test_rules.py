@@ -167,7 +167,7 @@ EXAMPLES = {
     ),
     "label propagation that never starts": (
         ["supervision=label_propagation", "schedule.length.epochs=10", "supervision.labels_only=0.91"],
-        ["supervision=label_propagation", "schedule.length.epochs=10", "supervision.labels_only=0.9"],
+        ["supervision=label_propagation", "schedule.length.epochs=10", "supervision.labels_only=1.0"],
     ),
     "label propagation on frozen features": (
         ["supervision=label_propagation", "model/tuning=head_only"],
@@ -292,6 +292,10 @@ MORE = (
                                                       "supervision=label_propagation"]),
     (False, "early stopping before the second stage", ["schedule/early_stopping=patience", "schedule.length.epochs=12",
                                                        "supervision=label_propagation"]),
+    (False, "early stopping before the second stage", ["schedule/early_stopping=patience", "schedule.length.epochs=13",
+                                                       "supervision=label_propagation", "supervision.labels_only=1"]),
+    (False, "label propagation that never starts", ["supervision=label_propagation", "schedule.length.epochs=10",
+                                                    "supervision.labels_only=0.9"]),
     (False, "linear scaling without warm-up", ["schedule/lr_scaling=linear", "schedule/warmup=none",
                                                "schedule/lr=one_cycle", "batch_size=1024"]),
     (False, "an SGD learning rate for an adaptive optimizer", ["recipe=rsb_a2"]),
