@@ -161,6 +161,10 @@ EXAMPLES = {
         ["loss=binary_cross_entropy", "regularization/smoothing=label_smoothing"],
         ["loss=binary_cross_entropy", "regularization/smoothing=none"],
     ),
+    "evaluation enlarges what training shows whole": (
+        ["augmentation/crop=pad", "data.crop_ratio=0.875"],
+        ["augmentation/crop=pad", "data=image_folder", "data.root=x"],
+    ),
     "label propagation with every label given": (
         ["supervision=label_propagation", "supervision.labelled_fraction=1.0"],
         ["supervision=label_propagation", "supervision.labelled_fraction=1.0", "supervision.labelled_file=some.txt"],
@@ -296,6 +300,9 @@ MORE = (
                                                        "supervision=label_propagation", "supervision.labels_only=1"]),
     (False, "label propagation that never starts", ["supervision=label_propagation", "schedule.length.epochs=10",
                                                     "supervision.labels_only=0.9"]),
+    (True, "evaluation enlarges what training shows whole", ["augmentation/crop=none", "data.crop_ratio=0.875"]),
+    (False, "evaluation enlarges what training shows whole", ["augmentation/crop=random_resized",
+                                                              "data.crop_ratio=0.875"]),
     (False, "linear scaling without warm-up", ["schedule/lr_scaling=linear", "schedule/warmup=none",
                                                "schedule/lr=one_cycle", "batch_size=1024"]),
     (False, "an SGD learning rate for an adaptive optimizer", ["recipe=rsb_a2"]),
