@@ -51,7 +51,7 @@ def draw_curves(
     has_legend: bool = False,
     skipped: float = 1 / 3,
 ) -> alt.LayerChart:
-    """Lines by epoch over bands of one standard deviation. has_legend: of panels. skipped: see `compute_shared_range`."""
+    """Lines by epoch, bands of one standard deviation. has_legend: of panels. skipped: as in `compute_shared_range`."""
     low, high = compute_shared_range([each.curve for each in lines], scale, skipped)
     values = [point for order, each in enumerate(lines) for point in each.describe(order, (low, high), scale)]
     y = {
