@@ -22,15 +22,29 @@ LEAST_WIDE = 520
 LEAST_LETTER = 9
 
 
+def order_classes(counts: NDArray[np.float64]) -> list[int]:
+    """The classes so that those that are confused stand together: the leaves of average linkage. counts: [C, C]."""
+    from scipy.cluster.hierarchy import leaves_list, linkage
+    from scipy.spatial.distance import squareform
+
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    nearness = shares + shares.T
+    distance = nearness.max() - nearness
+    np.fill_diagonal(distance, 0)
+    found: list[int] = leaves_list(linkage(squareform(distance, checks=False), "average")).tolist()
+    return found
+
+
 def find_confused_classes(counts: NDArray[np.float64]) -> list[int]:
-    """The classes of the pairs that are confused most often, at most `MAX_COUNTS`, pair by pair. counts: [C, C]."""
+    """The classes of the pairs that are confused most often, at most `MAX_COUNTS`, clustered. counts: [C, C]."""
     pairs = (divmod(index, len(counts)) for index in np.argsort(-counts, axis=None, kind="stable").tolist())
     found: dict[int, None] = {}
     for pair in (pair for pair in pairs if pair[0] != pair[1]):
         if counts[pair] == 0 or len({*found, *pair}) > MAX_COUNTS:
             break
         found |= dict.fromkeys(pair)
-    return list(found)
+    kept = list(found)
+    return [kept[index] for index in order_classes(counts[np.ix_(kept, kept)])] if len(kept) > 2 else kept
 
 
 def draw_classes(run: RunFigureData, width: float, order: Sequence[int]) -> alt.LayerChart:

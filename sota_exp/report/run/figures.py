@@ -26,9 +26,10 @@ def build_run_figures(run: RunFigureData) -> list[Figure]:
         rows.append(("learning_rate", "Learning rate at the end of every epoch", charts.draw_learning_rate))
     confused = confusion.find_confused_classes(run.confusion) if num > confusion.MAX_COUNTS else []
     if num <= confusion.MAX_CLASS_NAMES:
+        order = confusion.order_classes(run.confusion) if num > confusion.MAX_COUNTS else range(num)
         absent = "" if run.confusion.sum(axis=1).all() else "; grey: no image of the class"
         alt = f"Confusion of {num} classes on {part}{absent}"
-        rows.append(("confusion_matrix", alt, functools.partial(confusion.draw_classes, order=range(num))))
+        rows.append(("confusion_matrix", alt, functools.partial(confusion.draw_classes, order=order)))
     if confused:
         alt = "Confusion of the classes that are confused most"
         rows.append(("worst_confusions", alt, functools.partial(confusion.draw_classes, order=confused)))
