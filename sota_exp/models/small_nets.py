@@ -1,4 +1,4 @@
-"""The residual networks of `model/arch/small`: a stem, stages of basic blocks, a linear layer."""
+"""The networks of `model/arch/small`: residual ones, and those that pool."""
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,9 @@ SMALL_NETWORKS = {
     "resnet_m": ((1, 1, 1, 1), 32),
     "resnet_l": ((2, 2, 2, 2), 32),
 }
+
+# Name → channels of the three stages of a network that pools.
+POOLED_NETWORKS = {"pooled_s": (32, 96, 96), "pooled_m": (64, 256, 256)}
 
 #: Strides of the stages; with the stem's stride of 2 an image of 48 px ends in a feature map of 6 × 6.
 STRIDES = (1, 2, 2, 1)
@@ -69,7 +72,39 @@ def build_stage(in_channels: int, channels: int, num_blocks: int, stride: int) -
     return nn.Sequential(first, *(BasicBlock(channels, channels) for _ in range(num_blocks - 1)))
 
 
+class PooledNet(nn.Module):
+    """Images [B, 3, S, S] → logits [B, num_classes], S ≥ 8: the largest value of a channel enters the linear layer."""
+
+    def __init__(self, widths: tuple[int, ...], num_classes: int) -> None:
+        super().__init__()
+        inputs = [24, *widths[:-1]]
+        self.stem = build_conv(3, inputs[0])
+        self.stages = nn.Sequential(
+            *(
+                nn.Sequential(build_conv(before, width, nn.MaxPool2d(2)), build_conv(width, width))
+                for before, width in zip(inputs, widths, strict=True)
+            )
+        )
+        self.pool = nn.AdaptiveMaxPool2d(1)
+        self.fc = nn.Linear(widths[-1], num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.fc(torch.flatten(self.pool(self.stages(self.stem(images))), 1))
+
+
+def build_conv(in_channels: int, channels: int, *between: nn.Module) -> nn.Sequential:
+    """A 3×3 convolution, what is between, batch norm, ReLU."""
+    conv = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
+    return nn.Sequential(conv, *between, nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
+
+
 def build_small(name: str, num_classes: int, width_multiplier: float) -> nn.Module:
-    """An untrained network of `SMALL_NETWORKS`; its channels are multiplied and rounded to multiples of eight."""
+    """An untrained network by name; its channels are multiplied and rounded to multiples of eight."""
+
+    def scale(width: int) -> int:
+        return max(8, round(width * width_multiplier / 8) * 8)
+
+    if name in POOLED_NETWORKS:
+        return PooledNet(tuple(map(scale, POOLED_NETWORKS[name])), num_classes)
     depths, width = SMALL_NETWORKS[name]
-    return SmallResNet(depths, max(8, round(width * width_multiplier / 8) * 8), num_classes)
+    return SmallResNet(depths, scale(width), num_classes)

@@ -115,7 +115,7 @@ WRONG = {
     "model/arch=timm model.arch.name=resnet19": "model.arch.name=resnet19 is not legal: a network of timm; near: resnet",
     "model/arch=torchvision model.arch.name=resnet_xs": "model.arch.name=resnet_xs is not legal: a classification network "
     "of torchvision; near: resnet50, resnet34, resnet18; model/arch=small has it: choose that too",
-    "model.arch.name=resnet18": "model.arch.name=resnet18 is not legal: one of resnet_xs, resnet_s, resnet_m, resnet_l; "
+    "model.arch.name=resnet18": "model.arch.name=resnet18 is not legal: one of resnet_xs, resnet_s, resnet_m, resnet_l, pooled_s, pooled_m; "
     "model/arch=timm|torchvision has it: choose that too",
     "model/arch=torchvision model.arch.name=x": "model.arch.name=x is not legal: a classification network of torchvisi",
     "augmentation/policy=randaugment augmentation.policy.magnitude=90": "augmentation.policy.magnitude=90 is not legal:"

@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from sota_exp.models.parts import find_classifier_name, find_norm_layers, find_residual_blocks
-from sota_exp.models.small_nets import SMALL_NETWORKS
+from sota_exp.models.small_nets import POOLED_NETWORKS, SMALL_NETWORKS
 from sota_exp.stages.stage import InvalidValue
 from sota_exp.techniques.model.arch.small import SmallNetwork
 from tests.rows import each_row
 
 
-@each_row("size, name", itertools.product([16, 33, 48, 64, 96], SMALL_NETWORKS))
+@each_row("size, name", itertools.product([16, 33, 48, 64, 96], {**SMALL_NETWORKS, **POOLED_NETWORKS}))
 def test_any_size_gives_logits(name, size):
     model = SmallNetwork(name=name, width_multiplier=0.25)(7).eval()
     assert model(torch.randn(2, 3, size, size)).shape == (2, 7)
@@ -22,6 +22,19 @@ def test_parts_are_found(name, blocks):
     assert len(find_residual_blocks(model)) == blocks
     assert find_classifier_name(model) == "fc"
     assert len(list(find_norm_layers(model))) == 1 + 2 * blocks + 3
+
+
+def test_a_pooled_network_has_the_shape_that_was_published():
+    """airbench94's widths and maps of 32 px: pooling follows the first convolution of each stage."""
+    model = SmallNetwork(name="pooled_m", width_multiplier=1.0)(10).eval()
+    shapes, images = [], model.stem(torch.randn(1, 3, 32, 32))
+    for stage in model.stages:
+        images = stage(images)
+        shapes.append(tuple(images.shape[1:]))
+    assert shapes == [(64, 16, 16), (256, 8, 8), (256, 4, 4)]
+    assert torch.equal(model.pool(images)[:, :, 0, 0], images.amax((2, 3)))
+    assert find_residual_blocks(model) == [] and find_classifier_name(model) == "fc"
+    assert len(list(find_norm_layers(model))) == 7
 
 
 def test_equal_seeds_give_equal_weights():
