@@ -177,8 +177,8 @@ def shipped(made: Configuration, directory: Path) -> dict[str, float]:
 
 
 def in_groups(refused: list[str]) -> list[list[Option]]:
-    """Every option once: twelve of different slots together, but alone what needs something else too or is refused."""
-    alone = {*NEEDS, *refused}
+    """Every option once: twelve of different slots together, but alone what needs one of another slot or is refused."""
+    alone = {name for name, words in NEEDS.items() if any("/" in word.partition("=")[0] for word in words)} | {*refused}
     found: list[list[Option]] = []
     for option in options():
         if option.slot.split("/")[0] not in GROUPS or str(option) in LEFT_OUT:
