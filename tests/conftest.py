@@ -85,10 +85,14 @@ def do_not_wait_for_disk(connection: Any, record: object) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def forked_uploads() -> Iterator[None]:
-    """What sends a run to MLflow is a fork with MLflow in it; only the commands that tests start begin it as users do."""
-    from sota_exp.tracking import mlflow_process
-    from tests.forked import UploadProcess
+    """What sends a run to MLflow is a fork with MLflow in it; only the commands that tests start begin it as users do.
 
+    Forks are those of this process as it is now: no test has trained or changed anything.
+    """
+    from sota_exp.tracking import mlflow_process
+    from tests.forked import UploadProcess, fork_server
+
+    fork_server()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mlflow_process, "start_process", UploadProcess)
         yield
