@@ -11,7 +11,7 @@ import os
 import signal
 import sqlite3
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -98,22 +98,28 @@ def forked_uploads() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
-def made_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty SQLite store of MLflow, to be copied, because MLflow takes seconds to create one: all workers have one."""
+def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A file that all workers share: the first one that needs it makes it."""
     from filelock import FileLock
 
-    from sota_exp.runs.mlflow_store import open_store
-
-    own = tmp_path_factory.getbasetemp()
-    path = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "made_store" / "mlflow.db"
+    own = factory.getbasetemp()
+    path = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "made_once" / name
     path.parent.mkdir(exist_ok=True)
-    with FileLock(f"{path}.made"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of MLflow's own code
+    with FileLock(f"{path}.made"):
         if not path.exists():
-            open_store(f"sqlite:///{path}.new")
+            make(path.with_name(f"{name}.new"))
             os.rename(f"{path}.new", path)
     return path
+
+
+@pytest.fixture(scope="session")
+def made_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty SQLite store of MLflow, to be copied, because MLflow takes seconds to create one."""
+    from sota_exp.runs.mlflow_store import open_store
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of MLflow's own code
+        return make_once(tmp_path_factory, "mlflow.db", lambda path: open_store(f"sqlite:///{path}"))
 
 
 @pytest.fixture(scope="session", autouse=True)
