@@ -8,7 +8,7 @@ import timm
 import torch
 import torchvision
 
-from sota_exp.report.drawing.matplotlib_canvas import BLUE, GREY, ORANGE, make_figure, save_figure, style_axes
+from sota_exp.preview.look.matplotlib_canvas import BLUE, GREY, ORANGE, make_figure, save_figure, style_axes
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 

@@ -182,7 +182,9 @@ def test_pages_quote_the_first_study_as_it_is():
 def test_what_the_page_says_of_tuning_is_recomputed_from_its_runs():
     """Means, spreads and the difference of paired seeds; on unseen images the difference lies in the interval."""
     folder, text = ROOT / "docs/results/tuning", (ROOT / "docs/results/index.md").read_text()
-    search, unseen = (json.loads((folder / f"{name}.json").read_text()) for name in ("sweep", "held_out"))
+    search, unseen, whole = (
+        json.loads((folder / f"{name}.json").read_text()) for name in ("sweep", "held_out", "whole_images")
+    )
     confirm, scores = search["confirm"], {}
     for name, row in (("default", "the recipe's own"), ("trial-22", "the best of thirty trials")):
         (arm,) = [arm for arm in confirm["arms"] if arm["name"] == name]
@@ -201,6 +203,14 @@ def test_what_the_page_says_of_tuning_is_recomputed_from_its_runs():
     again = np.mean([unseen["trial-22"][seed] - unseen["default"][seed] for seed in unseen["default"]])
     assert low <= again <= high and f"differ by {SHARE_FORMAT.difference(again)} points, inside the interval" in text
     assert (search["trials"]["pruned"], search["trials"]["complete"]) == (21, 9)
+    whole = {part: {arm: np.array(list(own.values())) for arm, own in arms.items()} for part, arms in whole.items()}
+    means = [
+        f"{SHARE_FORMAT.value(own.mean())} ± {SHARE_FORMAT.value(own.std(ddof=1))}" for own in whole["test"].values()
+    ]
+    gains = [SHARE_FORMAT.difference((whole["test"][arm] - scores[arm]).mean()) for arm in scores]
+    assert f"reach {' and '.join(means)} %: {' and '.join(gains)} points for nothing" in text
+    between = [SHARE_FORMAT.difference((own["trial-22"] - own["default"]).mean()) for own in whole.values()]
+    assert f"the difference between them is {between[0]} (on unseen photographs {between[1]})" in text
 
 
 def test_the_table_of_regularizers_has_the_numbers_of_its_studies():

@@ -30,6 +30,7 @@ COMMENTED_KEY = re.compile(r"^( *)(\w+):.*?\s# (.*)$", re.MULTILINE)
 #: An interpolation in a default → how it reads.
 INTERPOLATIONS = {
     r"\$\{oc\.select:[\w.]+,(.+)\}": r"\1 or the recipe's",
+    r"\$\{after_random_crops:(.+)\}": r"\1 or 1",
     r"\$\{oc\.env:(\w+)\}": r"$\1",
     r"\$\{oc\.env:(\w+),(.+)\}": r"$\1 or \2",
     r"\$\{([\w.]+)\}": r"that of \1",

@@ -14,9 +14,19 @@ SWEEP_KEYS = ("hydra", "search", "study")
 
 
 def register_resolvers() -> None:
-    """Register `${digest:list}`, a hash of 8 characters of overrides in any order, and `${first:…}`, not null."""
+    """Register `${first:…}`, not null; `${digest:list}`, a hash of 8 characters of overrides in any order; and
+    `${after_random_crops:ratio}`.
+    """
     OmegaConf.register_resolver("first", lambda *words: next(word for word in words if word), replace=True)
     OmegaConf.register_resolver("digest", lambda words: compute_digest(sorted(map(str, words)), length=8), replace=True)
+    OmegaConf.register_resolver("after_random_crops", match_crop_ratio, replace=True)
+
+
+def match_crop_ratio(ratio: float, _root_: DictConfig) -> float:
+    """`ratio` where random resized crops enlarge the objects of training (arXiv:1906.06423); 1 where training shows
+    whole images, which evaluation must not enlarge either.
+    """
+    return 1.0 if OmegaConf.select(_root_, "augmentation.crop.scale") is None else ratio
 
 
 def normalize_override(override: str) -> str:

@@ -13,7 +13,7 @@ from sota_exp.config.printable import make_printable
 from sota_exp.config.rules.conditions import Rule
 from sota_exp.config.values import join_first
 from sota_exp.errors import DamagedFile
-from sota_exp.report.drawing.terminal_curve import format_curve_with_axes
+from sota_exp.preview.terminal_curve import format_curve_with_axes
 from sota_exp.report.numbers import format_duration, format_sizes
 from sota_exp.report.terminal import escape, make_facts
 from sota_exp.runs.contents import is_being_trained

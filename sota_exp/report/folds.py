@@ -17,9 +17,6 @@ from sota_exp.runs.scored_images import has_groups
 from sota_exp.runs.sent_position import FOLDS_FILE
 from sota_exp.statistics.proportion import wilson_interval
 
-#: The parts of the data whose accuracy is shown.
-PARTS = ("val", "test")
-
 
 @dataclass(frozen=True, kw_only=True)
 class FoldRun:
@@ -67,11 +64,9 @@ def build_folds_json(
 def _count_tested(runs: Sequence[FoldRun], results: Mapping[str, dict[str, Any]], directory: Path) -> dict[str, Any]:
     """Images tested in a repeat, the share that was right, mean over repeats, and its interval over images."""
     repeats = len({run.repeat for run in runs})
-    num = sum(results[run.place]["evaluated_images"]["test"] for run in runs) / repeats
-    right = sum(
-        results[run.place]["metrics"]["test/accuracy"] * results[run.place]["evaluated_images"]["test"] for run in runs
-    )
-    share = min(1.0, right / (num * repeats))
+    nums = [results[run.place]["evaluated_images"]["test"] for run in runs]
+    right = [num * results[run.place]["metrics"]["test/accuracy"] for num, run in zip(nums, runs, strict=True)]
+    num, share = sum(nums) / repeats, min(1.0, sum(right) / sum(nums))
     is_grouped = any(has_groups(result, "test") for result in results.values())
     independent = _count_independent(runs, directory) if is_grouped else round(num)
     return {"images": round(num), "accuracy": share, "interval": list(wilson_interval(share, independent))}
@@ -99,11 +94,11 @@ def build_folds_table(found: Mapping[str, Any], results: Mapping[str, dict[str, 
     rows = []
     for run in found["runs"]:
         if (result := results.get(run["place"])) is not None:
-            scores = [format_accuracy(result["metrics"][f"{part}/accuracy"]) for part in PARTS]
+            scores = [format_accuracy(result["metrics"][f"{part}/accuracy"]) for part in ("val", "test")]
             num, seconds = f"{result['evaluated_images']['test']:,}", sum(result["seconds"].values())
             rows.append([f"repeat {run['repeat']}, fold {run['fold']}", *scores, num, format_duration(seconds)])
     for name in ("mean", "sd"):
-        values = [found["metrics"].get(f"{part}/accuracy", {}).get(name) for part in PARTS]
+        values = [found["metrics"].get(f"{part}/accuracy", {}).get(name) for part in ("val", "test")]
         rows.append([Strong(f"{name} over folds"), *map(format_accuracy, values), "", ""])
     return Table(["", "val accuracy", "test accuracy", "test images", "time"], rows)
 

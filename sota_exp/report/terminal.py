@@ -46,10 +46,7 @@ def make_console(is_progress: bool = False) -> "Console":
 
 
 def join_what_fits(parts: Mapping[str, str], less: Sequence[str], width: int) -> str:
-    """A line of the parts that say something, in a narrow terminal without those of `less`, the first one first.
-
-    Those are in the files too.
-    """
+    """A line of the parts that say something, in a narrow terminal without those of `less`, the first one first."""
     from rich.cells import cell_len
 
     line = ""

@@ -77,6 +77,7 @@ def test_the_help_of_a_group_fits_a_screen(group, capsys):
         ("mix", "augmentation.mix.alpha 1.0 (cutmix), 0.2 (mixup); a number above 0"),
         ("model.arch", "model.arch.name empty (python), resnet_s (small), resnet18 (timm, torchvision)"),
         ("data", "data.crop_ratio a fraction in [0.1, 1]"),
+        ("data=csv", "data.crop_ratio 0.875 or 1; a fraction in [0.1, 1]; the larger where training shows whole images"),
         ("data=image_folder", "data.digest auto; one of auto, sampled, full; of streamed sets: full"),
         ("evaluation", "evaluation.select best; one of best, last; saved weights"),
         ("scale", "scale.epochs that of recipe.epochs (full), 14 (quick), 2 (smoke); an integer"),

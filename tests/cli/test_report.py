@@ -164,7 +164,7 @@ def test_a_sweep_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert page.tables[1].rows == [["2", "85.00", "lr=0.1"], ["0", "80.00", "its own values"]]
     assert page.tables[2].rows == [["lr", "75 %"], ["wd", "25 %"]]
     assert "Caution: of 2 trials alone" in page.text
-    assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"confirmed", "search_history", "reports"}
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"confirmed", "search_history"}
 
 
 def test_a_sweep_says_that_its_winner_was_chosen_on_other_seeds(tmp_path: Path) -> None:

@@ -56,7 +56,12 @@ def test_the_same_again_is_identical_to_the_bit(place: Path, capsys: pytest.Capt
 
 def test_changed_it_is_compared(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = read_output(capsys, "outputs/one", "seed=1", "augmentation/flip=none")
-    for words in ("changed: seed: 0 → 1", "changed: augmentation/flip: random → none", "A outputs/one seed 0", "B − A"):
+    for words in (
+        "changed: seed: 0 → 1",
+        "changed: augmentation/flip: random → none",
+        "A outputs/one 0 finished",
+        "B − A",
+    ):
         assert words in text
     (again,) = others(place)
     assert (SavedRun.read(again).seed, SavedRun.read(again).choices["augmentation/flip"]) == (1, "none")

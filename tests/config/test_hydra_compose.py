@@ -59,3 +59,18 @@ def test_what_tests_share_of_hydras_work_changes_no_configuration(overrides, tmp
         assert everything(overrides) == expected
         assert everything(overrides) == expected
         assert ("augmentation.erase.alpha", alpha) in expected[0] or "augmentation/erase=own" not in overrides
+
+
+@pytest.mark.parametrize(
+    "overrides, ratio",
+    [
+        (["augmentation/crop=random_resized"], 0.875),
+        (["augmentation/crop=pad"], 1.0),  # training shows whole images, so evaluation does
+        (["augmentation/crop=none"], 1.0),
+        (["augmentation/crop=pad", "data.crop_ratio=0.9"], 0.9),
+    ],
+)
+def test_evaluation_shows_objects_at_the_size_of_training(overrides: list[str], ratio: float) -> None:
+    found = compose_configuration(["data=image_folder", "data.root=photos", *overrides])
+    assert found.experiment.data.crop_ratio == ratio
+    assert found.experiment.evaluation.resolution.views()[0].resize == round(96 / ratio)

@@ -69,6 +69,7 @@ def write_run(place: Path, accuracy: float, seed: int, num_test: int, num_epochs
     )
     result: dict[str, Any] = {
         "status": "finished",
+        "fingerprint": "0",
         "seed": seed,
         "metrics": {"test/accuracy": float(correct.mean()), "test/ece": calibration_error(logits, labels)},
         "confusion_matrix": confusion.tolist(),

@@ -1,5 +1,6 @@
 """The arms of each kind of study: the published ladder, leave-one-out of a recipe, and techniques of one slot."""
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -91,6 +92,7 @@ OF_FEW_IMAGES = {
 def test_one_change_leaves_out_what_is_on_and_adds_what_is_off(given: list[str]) -> None:
     given = ["data=fake", "recipe=few_images", *given]
     base, techniques = on_top_of(*given, techniques="few_images")
+    techniques = [each for each in techniques if each.name != "label_propagation"]  # where supervision names it
     of = StudyConfiguration(overrides=tuple(given), compose=lambda overrides: composed(*overrides))
     design = plan.plan_one_change(techniques, base.choices)
     assert [arm.name for arm in design.arms] == ["full", *OF_FEW_IMAGES] and not design.refused
@@ -113,6 +115,20 @@ def test_distillation_is_compared_where_a_teacher_or_the_technique_is_named(has_
     arms = [arm.name for arm in build_blueprint(settings, of).arms]
     assert ("without_distillation" in arms) == has_teacher and ("with_distillation" in arms) == bool(only)
     assert len(arms) == (2 if only else len(OF_FEW_IMAGES) + has_teacher)
+
+
+def test_label_propagation_is_compared_with_the_given_labels_alone() -> None:
+    given = ["data=fake", "recipe=few_images", "supervision=label_propagation", "supervision.num_neighbors=20"]
+    base, _ = on_top_of(*given, techniques="few_images")
+    of = StudyConfiguration(overrides=tuple(given), compose=lambda overrides: composed(*overrides))
+    nodes = yaml.safe_load((CONF / "study" / "techniques" / "few_images.yaml").read_text())
+    design = build_blueprint(StudySettings(**(STANDARD | {"kind": "one_change", "techniques": nodes})), of)
+    arms = {arm.name: composed(*of.combine_overrides(arm.overrides, on_top=True)).experiment for arm in design.arms}
+    assert len(arms) == len(OF_FEW_IMAGES) + 1
+    assert arms["full"] == base.experiment
+    alone = arms["without_label_propagation"]
+    assert replace(alone, supervision=base.experiment.supervision) == base.experiment
+    assert alone.supervision == replace(base.experiment.supervision, labels_only=1.0)
 
 
 def test_leaving_out_mixup_leaves_cutmix() -> None:

@@ -401,7 +401,7 @@ def test_trainings_are_pruned_complete_and_confirmed_and_test_stays_out_of_the_s
     assert "all with" in output and "schedule.length.epochs=4" in found["fixed"]
     verdict = confirm["verdict"].removesuffix(" here")
     assert confirm["seeds"] == [1000, 1001] and verdict in ("beats", "loses", "cannot be distinguished")
-    assert {"search_history", "parameters", "reports"} <= with_figures() and (tmp_path / "sweep/sweep.md").is_file()
+    assert {"search_history", "parameters"} <= with_figures() and (tmp_path / "sweep/sweep.md").is_file()
     winner, default = (read_correct(tmp_path / "sweep" / "confirm" / name) for name in (confirm["winner"], "default"))
     expected = combine_crossed(winner - default)
     assert confirm["test"]["mean"] == pytest.approx(expected.mean)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sota_exp.data.open import open_data
-from sota_exp.report.run.predictions import compute_confidence
+from sota_exp.report.run.reliability import compute_confidence
 from sota_exp.training.evaluator import Evaluator
 from sota_exp.training.listener import Listener, RunRequest
 from sota_exp.training.prediction_files import list_predictions, write_table

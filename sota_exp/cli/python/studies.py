@@ -20,7 +20,7 @@ from sota_exp.report.document import markdown
 from sota_exp.report.document.write import to_html
 from sota_exp.report.study.answer import build_missing_note, build_study_answer, build_study_facts
 from sota_exp.report.study.read import read_study
-from sota_exp.report.study.runs import read_first_config, read_first_run
+from sota_exp.report.study.runs import find_readable_run, read_first_run
 from sota_exp.report.study.study import ConfidenceInterval, DesignEffect, StudyArm, StudyResult
 from sota_exp.report.study.tables import build_effects_table, build_results_table
 from sota_exp.report.sweep.page import MOST_TRIALS, read_sweep
@@ -114,10 +114,10 @@ class Study(Reported):
             for seed, place in arm.runs.items()
         ]
         found = pd.DataFrame(rows, columns=["arm", "seed", "value", "directory"])
-        first = read_first_config(self.result)
-        if "folds" not in get_split(first):
+        first = find_readable_run(self.result, self.result.arms)
+        if first is None or "folds" not in get_split(first.config):
             return found
-        return found.assign(fold=[get_split_of_seed(first, seed)["fold"] for seed in found.seed])
+        return found.assign(fold=[get_split_of_seed(first.config, seed)["fold"] for seed in found.seed])
 
     @property
     def missing(self) -> "pd.DataFrame":

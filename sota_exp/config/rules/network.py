@@ -198,10 +198,10 @@ NETWORK_RULES = (
     Rule(
         name="label propagation that never starts",
         condition=values_satisfy(
-            lambda share, epochs: share > (epochs - 1) / epochs, "supervision.labels_only", "schedule.length.epochs"
+            lambda share, epochs: (epochs - 1) / epochs < share < 1, "supervision.labels_only", "schedule.length.epochs"
         ),
         reason="supervision.labels_only extends past the start of the last epoch: no pseudo-label is ever computed",
-        fix="supervision.labels_only=0.4, or more epochs",
+        fix="supervision.labels_only=0.4, or more epochs; 1 trains with the given labels alone, to compare with",
         source="Iscen et al. 2019, arXiv:1904.04717",
     ),
     Rule(

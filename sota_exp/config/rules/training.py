@@ -34,8 +34,8 @@ def _first_cycle_is_short(num_cycles: float, cycle_mult: float, epochs: float) -
 
 
 def _ends_before(patience: float, share: float, epochs: float) -> bool:
-    """Whether patience may run out before a stage that starts at a share of training."""
-    return patience <= share * epochs
+    """Whether patience may run out before a stage that starts at a share of training; at 1 there is none."""
+    return share < 1 and patience <= share * epochs
 
 
 TRAINING_RULES = (

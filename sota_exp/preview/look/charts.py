@@ -7,8 +7,7 @@ import numpy as np
 
 from sota_exp.config.values import shorten_middle
 from sota_exp.preview.look.findings import LookResult
-from sota_exp.preview.look.sizes import ImageSizes
-from sota_exp.report.drawing.matplotlib_canvas import (
+from sota_exp.preview.look.matplotlib_canvas import (
     BLUE,
     GREEN,
     GREY,
@@ -18,6 +17,7 @@ from sota_exp.report.drawing.matplotlib_canvas import (
     save_figure,
     style_axes,
 )
+from sota_exp.preview.look.sizes import ImageSizes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ from sota_exp.config.values import shorten_middle
 from sota_exp.preview.look.augmented import sort_soft_label
 from sota_exp.preview.look.duplicates import DuplicatePair
 from sota_exp.preview.look.findings import LookResult
-from sota_exp.report.drawing.matplotlib_canvas import GREY, RED, make_figure, save_figure
+from sota_exp.preview.look.matplotlib_canvas import GREY, RED, make_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

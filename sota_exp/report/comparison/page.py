@@ -9,7 +9,6 @@ from sota_exp.errors import RunFailed
 from sota_exp.report.comparison import tables
 from sota_exp.report.comparison.compare_runs import RunComparison
 from sota_exp.report.comparison.pairs import GroupDifference
-from sota_exp.report.document.markdown import Code, Columns, Table
 from sota_exp.report.document.write import render_markdown, render_page
 from sota_exp.report.drawing.chart import INKS, Figure
 from sota_exp.report.numbers import join_with_and
@@ -59,7 +58,6 @@ def collect_values(comparison: RunComparison) -> dict[str, Any]:
         "noises": {describe_noise(each, comparison.part): None for each in comparison.pairs if each.images},
         "curves": build_learning_curves_figure(curves),
         "has_bands": any(curve is not None and curve.n > 1 for curve in curves.values()),
-        "runs": build_run_table(comparison),
     }
 
 
@@ -109,13 +107,3 @@ def build_learning_curves_figure(curves: Mapping[str, SeedCurve | None]) -> Figu
         alt=f"Validation accuracy by epoch: {', '.join(line.panel for line in found)}",
         draw=lambda width: draw_curves(found, SHARE_FORMAT, (width - 60, 240), has_legend=True),
     )
-
-
-def build_run_table(comparison: RunComparison) -> Table:
-    columns: Columns = {
-        "": lambda group: group.name,
-        "Runs": lambda group: Code(", ".join(run.name for run in group.runs)),
-        "Seeds": lambda group: ", ".join(map(str, group.seeds)),
-        "Status": lambda group: join_with_and(list(dict.fromkeys(run.status for run in group.runs))),
-    }
-    return Table.of(comparison.groups, columns, columns)

@@ -45,7 +45,7 @@ def compare_repetition(original: SavedRun, again: SavedRun) -> Repetition:
     if original.is_complete and again.is_complete:
         scores = {**original.metrics, **again.metrics}
         compared.append(f"{len(scores)} scores")
-        numbers = _collect_numbers(original), _collect_numbers(again)
+        numbers = [run.metrics | {name: run.result.get(name) for name in COUNTS} for run in (original, again)]
         differing |= find_differing({**numbers[0], **numbers[1]}, *numbers)
         for name, are_same in (("predictions", have_same_predictions), ("weights", have_same_weights)):
             compared.append(name)
@@ -66,10 +66,6 @@ def find_differing_epoch(epochs: list[tuple[dict[str, Any], dict[str, Any]]]) ->
         if found := find_differing({**values[0], **values[1]}, *values):
             return found
     return {}
-
-
-def _collect_numbers(run: SavedRun) -> dict[str, Any]:
-    return {**run.metrics, **{name: run.result.get(name) for name in COUNTS}}
 
 
 def have_same_predictions(one: SavedRun, other: SavedRun) -> bool:

@@ -1,12 +1,15 @@
 """The tables of a comparison, for the page and the terminal."""
 
 import re
+from pathlib import Path
 
 from sota_exp.config.values import join_first
 from sota_exp.report.comparison.compare_runs import RunComparison
 from sota_exp.report.comparison.compare_runs import SeedStatistics as Value
+from sota_exp.report.comparison.groups import SeedGroup
 from sota_exp.report.document.markdown import Code, Columns, Strong, Table
-from sota_exp.report.numbers import format_interval, format_yaml_value
+from sota_exp.report.numbers import format_interval, format_yaml_value, join_with_and
+from sota_exp.runs.find import SavedRun
 from sota_exp.statistics.units import METRIC_WORDS, SHARE_FORMAT, UNKNOWN, format_p_value, get_metric_format
 
 #: By number: name of the row, factor to the displayed unit, decimals. Metrics that are not here: see `get_row`.
@@ -31,6 +34,29 @@ def get_row(name: str) -> tuple[str, float, int]:
     split, _, metric = name.partition("/")
     unit = get_metric_format(name)
     return unit.title(f"{split} {METRIC_WORDS.get(metric, metric)}"), unit.factor, unit.decimals
+
+
+def build_run_table(comparison: RunComparison) -> Table:
+    """The runs behind the name of each group."""
+    columns: Columns = {
+        "": lambda group: group.name,
+        "Runs": lambda group: Code(format_directories(group)),
+        "Seeds": lambda group: ", ".join(map(str, group.seeds)),
+        "Status": lambda group: join_with_and(list(dict.fromkeys(map(format_status, group.runs)))),
+    }
+    return Table.of(comparison.groups, columns, columns)
+
+
+def format_directories(group: SeedGroup) -> str:
+    """One path; several in one folder as `parent/{0,2}`."""
+    paths = [Path(run.name) for run in group.runs]
+    if len(paths) > 1 and len({path.parent for path in paths}) == 1:
+        return f"{paths[0].parent}/{{{','.join(path.name for path in paths)}}}"
+    return ", ".join(map(str, paths))
+
+
+def format_status(run: SavedRun) -> str:
+    return "evaluation" if run.is_evaluation and run.is_complete else run.status.replace("_", " ")
 
 
 def build_pair_table(comparison: RunComparison) -> Table:

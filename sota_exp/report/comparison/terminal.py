@@ -2,16 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table as RichTable
 
 from sota_exp.config.values import shorten_middle
 from sota_exp.report.comparison import tables
 from sota_exp.report.comparison.compare_runs import RunComparison
-from sota_exp.report.comparison.groups import SeedGroup
 from sota_exp.report.document.markdown import Table
 from sota_exp.report.terminal import escape, format_next, to_rich
 
@@ -21,7 +18,7 @@ MAX_LENGTH = 24
 
 def print_comparison(comparison: RunComparison, console: Console) -> None:
     """Print everything, in blocks of as many columns as the console is wide."""
-    console.print(build_legend(comparison.groups))
+    console.print(to_rich(tables.build_run_table(comparison)))
     results = shorten_values(tables.build_results_table(comparison))
     for columns in split_columns([results.names, *results.rows], console.width):
         console.print()
@@ -42,35 +39,6 @@ def print_comparison(comparison: RunComparison, console: Console) -> None:
     if comparison.environment:
         facts = [f"{key} {' | '.join(dict.fromkeys(values))}" for key, values in comparison.environment.items()]
         console.print(f"[dim]different between runs: {escape('; '.join(facts))}[/]", soft_wrap=True)
-
-
-def build_legend(groups: Sequence[SeedGroup]) -> RichTable:
-    grid = RichTable.grid(padding=(0, 2))
-    for group in groups:
-        seeds = ", ".join(map(str, group.seeds))
-        count = f" (n = {len(group.runs)})" if len(group.runs) > 1 else ""
-        grid.add_row(
-            f"[bold]{group.name}[/]",
-            escape(format_directories(group)),
-            f"seed{'s' if count else ''} {seeds}{count}",
-            format_status(group),
-        )
-    return grid
-
-
-def format_status(group: SeedGroup) -> str:
-    words = ["evaluation" if run.is_evaluation and run.is_complete else run.status for run in group.runs]
-    return ", ".join(dict.fromkeys(words)).replace("_", " ")
-
-
-def format_directories(group: SeedGroup) -> str:
-    """One path; several in one folder as `parent/{0,2}`."""
-    paths = [Path(run.name) for run in group.runs]
-    if len(paths) == 1:
-        return str(paths[0])
-    if len({path.parent for path in paths}) == 1:
-        return f"{paths[0].parent}/{{{','.join(path.name for path in paths)}}}"
-    return ", ".join(map(str, paths))
 
 
 def shorten_values(table: Table) -> Table:

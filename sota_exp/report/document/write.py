@@ -147,10 +147,7 @@ def format_caption(kind: str, number: int, text: str) -> Markup:
 
 
 def render_page(rendered: RenderedText) -> str:
-    """The report as one self-contained HTML file, without network: styles, drawings and scripts are inline.
-
-    Without scripts, tables do not sort and drawings are still.
-    """
+    """The report as one self-contained HTML file, without network: styles, drawings and scripts are inline."""
     body, figures = to_html(rendered.text), {figure.name: figure for figure in rendered.figures}
     for pattern, replacement in PAGE_RULES:
         body = re.sub(pattern, replacement, body, flags=re.DOTALL)

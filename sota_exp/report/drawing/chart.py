@@ -106,12 +106,10 @@ class Figure:
         return tree_to_svg(self.to_tree(width), self.alt, name)
 
     def to_tree(self, width: float) -> dict[str, Any]:
-        """The specification in Vega-Lite, with the theme.
-
-        Its parts are not compared with the schema of Vega-Lite, which takes half of the time: the tests do that.
-        """
+        """The specification in Vega-Lite, with the theme."""
         from altair.utils import schemapi
 
+        # Comparing the parts with the schema of Vega-Lite takes half of the time: the tests do that.
         with schemapi.debug_mode(False):
             tree: dict[str, Any] = self.draw(width).to_dict(validate=False)
         return tree | {"config": THEME}
@@ -124,14 +122,12 @@ def build_data(rows: Iterable[Mapping[str, Any]]) -> "Data":
     return Data(values=tuple(rows))
 
 
-def tree_to_svg(tree: dict[str, Any], alt: str = "", name: str = "") -> str:
-    """The SVG element of a page; `alt`: the text for readers who cannot see it; `name`: its class.
-
-    The description of a mark becomes its tooltip.
-    """
+def tree_to_svg(tree: dict[str, Any], alt: str, name: str) -> str:
+    """The SVG element of a page; `alt`: the text for readers who cannot see it; `name`: its class."""
     import vl_convert
 
     svg: str = vl_convert.vegalite_to_svg(tree)
+    # The description of a mark becomes its tooltip.
     svg = re.sub(r'<path aria-label="([^"]*)"([^>]*)/>', r"<path\2><title>\1</title></path>", svg)
     svg = TAG.sub(shorten_tag, svg)
     svg = re.sub(r'<path d="[^"]*"( display="none")?/>', "", svg)

@@ -1,6 +1,5 @@
 """Scatter plot of score against training time: one numbered point per arm, error bars, Pareto front behind."""
 
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -33,8 +32,12 @@ def draw_cost_scatter(
     count = max(2, int(size[0] / 90))
     x_axis = alt.Axis(title=titles[0], labelExpr="format(datum.value, ',')", tickCount=count, **places)
     y_scale, y_axis = alt.Scale(domain=list(upright), nice=False, zero=False), alt.Axis(title=titles[1], tickCount=6)
-    front = alt.Chart(build_data(find_pareto_front(points, across[1]) if has_front else []))
+    at_end = {"time": across[1], "score": upright[0]}
+    front = alt.Chart(build_data([*points, at_end] if has_front else []))
     front = front.mark_line(color=FAINT, strokeWidth=2, interpolate="step-after")
+    front = front.transform_window(
+        best="max(score)", sort=[alt.SortField("time"), alt.SortField("score", "descending")]
+    )
     base = alt.Chart(build_data(place_numbers(points, across, upright, size, is_log)))
     number = base.mark_text(fontSize=11, fontWeight=600, align="left", stroke=PAPER, strokeWidth=3)
 
@@ -42,20 +45,11 @@ def draw_cost_scatter(
         return [alt.X(f"{x}:Q", scale=x_scale, axis=x_axis), alt.Y(f"{y}:Q", scale=y_scale, axis=y_axis)]
 
     return alt.layer(
-        front.encode(*at("time", "score")),
+        front.encode(*at("time", "best")),
         base.mark_rule(strokeWidth=1.3).encode(*at("time", "low"), alt.Y2("high"), INK),
         base.mark_circle(size=80, opacity=1, aria=True).encode(*at("time", "score"), INK, alt.Description("tip:N")),
         number.encode(*at("number_x", "number_y"), alt.Text("number:N")),
     ).properties(width=size[0], height=size[1])
-
-
-def find_pareto_front(points: Values, end: float) -> list[dict[str, float]]:
-    """The points that no point of shorter time exceeds, and the end of the axis."""
-    ordered = sorted(points, key=lambda each: (each["time"], -each["score"]))
-    best = list(itertools.accumulate((each["score"] for each in ordered), max))
-    return [{"time": each["time"], "score": score} for each, score in zip(ordered, best, strict=True)] + [
-        {"time": end, "score": best[-1]}
-    ]
 
 
 def place_numbers(

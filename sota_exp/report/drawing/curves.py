@@ -48,19 +48,15 @@ def draw_curves(
     lines: Sequence[CurveLine],
     scale: MetricFormat,
     size: tuple[float, float],
-    title: str = "",
     has_legend: bool = False,
     skipped: float = 1 / 3,
 ) -> alt.LayerChart:
-    """Lines by epoch over bands of one standard deviation.
-
-    title: of the vertical axis. has_legend: of the panels. skipped: as in `compute_shared_range`.
-    """
+    """Lines by epoch, bands of one standard deviation. has_legend: of panels. skipped: as in `compute_shared_range`."""
     low, high = compute_shared_range([each.curve for each in lines], scale, skipped)
     values = [point for order, each in enumerate(lines) for point in each.describe(order, (low, high), scale)]
     y = {
         "scale": alt.Scale(domain=[scale.factor * low, scale.factor * high], nice=False, zero=False),
-        "axis": alt.Axis(title=title, tickCount=5, labelExpr=NUMBER_LABELS),
+        "axis": alt.Axis(title="", tickCount=5, labelExpr=NUMBER_LABELS),
     }
     base = alt.Chart(build_data(values)).encode(
         alt.X("x:Q", scale=alt.Scale(zero=False, nice=False), axis=make_whole_axis("epoch", size[0] / 60)),
@@ -101,8 +97,11 @@ def make_whole_axis(title: str, most: float) -> alt.Axis:
 def draw_curve_panels(lines: Sequence[CurveLine], scale: MetricFormat, width: float) -> alt.FacetChart:
     """A panel per title, side by side in as many rows as needed."""
     columns, side = split_width(width, 165)
+    panels = list(dict.fromkeys(each.panel for each in lines))
+    facet = alt.Facet("panel:N", sort=panels, header=alt.Header(labelLimit=side + 8), title=None)
     drawn = draw_curves(lines, scale, (side, 0.7 * side))
-    return arrange_panels(drawn, [each.panel for each in lines], columns, side)
+    found = drawn.facet(facet, columns=columns, spacing={"row": 14, "column": 18})
+    return found.resolve_axis(x="independent", y="independent")
 
 
 def split_width(width: float, least: float) -> tuple[int, float]:
@@ -111,21 +110,10 @@ def split_width(width: float, least: float) -> tuple[int, float]:
     return columns, width / columns - 48
 
 
-def arrange_panels(drawn: alt.LayerChart, panels: list[str], columns: int, side: float) -> alt.FacetChart:
-    """The chart once per value of the field `panel`, each with its own axes."""
-    header = alt.Header(labelLimit=side + 8)
-    facet = alt.Facet("panel:N", sort=list(dict.fromkeys(panels)), header=header, title=None)
-    found = drawn.facet(facet, columns=columns, spacing={"row": 14, "column": 18})
-    return found.resolve_axis(x="independent", y="independent")
-
-
 def compute_shared_range(
     curves: Sequence[SeedCurve], scale: MetricFormat, skipped: float = 1 / 3
 ) -> tuple[float, float]:
-    """A range for all curves and bands without the first part, a third, of those of ten points and more.
-
-    There all rise steeply, and do not differ visibly.
-    """
+    """A range for curves and bands; of ten points and more without the share `skipped`, where all rise steeply."""
     late = [slice(int(len(each.x) * skipped) if len(each.x) >= 10 else 0, None) for each in curves]
     ends = [
         end

@@ -35,10 +35,7 @@ INK = alt.Color("ink:N", scale=None)
 
 @dataclass(frozen=True, kw_only=True)
 class EffectRow:
-    """A value, the interval of its difference from `before` (0 in a forest plot), and the text at the right.
-
-    Hollow: undecided.
-    """
+    """A value, the interval of its difference from `before` (0 in a forest plot), and its text; hollow: undecided."""
 
     label: str
     word: str

@@ -1,6 +1,5 @@
 """The trials of a search: their value by number with the best so far, and by each parameter."""
 
-import itertools
 from collections.abc import Sequence
 from statistics import median
 from typing import Any
@@ -31,18 +30,16 @@ def draw_search_history(trials: Trials, sign: int, title: str, size: tuple[float
 
     sign: 1 if higher is better, −1 if lower is. Trials beyond the vertical range are triangles at its edge.
     """
-    low, high = choose_history_range([each["value"] for each in trials], sign)
+    ends = choose_history_range([each["value"] for each in trials], sign)
     last = max(each["number"] for each in trials)
     numbers = alt.Scale(domain=[-0.5, last + 0.5], nice=False)
     x = alt.X("number:Q", scale=numbers, axis=make_whole_axis("trial", size[0] / 70))
-    complete = sorted((each for each in trials if each["is_complete"]), key=lambda each: each["number"])
-    best = itertools.accumulate((sign * each["value"] for each in complete), max)
-    steps = [{"number": each["number"], "value": sign * value} for each, value in zip(complete, best, strict=True)]
-    steps = [step for step in steps if low <= step["value"] <= high]
-    steps += [steps[-1] | {"number": last + 0.5}] if steps else []
-    line = alt.Chart(build_data(steps)).mark_line(color=ORANGE, strokeWidth=1.6, interpolate="step-after")
-    discs = draw_discs(trials, x, (low, high), title)
-    return alt.layer(line.encode(alt.X("number:Q"), alt.Y("value:Q")), discs).properties(width=size[0], height=size[1])
+    best = "max(value)" if sign > 0 else "min(value)"
+    line = alt.Chart(build_data(each for each in trials if each["is_complete"]))
+    line = line.mark_line(color=ORANGE, strokeWidth=1.6, interpolate="step-after", clip=True)
+    line = line.transform_window(best=best, sort=[alt.SortField("number")])
+    discs = draw_discs(trials, x, ends, title)
+    return alt.layer(line.encode(alt.X("number:Q"), alt.Y("best:Q")), discs).properties(width=size[0], height=size[1])
 
 
 def draw_parameters(trials: Trials, names: Sequence[str], sign: int, title: str, width: float) -> alt.ConcatChart:

@@ -1,4 +1,4 @@
-"""The charts of a run: learning curves, learning rate, reliability."""
+"""The charts of a run by epoch: learning curves and learning rate."""
 
 import math
 
@@ -6,14 +6,10 @@ import altair as alt
 
 from sota_exp.report.drawing.chart import BLUE, GREEN, ORANGE
 from sota_exp.report.drawing.curves import CurveLine, draw_curves, split_width
-from sota_exp.report.drawing.reliability import draw_reliability_panels
 from sota_exp.report.numbers import format_accuracy
 from sota_exp.report.run.figure_data import RunFigureData
-from sota_exp.report.run.predictions import bin_by_confidence, compute_confidence
 from sota_exp.report.study.runs import average_over_seeds
 from sota_exp.runs.result_json import get_saved_epoch
-from sota_exp.runs.scored_images import get_independent_images
-from sota_exp.statistics.proportion import wilson_interval
 from sota_exp.statistics.units import PLAIN_FORMAT, SHARE_FORMAT, MetricFormat
 
 #: Ink and dash of a curve by its name.
@@ -57,13 +53,3 @@ def draw_learning_rate(run: RunFigureData, width: float) -> alt.LayerChart:
     """The learning rate at the end of every epoch."""
     drawn = draw_epochs(run, {"train": "train/lr"}, min(width - 60, 420))
     return drawn.properties(title="Learning rate at the end of the epoch")
-
-
-def draw_run_reliability(run: RunFigureData, width: float) -> alt.FacetChart:
-    """Accuracy by confidence on the part that was scored last, with its 95 % interval."""
-    bins = bin_by_confidence(*compute_confidence(run.logits, run.labels))
-    share = get_independent_images(run.result, run.part) / run.result["evaluated_images"][run.part]
-    for each in bins:
-        each["low"], each["high"] = wilson_interval(each["correct"], max(1.0, share * each["images"]))
-    title = f"calibration error {format_accuracy(run.result['metrics'][f'{run.part}/ece'])}"
-    return draw_reliability_panels([each | {"panel": title, "ink": BLUE} for each in bins], width, min(width - 60, 340))

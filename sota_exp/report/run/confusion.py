@@ -28,11 +28,8 @@ def order_classes(counts: NDArray[np.float64]) -> list[int]:
     from scipy.spatial.distance import squareform
 
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    nearness = shares + shares.T
-    distance = nearness.max() - nearness
-    np.fill_diagonal(distance, 0)
-    found: list[int] = leaves_list(linkage(squareform(distance, checks=False), "average")).tolist()
-    return found
+    nearness = squareform(shares + shares.T, checks=False)
+    return list(map(int, leaves_list(linkage(nearness.max() - nearness, "average"))))
 
 
 def find_confused_classes(counts: NDArray[np.float64]) -> list[int]:

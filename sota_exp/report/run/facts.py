@@ -35,10 +35,7 @@ def format_score_cells(result: dict[str, Any], split: str) -> list[str]:
 
 
 def list_further_scores(result: dict[str, Any]) -> list[list[str]]:
-    """A table with a row per split, below one of headings: means over classes, κ, and metrics of one's own.
-
-    Empty for a result of a version without these metrics.
-    """
+    """A row per split, below one of headings: means over classes, κ, own metrics; [] of versions without any."""
     metrics, splits = result["metrics"], list(result["evaluated_images"])
     measured = dict.fromkeys(key.partition("/")[2] for key in metrics if key.partition("/")[0] in splits)
     # Macro recall is the balanced accuracy.
@@ -59,10 +56,7 @@ def format_confused_pairs(result: dict[str, Any], most: int = 3) -> str:
 
 
 def find_extreme_classes(result: dict[str, Any]) -> dict[str, str]:
-    """Heading → the hardest and the easiest classes on the last scored part, and those without images in it.
-
-    Up to three of each; a class of which nothing is recognized is not among the easiest.
-    """
+    """Heading → up to three of the hardest and easiest classes on the last scored part, and those without images."""
     accuracies = result["per_class_accuracy"]
     ranked = sorted((share, name) for name, share in accuracies.items() if share is not None)
     num = max(1, min(3, len(ranked) // 2))

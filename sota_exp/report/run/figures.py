@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def build_run_figures(run: RunFigureData) -> list[Figure]:
     """The figures that the run has data for."""
-    from sota_exp.report.run import charts, confusion
+    from sota_exp.report.run import charts, confusion, reliability
 
     part, num, metrics = run.part, len(run.classes), run.result["metrics"]
     rows: list[tuple[str, str, Callable[[RunFigureData, float], TopLevelMixin]]] = []
@@ -34,7 +34,7 @@ def build_run_figures(run: RunFigureData) -> list[Figure]:
         alt = "Confusion of the classes that are confused most"
         rows.append(("worst_confusions", alt, functools.partial(confusion.draw_classes, order=confused)))
     alt = f"Accuracy by confidence on {part}; calibration error {format_accuracy(metrics[f'{part}/ece'])}"
-    rows.append(("reliability", alt, charts.draw_run_reliability))
+    rows.append(("reliability", alt, reliability.draw_reliability))
     if mistakes := len(run.mistakes.get("images", ())):
         rows.append(("worst_mistakes", f"The {mistakes} most confident mistakes on {part}", draw_worst_mistakes))
     return [Figure(name=name, alt=alt, draw=functools.partial(draw, run)) for name, alt, draw in rows]

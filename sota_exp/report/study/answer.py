@@ -33,10 +33,7 @@ def build_study_facts(study: StudyResult, first: Mapping[str, Any]) -> list[str]
 
 
 def build_study_answer(study: StudyResult) -> Markup:
-    """Paragraphs in Markdown: the main result, then a warning if networks are at chance level.
-
-    Where all are, the warning is the result.
-    """
+    """Paragraphs in Markdown: the main result, then a warning if networks are at chance level; first where all are."""
     text = TEMPLATES.get_template("study/answer.md.jinja").render(
         study=study,
         most=MOST_NAMES,

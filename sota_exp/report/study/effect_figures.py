@@ -15,10 +15,6 @@ INKS = {"helps": BLUE, "hurts": RED, "helps here": BLUE, "hurts here": RED, "fai
 MOST_ROWS = 60
 
 
-def get_ink(verdict: str) -> str:
-    return INKS.get(verdict, GREY)
-
-
 def select_clearest(arms: Sequence[StudyArm], most: int) -> list[StudyArm]:
     """At most `most` arms: those with the largest differences, in their own order."""
     kept = sorted(arms, key=lambda arm: -abs(arm.difference or 0))[:most]
@@ -48,7 +44,7 @@ def build_step(study: StudyResult, arm: StudyArm) -> EffectRow:
         mean=arm.mean,
         interval=arm.headline,
         word=word if arm.mean is not None else arm.verdict,
-        ink=get_ink(arm.verdict) if reference is not None else TEXT,
+        ink=INKS.get(arm.verdict, GREY) if reference is not None else TEXT,
         is_hollow=False,
     )
 
@@ -66,7 +62,7 @@ def build_row(label: str, found: StudyArm | DesignEffect, scale: MetricFormat) -
         mean=mean,
         interval=found.headline,
         word=found.verdict if mean is None else f"{scale.difference(mean)}  {found.verdict}",
-        ink=get_ink(found.verdict),
+        ink=INKS.get(found.verdict, GREY),
         is_hollow=found.verdict not in SHOWN,
     )
 

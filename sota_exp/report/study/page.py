@@ -3,13 +3,15 @@
 import logging
 from pathlib import Path
 
+import yaml
+
 from sota_exp.report.document.markdown import hide_home
 from sota_exp.report.document.write import WrittenReport, write_report
 from sota_exp.report.numbers import join_with_and
 from sota_exp.report.study import tables
 from sota_exp.report.study.answer import MOST_NAMES, build_missing_note, build_study_answer, build_study_facts
 from sota_exp.report.study.read import read_study
-from sota_exp.report.study.runs import find_unreadable_files, read_configuration, read_first_run
+from sota_exp.report.study.runs import find_readable_run, find_unreadable_files, read_first_run
 from sota_exp.report.study.study import StudyResult
 from sota_exp.statistics import verdict
 from sota_exp.statistics.units import format_level
@@ -60,7 +62,11 @@ def write_study_report(directory: Path) -> WrittenReport:
         spent=[f"{alpha:.3g}" for alpha in study.looks.alpha_spent] if study.looks else [],
         missing_runs=[*describe_missing_runs(study), *unreadable],
         changes=tables.build_config_changes_table(study),
-        configurations=[(arm, hide_home(text)) for arm in whole if (text := read_configuration(study, arm))],
+        configurations=[
+            (arm, hide_home(yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True)))
+            for arm in whole
+            if (run := find_readable_run(study, [arm])) is not None
+        ],
     )
 
 

@@ -1,12 +1,11 @@
-"""The figures of a study that show its runs: learning curves, cost, reliability. Imports Altair."""
+"""The figures of a study that show its runs: learning curves and cost. Imports Altair."""
 
 from sota_exp.report.drawing.chart import GREY, PURPLE, TEXT, Figure
 from sota_exp.report.drawing.cost_scatter import draw_cost_scatter
 from sota_exp.report.drawing.curves import CurveLine, draw_curve_panels
-from sota_exp.report.drawing.reliability import draw_reliability_panels
 from sota_exp.report.numbers import choose_time_unit
-from sota_exp.report.study.effect_figures import INKS, MOST_ROWS, get_ink, select_clearest
-from sota_exp.report.study.runs import compute_reliability, read_learning_curve
+from sota_exp.report.study.effect_figures import INKS, MOST_ROWS, select_clearest
+from sota_exp.report.study.runs import read_learning_curve
 from sota_exp.report.study.study import StudyResult
 from sota_exp.report.study.tables import format_arm_number
 
@@ -50,7 +49,7 @@ def build_cost_figure(study: StudyResult) -> Figure | None:
             "score": scale.factor * arm.mean,
             "low": scale.factor * scale.spread(arm.mean, arm.sd)[0],
             "high": scale.factor * scale.spread(arm.mean, arm.sd)[1],
-            "ink": get_ink(arm.verdict) if arm.reference else TEXT,
+            "ink": INKS.get(arm.verdict, GREY) if arm.reference else TEXT,
         }
         for arm in select_clearest(study.arms, MOST_ROWS)
         if arm.cost.seconds and arm.mean is not None
@@ -62,23 +61,4 @@ def build_cost_figure(study: StudyResult) -> Figure | None:
         name="accuracy_against_cost",
         alt="Score against training time: " + "; ".join(str(point["tip"]) for point in points),
         draw=lambda width: draw_cost_scatter(points, titles, (width - 70, 230 + width / 8)),
-    )
-
-
-def build_reliability_figure(study: StudyResult) -> Figure | None:
-    """Reliability of the first arm and of the three arms whose calibration changes most."""
-    changed = sorted(study.compared, key=lambda arm: -abs(arm.calibration.difference or 0))[:3]
-    kept = {arm.name for arm in (*study.arms[:1], *changed)}
-    found = [(arm, bins) for arm in study.arms if arm.name in kept and (bins := compute_reliability(study, arm))]
-    if not found:
-        return None
-    points = [
-        each | {"panel": format_arm_number(study, arm), "ink": PURPLE if arm.reference else GREY}
-        for arm, bins in found
-        for each in bins
-    ]
-    return Figure(
-        name="reliability",
-        alt="Reliability on test of " + "; ".join(arm.label for arm, _ in found),
-        draw=lambda width: draw_reliability_panels(points, width),
     )

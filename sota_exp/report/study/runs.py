@@ -1,4 +1,4 @@
-"""Data that a report reads from the run directories of a study: curves, inference sizes, reliability, configurations.
+"""Data that a report reads from the run directories of a study: curves, inference sizes, configurations.
 
 Runs are read one at a time; only means and spreads over seeds are kept. Files that cannot be read are left out, which
 `find_unreadable_files` tells.
@@ -6,29 +6,28 @@ Runs are read one at a time; only means and spreads over seeds are kept. Files t
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sota_exp.errors import ConfigError, DamagedFile
-from sota_exp.report.run.predictions import bin_by_confidence, compute_confidence
 from sota_exp.report.study.study import StudyArm, StudyResult
-from sota_exp.runs.arrays import open_arrays
-from sota_exp.runs.digests import check_digest, is_there, read_checked, read_json_lines, read_run_config, try_read_json
+from sota_exp.runs.digests import check_digest, is_there, read_json_lines, try_read_json
 from sota_exp.runs.mlflow_store import format_dashboard_command, mask_passwords
 from sota_exp.runs.sent_position import SentPosition
+
+if TYPE_CHECKING:  # it imports OmegaConf
+    from sota_exp.runs.find import SavedRun
 
 #: Points of a drawn curve; longer runs are thinned to about as many.
 MAX_CURVE_POINTS = 60
 
 #: The files of a run that a report reads.
-READ_FILES = ("config.yaml", "result.json", "metrics.jsonl", "predictions.npz")
-
-#: Most runs of an arm whose logits are read.
-MOST_SCORED = 16
+READ_FILES = ("config.yaml", "result.json", "metrics.jsonl")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,60 +88,28 @@ def count_chosen_sizes(study: StudyResult, arm: StudyArm) -> Counter[int]:
     return Counter(int(search["chosen"]["size"]) for search in searches)
 
 
-def compute_reliability(study: StudyResult, arm: StudyArm) -> list[dict[str, Any]]:
-    """The bins of the test predictions of the first `MOST_SCORED` runs together; none without predictions."""
-    places = study.places(arm)[:MOST_SCORED]
-    found = [each for place in places if (each := read_confidences(place)) is not None]
-    return bin_by_confidence(*map(np.concatenate, zip(*found, strict=True))) if found else []
+def find_readable_run(study: StudyResult, arms: Iterable[StudyArm]) -> "SavedRun | None":
+    """The first run of these arms that can be read; None if none can."""
+    from sota_exp.runs.find import SavedRun
 
-
-def read_confidences(place: Path) -> tuple[NDArray[np.float64], NDArray[np.bool_]] | None:
-    """(confidence [N], correctness [N]) on test; None if the run has no predictions."""
-    try:
-        with open_arrays(place / "predictions.npz") as arrays:
-            return compute_confidence(arrays["test_logits"], arrays["test_labels"])
-    except (OSError, KeyError, ValueError):
-        return None
+    for place in (place for arm in arms for place in study.places(arm)):
+        with suppress(ConfigError):
+            return SavedRun.read(place)
+    return None
 
 
 def read_first_run(study: StudyResult) -> dict[str, Any]:
     """What all runs share, from the first that can be read: time, train (images), model, size, epochs, dashboard."""
-    from sota_exp.runs.find import SavedRun
-
-    for place in (place for arm in study.arms for place in study.places(arm)):
-        try:
-            run = SavedRun.read(place)
-        except ConfigError:
-            continue
-        config, counts = run.config, (run.start.get("data") or {}).get("counts") or {}
-        position = SentPosition.read(place)
-        found = {
-            "time": run.start["time"],
-            "train": counts.get("train"),
-            "model": (config.get("model") or {}).get("arch", {}).get("name"),
-            "size": (size := config.get("data", {}).get("image_size")) and f"{size} px",
-            "epochs": config.get("schedule", {}).get("length", {}).get("epochs"),
-            "dashboard": position.uri and mask_passwords(format_dashboard_command(position.uri, position.experiment)),
-        }
-        return {name: value for name, value in found.items() if value}
-    return {}
-
-
-def read_first_config(study: StudyResult) -> dict[str, Any]:
-    """The configuration of the first run that can be read, nested; {} if none can."""
-    for path in (place / "config.yaml" for arm in study.arms for place in study.places(arm)):
-        try:
-            return read_run_config(path)
-        except (OSError, ValueError, ConfigError):
-            continue
-    return {}
-
-
-def read_configuration(study: StudyResult, arm: StudyArm) -> str | None:
-    """`config.yaml` of the arm's first readable run, as text."""
-    for place in study.places(arm):
-        try:
-            return read_checked(place / "config.yaml").decode()
-        except (OSError, ValueError):
-            continue
-    return None
+    if (run := find_readable_run(study, study.arms)) is None:
+        return {}
+    config, counts = run.config, (run.start.get("data") or {}).get("counts") or {}
+    position = SentPosition.read(run.directory)
+    found = {
+        "time": run.start["time"],
+        "train": counts.get("train"),
+        "model": (config.get("model") or {}).get("arch", {}).get("name"),
+        "size": (size := config.get("data", {}).get("image_size")) and f"{size} px",
+        "epochs": config.get("schedule", {}).get("length", {}).get("epochs"),
+        "dashboard": position.uri and mask_passwords(format_dashboard_command(position.uri, position.experiment)),
+    }
+    return {name: value for name, value in found.items() if value}

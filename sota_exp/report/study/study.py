@@ -198,13 +198,6 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NextSteps:
-    """What would decide the open questions, in sentences."""
-
-    lines: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
 class StudyResult:
     """The contents of `study.json`."""
 
@@ -235,7 +228,7 @@ class StudyResult:
     screening: FirstStage = FirstStage()
     saved: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     plan: Plan = Plan()
-    next: NextSteps = NextSteps()
+    next: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     status: str = "complete"
     missing: tuple[Mapping[str, Any], ...] = ()

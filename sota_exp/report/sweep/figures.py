@@ -1,21 +1,19 @@
-"""The figures of a sweep: confirmation, history, values by epoch and by parameter, front. Imports Altair."""
+"""The figures of a sweep: confirmation, history, values by parameter, front. Imports Altair."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from sota_exp.report.drawing.chart import BLUE, GREY, Figure
 from sota_exp.report.drawing.cost_scatter import draw_cost_scatter
-from sota_exp.report.drawing.curves import CurveLine, draw_curves
 from sota_exp.report.drawing.forest_and_waterfall import EffectRow
 from sota_exp.report.drawing.trials import draw_parameters, draw_search_history
 from sota_exp.report.study.effect_figures import build_forest_figure
 from sota_exp.report.study.read import parse_interval
-from sota_exp.report.study.runs import average_over_seeds
 from sota_exp.report.sweep.tables import get_test, name_test_metric
 from sota_exp.statistics.units import get_metric_format
 
-#: Most parameters, and most trials whose values by epoch are drawn.
-MOST_PARAMETERS, MOST_CURVES = 8, 100
+#: Most parameters that are drawn.
+MOST_PARAMETERS = 8
 
 Tree = Mapping[str, Any]
 
@@ -75,7 +73,8 @@ def build_search_figures(tree: Tree) -> dict[str, Figure]:
     if names := rank_parameters(tree, trials):
         draw = lambda width: draw_parameters(trials, names, sign, title, width)  # noqa: E731
         found.append(Figure(name="parameters", alt=f"Values of the trials by {', '.join(names)}", draw=draw))
-    found += [each for each in (build_reports_figure(tree), build_front_figure(tree)) if each is not None]
+    if (front := build_front_figure(tree)) is not None:
+        found.append(front)
     return {figure.name: figure for figure in found}
 
 
@@ -85,26 +84,6 @@ def rank_parameters(tree: Tree, trials: list[dict[str, Any]]) -> list[str]:
     values = {name: {str(each["knobs"].get(name)) for each in trials} for each in trials for name in each["knobs"]}
     varied = sorted(name for name, found in values.items() if len(found) > 1)
     return sorted(varied, key=lambda name: -shares.get(name, 0.0))[:MOST_PARAMETERS]
-
-
-def build_reports_figure(tree: Tree) -> Figure | None:
-    """The objective of the trials by epoch."""
-    lines = []
-    for item in tree["entries"][:MOST_CURVES]:
-        reports = {float(epoch): value for epoch, value in (item.get("reports") or {}).items()}
-        curve, ink = average_over_seeds([reports]), BLUE if item.get("state") == "complete" else GREY
-        if curve is not None and len(reports) > 1:
-            lines.append(
-                CurveLine(curve=curve, ink=ink, marks={max(reports): 3.0}, panel=f"trial {item['number']}, epoch")
-            )
-    if not lines:
-        return None
-    scale = get_metric_format(tree["objective"][0])
-    return Figure(
-        name="reports",
-        alt=f"Values of {len(lines)} trials by epoch",
-        draw=lambda width: draw_curves(lines, scale, (width - 70, 230), scale.title(tree["objective"][0])),
-    )
 
 
 def build_front_figure(tree: Tree) -> Figure | None:

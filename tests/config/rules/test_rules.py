@@ -161,13 +161,17 @@ EXAMPLES = {
         ["loss=binary_cross_entropy", "regularization/smoothing=label_smoothing"],
         ["loss=binary_cross_entropy", "regularization/smoothing=none"],
     ),
+    "evaluation enlarges what training shows whole": (
+        ["augmentation/crop=pad", "data.crop_ratio=0.875"],
+        ["augmentation/crop=pad", "data=image_folder", "data.root=x"],
+    ),
     "label propagation with every label given": (
         ["supervision=label_propagation", "supervision.labelled_fraction=1.0"],
         ["supervision=label_propagation", "supervision.labelled_fraction=1.0", "supervision.labelled_file=some.txt"],
     ),
     "label propagation that never starts": (
         ["supervision=label_propagation", "schedule.length.epochs=10", "supervision.labels_only=0.91"],
-        ["supervision=label_propagation", "schedule.length.epochs=10", "supervision.labels_only=0.9"],
+        ["supervision=label_propagation", "schedule.length.epochs=10", "supervision.labels_only=1.0"],
     ),
     "label propagation on frozen features": (
         ["supervision=label_propagation", "model/tuning=head_only"],
@@ -292,6 +296,13 @@ MORE = (
                                                       "supervision=label_propagation"]),
     (False, "early stopping before the second stage", ["schedule/early_stopping=patience", "schedule.length.epochs=12",
                                                        "supervision=label_propagation"]),
+    (False, "early stopping before the second stage", ["schedule/early_stopping=patience", "schedule.length.epochs=13",
+                                                       "supervision=label_propagation", "supervision.labels_only=1"]),
+    (False, "label propagation that never starts", ["supervision=label_propagation", "schedule.length.epochs=10",
+                                                    "supervision.labels_only=0.9"]),
+    (True, "evaluation enlarges what training shows whole", ["augmentation/crop=none", "data.crop_ratio=0.875"]),
+    (False, "evaluation enlarges what training shows whole", ["augmentation/crop=random_resized",
+                                                              "data.crop_ratio=0.875"]),
     (False, "linear scaling without warm-up", ["schedule/lr_scaling=linear", "schedule/warmup=none",
                                                "schedule/lr=one_cycle", "batch_size=1024"]),
     (False, "an SGD learning rate for an adaptive optimizer", ["recipe=rsb_a2"]),

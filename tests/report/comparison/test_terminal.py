@@ -86,7 +86,7 @@ def test_the_whole_page(tmp_path: Path) -> None:
     ]
     text = shown(*directories)
     for words in (
-        "A  outputs/{low0,low1}    seeds 0, 1 (n = 2)",
+        "A  outputs/{low0,low1}    0, 1   finished",
         "optimizer.lr",
         "71.25 ± 1.77",
         "± of several seeds: their standard deviation.",

@@ -14,11 +14,12 @@ from sota_exp.report.run import confusion
 from sota_exp.report.run.figure_data import RunFigureData
 from sota_exp.report.run.figures import build_run_figures, draw_run_figures
 from sota_exp.report.run.page import write_run_report
-from sota_exp.report.run.predictions import compute_confidence
+from sota_exp.report.run.reliability import bin_by_confidence, compute_confidence
 from tests.conftest import compare_with_schema
 from tests.finished_runs import make
 from tests.report.pages import Page
 from tests.report.pictures import Picture
+from tests.report.studies import calibration_error
 
 NAMES = {"learning_curves", "learning_rate", "confusion_matrix", "reliability", "worst_mistakes"}
 
@@ -114,6 +115,7 @@ def test_curves_tell_their_values_where_scripts_run(tmp_path: Path) -> None:
     figures = {figure.name: figure for figure in build_run_figures(RunFigureData.read(write_run(tmp_path)))}
     live = format_live_specification(figures["learning_curves"].tree)
     assert live.count('"tooltip"') == 2 and '"bind"' not in live
+    assert '"bind"' not in format_live_specification(figures["reliability"].tree)  # its rings would be cut
 
 
 def test_a_run_without_predictions_says_so(tmp_path: Path) -> None:
@@ -237,3 +239,22 @@ def test_close_logits_are_told_apart_and_infinite_ones_of_older_versions_are_rea
     assert compute_confidence(close, np.array([1]))[1].tolist() == [True]
     confidence, correct = compute_confidence(np.array([[np.inf, 0.0, -np.inf]], dtype=np.float16), np.array([0]))
     assert confidence.tolist() == [1.0] and correct.tolist() == [True]
+
+
+def test_reliability_has_a_ring_per_bin_and_a_diagonal(tmp_path: Path) -> None:
+    run = RunFigureData.read(write_run(tmp_path))
+    sure = replace(run, logits=np.log(np.array([[0.8, 0.2], [0.8, 0.2], [0.5, 0.5]])), labels=np.array([0, 1, 0]))
+    found = draw(sure)["reliability"]
+    assert found.tips == ["confidence 50 %: 100 % right, 33 % of images", "confidence 80 %: 50 % right, 67 % of images"]
+    assert found.count(stroke_dasharray="3,3") == 1
+    assert {"confidence, %", "100", "calibration error 10.00 %"} <= set(found.words) and found.find_overlaps() == []
+
+
+def test_the_reliability_diagram_holds_the_calibration_error() -> None:
+    """Σ weight · |accuracy − confidence| over the bins is the calibration error of the predictions."""
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(400, 5)), rng.integers(0, 5, 400)
+    found = bin_by_confidence(*compute_confidence(logits, labels))
+    assert sum(each["images"] for each in found) == 400
+    error = sum(each["weight"] * abs(each["correct"] - each["confidence"]) for each in found)
+    assert error == pytest.approx(calibration_error(logits, labels))

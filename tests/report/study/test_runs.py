@@ -1,4 +1,4 @@
-"""Curves and reliability from run directories: means over seeds, thinned, without damaged lines."""
+"""Curves and sizes of inference from run directories: means over seeds, thinned, without damaged lines."""
 
 import json
 from pathlib import Path
@@ -10,13 +10,11 @@ from sota_exp.report.study.read import read_study
 from sota_exp.report.study.runs import (
     MAX_CURVE_POINTS,
     average_over_seeds,
-    compute_reliability,
     count_chosen_sizes,
-    read_confidences,
     read_learning_curve,
     read_metric_by_epoch,
 )
-from tests.report.studies import STEPS, calibration_error, write_study
+from tests.report.studies import STEPS, write_study
 
 
 def write_epochs(path: Path, num: int, ending: str = "\n") -> Path:
@@ -53,16 +51,3 @@ def test_a_study_is_read_from_its_runs(tmp_path: Path) -> None:
     assert curve is not None and curve.n == 3 and len(curve.x) == 12
     sizes = count_chosen_sizes(study, study.arms[1])
     assert sizes.total() == 3 and set(sizes) <= {48, 56, 64, 72, 80} and not count_chosen_sizes(study, study.arms[0])
-    found = compute_reliability(study, study.arms[0])
-    assert sum(each["images"] for each in found) == 150 and sum(each["weight"] for each in found) == pytest.approx(1)
-
-
-def test_the_reliability_diagram_holds_the_calibration_error(tmp_path: Path) -> None:
-    """Σ weight · |accuracy − confidence| over the bins of one run equals its recorded calibration error."""
-    study = read_study(write_study(tmp_path, STEPS[:1], range(1), num_test=400))
-    found = compute_reliability(study, study.arms[0])
-    error = sum(each["weight"] * abs(each["correct"] - each["confidence"]) for each in found)
-    with np.load(tmp_path / study.arms[0].runs[0] / "predictions.npz") as arrays:
-        expected = calibration_error(arrays["test_logits"].astype(float), arrays["test_labels"])
-    assert error == pytest.approx(expected, abs=1e-3)
-    assert read_confidences(tmp_path) is None

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from sota_exp.report.drawing.terminal_curve import BLOCKS, format_block_columns, format_curve_with_axes
+from sota_exp.preview.terminal_curve import BLOCKS, format_block_columns, format_curve_with_axes
 
 
 def heights(lines: list[str]) -> list[int]:
