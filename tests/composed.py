@@ -37,6 +37,7 @@ def preload() -> None:
     for name in PRELOADED:
         importlib.import_module(name)
 
+    import torch
     from optuna.storages import RDBStorage
 
     from sota_exp.config.rules import check_rules
@@ -44,6 +45,7 @@ def preload() -> None:
     from tests.experiments import OFF, TINY, composed
     from tests.study_tables import studies_share_their_tables
 
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder, studies_share_their_tables():
         RDBStorage(f"sqlite:///{folder}/study.db").engine.dispose()
     with compositions_share_their_work():

@@ -9,14 +9,20 @@ from unittest import mock
 
 from hydra._internal import config_loader_impl
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import ConfigRepository, ConfigResult, IConfigRepository
+from hydra._internal.config_repository import (
+    CachingConfigRepository,
+    ConfigRepository,
+    ConfigResult,
+    IConfigRepository,
+)
 from hydra._internal.defaults_list import DefaultsList
-from hydra.core.default_element import ResultDefault
+from hydra.conf import ConfigSourceInfo
+from hydra.core.default_element import GroupDefault, ResultDefault
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.plugins.config_source import ConfigSource
-from omegaconf import AnyNode, DictConfig, ListConfig, OmegaConf, StringNode
+from omegaconf import AnyNode, DictConfig, ListConfig, OmegaConf, StringNode, base
 
 from sota_exp import CONF
 
@@ -28,6 +34,9 @@ _kept: dict[object, bytes] = {}
 
 #: What tells a file of `UNCHANGED` from others, by its path and all places.
 _files: dict[object, tuple[object, ...]] = {}
+
+#: Files of `UNCHANGED` by all places and path, for the list of files alone, which leaves them as they are.
+_listed: dict[tuple[str, ...], dict[str, ConfigResult | None]] = {}
 
 #: Which of the places of `UNCHANGED` has a file or group.
 _places: dict[object, int | None] = {}
@@ -106,7 +115,9 @@ def compositions_share_their_work() -> Iterator[None]:
             return list_defaults(repo, config_name, overrides_list, *flags, **named)
         words = tuple(str(each.input_line) for each in chosen)
         key = "list", places, config_name, words, flags, tuple(named.items())
-        found: DefaultsList = once(lambda: list_defaults(repo, config_name, chosen, *flags, **named), *key)
+        found: DefaultsList = once(
+            lambda: list_defaults(ListedFiles(repo, places), config_name, chosen, *flags, **named), *key
+        )
         found.config_overrides = [each for each, is_one in zip(given, are_values, strict=True) if is_one]
         return found
 
@@ -151,9 +162,39 @@ def compositions_share_their_work() -> Iterator[None]:
         stack.enter_context(mock.patch.object(OverridesParser, "parse_rule", parse))
         stack.enter_context(mock.patch.object(config_loader_impl, "create_defaults_list", list_files))
         stack.enter_context(mock.patch.object(DictConfig, "__deepcopy__", copy_by_pickle))
+        stack.enter_context(mock.patch.object(base, "parse", parse_interpolation))
+        stack.enter_context(mock.patch.object(GroupDefault, "is_interpolation", is_interpolation))
         stack.enter_context(mock.patch.object(ListConfig, "append", append))
         stack.enter_context(mock.patch.object(DictConfig, "update", update))
         yield
+
+
+class ListedFiles(CachingConfigRepository):
+    """The files of a repository, each read once for all lists of files."""
+
+    def __init__(self, repo: IConfigRepository, places: tuple[str, ...]) -> None:
+        self.delegate, self.cache = repo, _listed.setdefault(places, {})
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        if config_path not in self.cache:
+            found = self.delegate.load_config(config_path)
+            self.cache[config_path] = pickle.loads(
+                pickle.dumps(found)
+            )  # of its own: a composition changes what it reads
+        return self.cache[config_path]
+
+
+#: The tree of an interpolation, which is read and left as it is.
+parse_interpolation = functools.cache(base.parse)
+
+_is_interpolation = GroupDefault.is_interpolation
+
+
+@functools.wraps(_is_interpolation)
+def is_interpolation(self: GroupDefault) -> bool:
+    """Hydra makes a node of OmegaConf of each name."""
+    name = self.get_name() if self.is_name() else None
+    return isinstance(name, str) and "$" in name and _is_interpolation(self)
 
 
 def is_value(override: Override, repo: IConfigRepository) -> bool:
@@ -179,11 +220,23 @@ _append_item, _update_node = ListConfig.append, DictConfig.update
 
 @functools.wraps(_append_item)
 def append(self: ListConfig, item: Any) -> None:
-    """Hydra lists each override one by one, which takes OmegaConf a seventh of a composition."""
-    if not isinstance(item, str) or not takes_texts(self):
-        return _append_item(self, item)
+    """Hydra lists each override and each place one by one, which takes OmegaConf a third of a composition."""
     content = self.__dict__["_content"]
-    content.append(NODES[self._metadata.element_type](item, key=len(content), parent=self))
+    if isinstance(item, str) and takes_texts(self):
+        content.append(NODES[self._metadata.element_type](item, key=len(content), parent=self))
+        return None
+    if type(item) is not ConfigSourceInfo or self._metadata.element_type is not ConfigSourceInfo:
+        return _append_item(self, item)
+    key = "place", item.provider, item.schema, item.path
+    if key not in _kept:
+        _append_item(self, item)
+        node = content.pop()
+        node._set_parent(None)
+        _kept[key] = pickle.dumps(node)
+    node = pickle.loads(_kept[key])
+    node._set_parent(self)
+    node._set_key(len(content))
+    content.append(node)
     return None
 
 

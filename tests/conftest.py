@@ -11,7 +11,7 @@ import os
 import signal
 import sqlite3
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,31 +85,41 @@ def do_not_wait_for_disk(connection: Any, record: object) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def forked_uploads() -> Iterator[None]:
-    """What sends a run to MLflow is a fork with MLflow in it; only the commands that tests start begin it as users do."""
-    from sota_exp.tracking import mlflow_process
-    from tests.forked import UploadProcess
+    """What sends a run to MLflow is a fork with MLflow in it; only the commands that tests start begin it as users do.
 
+    Forks are those of this process as it is now: no test has trained or changed anything.
+    """
+    from sota_exp.tracking import mlflow_process
+    from tests.forked import UploadProcess, fork_server
+
+    fork_server()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mlflow_process, "start_process", UploadProcess)
         yield
 
 
-@pytest.fixture(scope="session")
-def made_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty SQLite store of MLflow, to be copied, because MLflow takes seconds to create one: all workers have one."""
+def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A file that all workers share: the first one that needs it makes it."""
     from filelock import FileLock
 
-    from sota_exp.runs.mlflow_store import open_store
-
-    own = tmp_path_factory.getbasetemp()
-    path = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "made_store" / "mlflow.db"
+    own = factory.getbasetemp()
+    path = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "made_once" / name
     path.parent.mkdir(exist_ok=True)
-    with FileLock(f"{path}.made"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of MLflow's own code
+    with FileLock(f"{path}.made"):
         if not path.exists():
-            open_store(f"sqlite:///{path}.new")
+            make(path.with_name(f"{name}.new"))
             os.rename(f"{path}.new", path)
     return path
+
+
+@pytest.fixture(scope="session")
+def made_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty SQLite store of MLflow, to be copied, because MLflow takes seconds to create one."""
+    from sota_exp.runs.mlflow_store import open_store
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of MLflow's own code
+        return make_once(tmp_path_factory, "mlflow.db", lambda path: open_store(f"sqlite:///{path}"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,20 +1,25 @@
 """Starts programs as forks of a process that has imported PyTorch, Hydra, Optuna, what draws and this package.
 
 Each is a process of its own, with its own signals, directory and output; what it doesn't have is ten seconds of imports.
+The process that is forked, the server, is itself a fork: of the process of the tests, when it has collected them.
 """
 
 import atexit
+import contextlib
 import faulthandler
 import multiprocessing
 import os
 import runpy
+import select
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from multiprocessing import forkserver, reduction
+from multiprocessing import forkserver, reduction, resource_tracker, util
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -29,8 +34,53 @@ START_METHOD = "forkserver"
 #: Those of this system, the default one first; asked here, because a fork has that of its server.
 START_METHODS = multiprocessing.get_all_start_methods()
 
+#: The program that sends a run to MLflow.
+UPLOAD = "sota_exp.tracking.mlflow_follow"
+
+#: What the server imports before its first fork.
+PRELOADED = ["tests.composed"]
+
 _context = multiprocessing.get_context(START_METHOD)
-_context.set_forkserver_preload(["tests.composed"])
+_context.set_forkserver_preload(PRELOADED)
+
+
+def fork_server() -> None:
+    """Start the server now, with all that is imported, where Python would start a program that imports it again.
+
+    One that has ended is started by Python.
+    """
+    resource_tracker.ensure_running()
+    with mock.patch.object(util, "spawnv_passfds", _fork):
+        forkserver.ensure_running()
+
+
+def _fork(path: bytes, words: Sequence[str], descriptors: Sequence[int]) -> int:
+    """The number of a fork that is the server; it imports and composes nothing before the first program starts.
+
+    descriptors: the socket at which it is asked for forks, and the pipe that ends with the processes that may ask.
+    """
+    if number := os.fork():
+        return number
+    try:
+        close_other_end(descriptors[-1])
+        sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))  # not those of the tests
+        warnings.resetwarnings()  # nor their filters, but Python's own
+        for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+            warnings.simplefilter("ignore", category)
+        sys.modules.pop(UPLOAD, None)  # which is a program
+        select.select(descriptors, [], [])
+        forkserver.main(*descriptors, PRELOADED)
+    finally:
+        os._exit(0)
+
+
+def close_other_end(descriptor: int) -> None:
+    """Close the end of a pipe at which is written: the other one then ends with the other processes that have it."""
+    pipe = os.fstat(descriptor)
+    for path in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # that of the folder itself is closed by now
+            if int(path.name) != descriptor and os.path.samestat(path.stat(), pipe):
+                os.close(int(path.name))
 
 
 class Forked:
@@ -120,7 +170,7 @@ def _run_upload(pipes: Sequence[Any], environment: Mapping[str, str]) -> None:
     sys.stdin = os.fdopen(0, closefd=False)  # multiprocessing closes that of a child
     os.environ.clear()
     os.environ.update(environment)
-    runpy.run_module("sota_exp.tracking.mlflow_follow", run_name="__main__")
+    runpy.run_module(UPLOAD, run_name="__main__")
 
 
 def _run(

@@ -166,6 +166,7 @@ def sets(monkeypatch: pytest.MonkeyPatch, parts: dict[str, hub.Dataset]) -> None
 def overrides_of(option: Option, made: Path) -> tuple[str, ...]:
     """The overrides, beside `slot=option`, that make an option act in a tiny experiment."""
     cache = f"data.cache={made}/cache"  # A set of 104 images must not be found under a published set's name.
+    handed = handed_in.overrides_of(str(option)) if option.name == "python" else ()
     files = {
         **{f"data={name}": (f"data.root={made}/{name}", cache) for name in archives.WRITERS},
         "data=imagenet": (f"data.root={made}/imagenet/imagenet", cache),
@@ -174,8 +175,8 @@ def overrides_of(option: Option, made: Path) -> tuple[str, ...]:
         "data=image_folder": (f"data.root={made}/images",),
         "data=webdataset": (f"data.root={made}/shards", cache),
         "data=parquet": (f"data.root={made}/rows", cache),
-        "data=python": (*handed_in.overrides_of("data=python"), cache),
-        "model/arch=python": handed_in.overrides_of("model/arch=python"),
+        "data=python": (*handed, cache),
+        "model/arch=python": handed,
         "model/weights=checkpoint": (f"model.weights.path={made}/start.safetensors",),
         "regularization/distillation=logits": (
             "regularization.distillation.source=file",

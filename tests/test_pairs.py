@@ -177,8 +177,9 @@ def shipped(made: Configuration, directory: Path) -> dict[str, float]:
 
 
 def in_groups(refused: list[str]) -> list[list[Option]]:
-    """Every option once: twelve of different slots together, but alone what needs something else too or is refused."""
-    alone = {*NEEDS, *refused}
+    """Every option once: twelve of different slots together; alone networks, what needs others and what is refused."""
+    with_others = {name for name, words in NEEDS.items() if any("/" in word.partition("=")[0] for word in words)}
+    alone = {*refused, *with_others, *(name for name in NEEDS if name.startswith("model/arch="))}
     found: list[list[Option]] = []
     for option in options():
         if option.slot.split("/")[0] not in GROUPS or str(option) in LEFT_OUT:

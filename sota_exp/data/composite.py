@@ -99,9 +99,9 @@ def resample(image: np.ndarray, side: int) -> np.ndarray:
     height, width = image.shape[:2]
     if (height, width) == (side, side):
         return image
-    rows = np.tensordot(compute_resampling_weights(height, side), image.astype(np.float64), axes=(1, 0))
-    both = np.tensordot(compute_resampling_weights(width, side), rows, axes=(1, 1)).swapaxes(0, 1)
-    return ((both.astype(np.int64) + 2**19) >> 20).astype(np.uint8)
+    rows = compute_resampling_weights(height, side) @ image.reshape(height, -1).astype(np.float64)
+    both = compute_resampling_weights(width, side) @ rows.reshape(side, width, -1)
+    return ((both.astype(np.int64) + 2**19) >> 20).astype(np.uint8).reshape(side, side, *image.shape[2:])
 
 
 def scale_bits(bits: int, high: int) -> int:

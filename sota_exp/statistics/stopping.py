@@ -7,6 +7,7 @@ none, so that its evidence is needed as often as there are arms. The random numb
 import functools
 import math
 from collections.abc import Sequence
+from types import EllipsisType
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,12 +33,21 @@ LOOK_SHARES = (0.5, 0.75, 1.0)
 @functools.cache
 def _draw_noise(num_seeds: int) -> NDArray[np.float64]:
     """Standard normal [NUM_SIMULATED, num_seeds]; more seeds extend every study."""
-    return np.random.default_rng(0).standard_normal((num_seeds, NUM_SIMULATED)).T
+    return np.ascontiguousarray(np.random.default_rng(0).standard_normal((num_seeds, NUM_SIMULATED)).T)
 
 
-def simulate_anytime_seeds(effect: float, num_arms: int, num_seeds: int, level: float = 0.95) -> NDArray[np.float64]:
-    """Seeds until looks at any time decide the arm with the effect [NUM_SIMULATED]; infinite where later than these."""
-    logs = compute_log_evidence(effect + _draw_noise(num_seeds))
+def simulate_anytime_seeds(
+    effect: float,
+    num_arms: int,
+    num_seeds: int,
+    level: float = 0.95,
+    among: NDArray[np.bool_] | EllipsisType = ...,
+) -> NDArray[np.float64]:
+    """Seeds until looks at any time decide the arm with the effect [NUM_SIMULATED]; infinite where later than these.
+
+    among: the studies to simulate, bool [NUM_SIMULATED]; all by default.
+    """
+    logs = compute_log_evidence(effect + _draw_noise(num_seeds)[among])
     return _find_first(logs >= math.log(num_arms / (1 - level)))
 
 
@@ -69,10 +79,13 @@ def find_num_anytime_seeds(
     effect: float, num_arms: int, level: float = 0.95, power: float = DEFAULT_POWER
 ) -> int | None:
     """The seeds within which a share `power` of studies decide the effect; None: more than `MAX_SIMULATED_SEEDS`."""
+    found = np.full(NUM_SIMULATED, np.inf)
     for num_seeds in (40, 200, MAX_SIMULATED_SEEDS):
-        found = np.sort(simulate_anytime_seeds(effect, num_arms, num_seeds, level))[int(power * NUM_SIMULATED)]
-        if np.isfinite(found):
-            return int(found)
+        is_open = np.isinf(found)
+        found[is_open] = simulate_anytime_seeds(effect, num_arms, num_seeds, level, is_open)
+        num = np.sort(found)[int(power * NUM_SIMULATED)]
+        if np.isfinite(num):
+            return int(num)
     return None
 
 

@@ -14,8 +14,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sota_exp.config.formats import require_current_format
 from sota_exp.errors import ConfigError, DamagedFile
+from sota_exp.runs.arrays import open_arrays
 from sota_exp.runs.atomic import write_recomputable_text
 from sota_exp.runs.digests import check_digest, try_read_json, write_checked
 from sota_exp.runs.lock import count_owners, lock_directory
@@ -43,10 +47,11 @@ class ArmRun:
 
 @dataclass(kw_only=True)
 class StudyFiles:
-    """The directory of a study. The result of a finished run is read once."""
+    """The directory of a study. The result of a finished run is read once, and which images it recognized."""
 
     directory: Path
     _results: dict[Path, dict[str, Any]] = field(default_factory=dict)
+    _correct: dict[tuple[str, str], tuple[NDArray[np.uint8], int]] = field(default_factory=dict)
     _places: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -78,6 +83,14 @@ class StudyFiles:
         if found is not None and found["status"] in COMPLETE_STATUSES:
             self._results[path] = found
         return found
+
+    def read_correct(self, place: str, split: str) -> NDArray[np.bool_]:
+        """Whether a finished run classified each image of a split correctly, [N]."""
+        if (place, split) not in self._correct:
+            with open_arrays(self.directory / place / "predictions.npz") as arrays:
+                self._correct[place, split] = arrays[f"{split}_correct"], len(arrays[f"{split}_labels"])
+        bits, num = self._correct[place, split]
+        return np.unpackbits(bits, count=num).astype(bool)
 
     def get_result_time(self, place: str) -> int | None:
         """When `result.json` was written, in nanoseconds since 1970; None without one."""

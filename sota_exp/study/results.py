@@ -200,8 +200,7 @@ class StudyRuns:
         split = metric.split("/")[0]
 
         def correct(name: str, seed: int) -> NDArray[np.bool_]:
-            with open_arrays(files.directory / places[name][seed] / "predictions.npz") as arrays:
-                return np.unpackbits(arrays[f"{split}_correct"], count=len(arrays[f"{split}_labels"])).astype(bool)
+            return files.read_correct(places[name][seed], split)
 
         def read_numbers(of: str, name: str, seed: int) -> NDArray[np.int64] | None:
             with open_arrays(files.directory / places[name][seed] / "predictions.npz") as arrays:

@@ -120,6 +120,7 @@ def test_a_launcher_that_is_not_installed_says_what_to_install(launcher, extra, 
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(composing, "_places", {})  # where other tests know the launchers to be
+    monkeypatch.setattr(composing, "_listed", {})
     launchers = ConfigStore.instance().repo["hydra"]["launcher"]
     for name in ("submitit_slurm.yaml", f"{launcher}.yaml"):
         if name in launchers:

@@ -85,7 +85,8 @@ def test_what_is_written_passes_the_linter_and_its_test_fails(tree: Path) -> Non
         )
         assert done.returncode == 0, done.stdout + done.stderr
     environment = {**os.environ, "PYTHONPATH": str(tree)}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(files[2]), "--rootdir", str(tree)]
+    flags = ["-q", "-p", "no:cacheprovider", "--noconftest", "--rootdir", str(tree)]
+    command = [sys.executable, "-m", "pytest", *flags, str(files[2])]
     done = subprocess.run(command, cwd=tree, capture_output=True, text=True, env=environment)
     assert done.returncode == 1
     assert "show that GridMask does what its docstring says" in done.stdout

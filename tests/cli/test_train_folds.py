@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,20 @@ FOLDS = [*TINY, "schedule.length.epochs=1", "data/split=cross_validation", "data
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All folds, for tests that read them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("trained"))
+        assert run_command_line(["train", *FOLDS]) == 0
+        return Path("cv").absolute()
+
+
+@pytest.fixture
+def cv(trained: Path, elsewhere: Path) -> None:
+    shutil.copytree(trained, elsewhere / "cv")
 
 
 def test_one_command_tests_every_image_once_and_a_repeated_one_does_nothing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,8 +149,8 @@ def test_the_split_is_no_technique(capsys: pytest.CaptureFixture[str]) -> None:
     assert "data.split.fold=1: here the seed of a run chooses its split; study.seeds says" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("cv")
 def test_predict_and_export_take_the_mean_of_all_folds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_command_line(["train", *FOLDS]) == 0
     Image.fromarray(np.random.default_rng(0).integers(256, size=(24, 24, 3), dtype=np.uint8)).save("photo.png")
 
     def shares(run: str) -> dict[str, float]:
@@ -164,9 +179,9 @@ def test_predict_and_export_take_the_mean_of_all_folds(tmp_path: Path, capsys: p
     assert set(np.load("out/trained_on.npy").tolist()) == set.union(*trained)
 
 
+@pytest.mark.usefixtures("cv")
 def test_folds_that_chose_other_sizes_answer_with_their_mean_too(capsys: pytest.CaptureFixture[str]) -> None:
     """The largest view is read, and each network sees its own part of it at its own size."""
-    assert run_command_line(["train", *FOLDS]) == 0
     views = [(16, 16), (24, 24), (20, 16)]
     for fold, (resize, size) in enumerate(views):
         file = Path(f"cv/repeat0-fold{fold}/model.json")
@@ -190,8 +205,8 @@ def test_folds_that_chose_other_sizes_answer_with_their_mean_too(capsys: pytest.
     assert json.loads(Path("out/model.json").read_text())["preprocessing"]["size"] == 24
 
 
+@pytest.mark.usefixtures("cv")
 def test_what_needs_one_network_names_the_folds(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_command_line(["train", *FOLDS]) == 0
     capsys.readouterr()
     assert run_command_line(["export", "cv", "--format=safetensors", "--output=out"]) == 2
     said = capsys.readouterr().err
@@ -205,10 +220,10 @@ def test_what_needs_one_network_names_the_folds(capsys: pytest.CaptureFixture[st
     assert Path("out").exists() is False
 
 
+@pytest.mark.usefixtures("cv")
 def test_a_fold_is_scored_again_on_its_own_images_and_explained_as_one_of_several(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert run_command_line(["train", *FOLDS]) == 0
     assert run_command_line(["evaluate", "run=cv/repeat0-fold1", "hydra.run.dir=again"]) == 0
     one, again = (RunFiles(directory=Path(place)).result() for place in ("cv/repeat0-fold1", "again"))
     assert again["image_digests"]["test"] == one["image_digests"]["test"]

@@ -4,8 +4,9 @@ import pytest
 from hydra._internal import config_loader_impl
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository
+from hydra.core.default_element import GroupDefault
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf, base
 
 from sota_exp.config.hydra_compose import compose_with_hydra
 from sota_exp.config.overrides import compose_configuration
@@ -20,6 +21,10 @@ REPLACED = (
     (OverridesParser, "parse_rule"),
     (config_loader_impl, "create_defaults_list"),
     (DictConfig, "__deepcopy__"),
+    (DictConfig, "update"),
+    (ListConfig, "append"),
+    (GroupDefault, "is_interpolation"),
+    (base, "parse"),
 )
 
 

@@ -52,8 +52,8 @@ TIMM = {
     "dla34": 64,
 }
 
-#: Networks that take a second each; of most families a smaller one is here too.
-LARGE = ("resnet50", "swin_t", "convnext_tiny", "resnetv2_50")
+#: Networks that take half a second each or more; of most families a smaller one is here too, or one of the other package.
+LARGE = ("resnet50", "swin_t", "convnext_tiny", "resnetv2_50", "googlenet", "deit_tiny_patch16_224")
 
 
 def train(network: nn.Module, size: int, recomputes: bool) -> tuple[list[float], int]:

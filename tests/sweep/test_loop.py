@@ -285,8 +285,17 @@ def test_a_repeated_point_is_ranked_once_and_a_small_space_is_announced(monkeypa
     assert len(said) == 1 and "the search space has 2 points, so some of 4 trials repeat others" in said[0]
 
 
-@pytest.mark.parametrize("seed", [(), ("+hydra.sweeper.sampler.seed=3",)])
-@pytest.mark.parametrize(("kind", "num"), [("bowl", 4), ("sometimes", 2)])
+SEED = ("+hydra.sweeper.sampler.seed=3",)
+
+
+@pytest.mark.parametrize(
+    ("kind", "num", "seed"),
+    [
+        ("bowl", 4, ()),
+        ("sometimes", 2, SEED),
+        *(pytest.param(*row, marks=pytest.mark.torture) for row in (("bowl", 4, SEED), ("sometimes", 2, ()))),
+    ],
+)
 def test_a_grid_tries_each_of_its_points_once(kind, num, seed):
     """The recipe's own value 0.1 is no extra trial, and a failed point is not replaced by one that was tried."""
     base = ("lr=choice(0.01,0.05,0.1,0.2)", *PLAIN[1:], "hydra/sweeper/sampler=grid", *seed)

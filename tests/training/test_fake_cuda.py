@@ -263,6 +263,7 @@ WHOLE = {
     "all at the end": (
         "recipe=torchvision",
         "evaluation/resolution=search",
+        "evaluation.resolution.relative_sizes=[1.0,1.25]",
         "evaluation/tta=flip",
         "evaluation/fine_tune=classifier_and_norm",
     ),

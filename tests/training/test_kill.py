@@ -23,9 +23,9 @@ pytestmark = pytest.mark.slow
 
 NUM_EPOCHS = 10
 
-#: A few seconds of training, long enough to be killed within.
+#: Two seconds of training, long enough to be killed within.
 LONG = (*(text for text in TINY if not text.startswith(("schedule.length", "data.num_images"))), *OFF,
-        "data.num_images=600", "augmentation=torchvision", "augmentation/crop=random_resized", "model.arch.width_multiplier=1",
+        "data.num_images=360", "augmentation=torchvision", "augmentation/crop=random_resized", "model.arch.width_multiplier=1",
         "regularization/average=ema", "regularization.average.every=4", "schedule/lr=cosine",
         f"schedule.length.epochs={NUM_EPOCHS}", "optimizer.lr=0.02")  # fmt: skip
 
@@ -76,12 +76,12 @@ def assert_alike(place, reference):
 
 def test_terminated_twice_and_killed_once_it_ends_alike(tmp_path, reference):
     place = tmp_path / "killed"
-    status, said = ended_by(signal.SIGTERM, place, 0.1)
+    status, said = ended_by(signal.SIGTERM, place, 0.06)
     assert status == 143 and "interrupted by signal 15; repeat the command to go on" in said and "Traceback" not in said
     assert json.loads((place / "result.json").read_text())["status"] == "interrupted"
     assert (place / "checkpoint" / "state.pt").exists()
-    assert ended_by(signal.SIGKILL, place, 0.2)[0] == -9
-    assert ended_by(signal.SIGINT, place, 0.15)[0] == 130
+    assert ended_by(signal.SIGKILL, place, 0.12)[0] == -9
+    assert ended_by(signal.SIGINT, place, 0.09)[0] == 130
     run(place)
     result = json.loads((place / "result.json").read_text())
     assert result["status"] == "finished"
@@ -97,7 +97,7 @@ def test_signals_to_all_processes_of_a_job_reach_data_workers_too_and_it_ends_al
     """As a terminal that closes and a batch system send them, with one data worker and with two."""
     place = tmp_path / "killed"
     for index, number in enumerate(numbers):
-        status, said = ended_by(number, place, 0.05, f"runtime.workers={1 + index % 2}", send=os.killpg)
+        status, said = ended_by(number, place, 0.03, f"runtime.workers={1 + index % 2}", send=os.killpg)
         assert status == 128 + number and f"interrupted by signal {number}" in said and "Traceback" not in said
     run(place, "runtime.workers=2")
     assert json.loads((place / "result.json").read_text())["resumed"] == len(numbers)

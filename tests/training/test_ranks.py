@@ -33,6 +33,7 @@ from sota_exp.training.loop import EpochRecord, TrainingSession, fit, start_trai
 from sota_exp.training.members import introduce
 from sota_exp.training.trainer import RunTrainer
 from tests.composing import compositions_share_their_work
+from tests.conftest import make_once
 from tests.experiments import OFF, TINY, composed, session_of
 from tests.forked import START_METHOD
 from tests.sync_norm import synchronized_on_cpu
@@ -202,15 +203,20 @@ def worker(rank: int, size: int, port: int, directory: str) -> None:
         dist.destroy_process_group()
 
 
-@pytest.fixture(scope="module")
-def ranks(tmp_path_factory) -> dict[int, list[dict]]:
+def measure_all(directory: Path) -> dict[int, list[dict]]:
     """What each process measured, by their number."""
-    place = tmp_path_factory.mktemp("ranks")
     found = {1: [measure(World())]}
     for size in NUM_PROCESSES[1:]:
-        start_processes(worker, (size, free_port(), str(place)), nprocs=size, start_method=START_METHOD)
-        found[size] = [torch.load(place / f"{size}-{rank}.pt") for rank in range(size)]
+        start_processes(worker, (size, free_port(), str(directory)), nprocs=size, start_method=START_METHOD)
+        found[size] = [torch.load(directory / f"{size}-{rank}.pt") for rank in range(size)]
     return found
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory) -> dict[int, list[dict]]:
+    """Of `measure_all`, once for all workers: seven processes train."""
+    place = tmp_path_factory.mktemp("ranks")
+    return torch.load(make_once(tmp_path_factory, "ranks.pt", lambda path: torch.save(measure_all(place), path)))
 
 
 @pytest.mark.parametrize("name", TRAININGS)

@@ -33,6 +33,9 @@ TRAININGS = {
     ),
 }
 
+#: The two kinds of final scores, in which the last batch is; the other trainings have those of the first.
+LATE = ("averaged", "several views")
+
 
 @contextmanager
 def at_batch(number: int, what: int | None) -> Iterator[list[int]]:
@@ -53,7 +56,7 @@ def at_batch(number: int, what: int | None) -> Iterator[list[int]]:
         yield seen
 
 
-@pytest.fixture(scope="module", params=TRAININGS)
+@pytest.fixture(scope="module")
 def reference(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, int]:
     """The name of a training, its uninterrupted run, and how many batches are scored in it."""
     directory = tmp_path_factory.mktemp("reference")
@@ -66,7 +69,18 @@ def training(name: str, directory: Path) -> object:
     return request(directory, *TRAININGS[name], "evaluation.batch_size=2")
 
 
-@pytest.mark.parametrize("share", [*(pytest.param(each, marks=pytest.mark.torture) for each in (0.0, 0.7)), 0.4, 1.0])
+def moments(usual: tuple[float, ...], others: tuple[float, ...]) -> pytest.MarkDecorator:
+    """Each training with the first usual share of its batches, two with all of these; the rest in `make torture`."""
+    chosen = {(name, share) for name in TRAININGS for share in usual if name in LATE or share == usual[0]}
+    rows = [
+        pytest.param(name, share, marks=[] if (name, share) in chosen else pytest.mark.torture)
+        for name in TRAININGS
+        for share in sorted((*usual, *others))
+    ]
+    return pytest.mark.parametrize("reference, share", rows, indirect=["reference"])
+
+
+@moments((0.4, 1.0), (0.0, 0.7))
 def test_a_signal_at_a_batch_ends_the_run_before_the_next_and_the_repeated_one_ends_alike(
     reference: tuple[str, Path, int], share: float, tmp_path: Path
 ) -> None:
@@ -83,7 +97,7 @@ def test_a_signal_at_a_batch_ends_the_run_before_the_next_and_the_repeated_one_e
     assert_same_run(tmp_path, expected)
 
 
-@pytest.mark.parametrize("share", [0.5, pytest.param(1.0, marks=pytest.mark.torture)])
+@moments((0.5,), (1.0,))
 def test_a_kill_in_a_validation_is_followed_by_the_same_bits(
     reference: tuple[str, Path, int], share: float, tmp_path: Path
 ) -> None:

@@ -60,8 +60,16 @@ def draw(run: RunFigureData, width: float = WIDE) -> dict[str, Picture]:
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"num_epochs": 1}, {"is_averaged": False}, {"mistakes": 0}, {"num_classes": 41}],
-    ids=["usual", "one epoch", "no average", "no mistake", "many classes"],
+    [
+        {},
+        {"num_epochs": 1, "is_averaged": False, "mistakes": 0},
+        {"num_classes": 41},
+        *(
+            pytest.param(one, marks=pytest.mark.torture)
+            for one in ({"num_epochs": 1}, {"is_averaged": False}, {"mistakes": 0})
+        ),
+    ],
+    ids=["usual", "little", "many classes", "one epoch", "no average", "no mistake"],
 )
 def test_every_picture_is_drawn(tmp_path: Path, changes: dict[str, Any]) -> None:
     draw_run_figures(write_run(tmp_path, **changes))
