@@ -145,5 +145,5 @@ def describe_lack_of_images(
 
 
 def format_estimate(num: float) -> str:
-    """A number that rests on a noisy effect: two digits, such as `32,000`."""
-    return f"{float(f'{num:.2g}'):,.0f}"
+    """A number that rests on a noisy effect: two digits, such as `32,000`; more than anyone has in words."""
+    return "a million or more" if num >= 1e6 else f"{float(f'{num:.2g}'):,.0f}"

@@ -102,6 +102,11 @@ def test_a_finder_of_other_seeds_is_asked_with_effect_and_spread() -> None:
             True,
             "To show an effect of 1.00 points for new images takes about 3,100 ",
         ),
+        (
+            Advice(reason="images", effect=0.0001, num_images=644_206_783),
+            False,
+            "takes about a million or more test images instead of 24",
+        ),
         (Advice(reason="same", effect=0.0), False, "It is right on the same of the 24 test images as its reference"),
         (Advice(reason="equal", effect=0.0), False, "the same at every seed"),
         (Advice(reason="noise", effect=0.0), False, "is unknown: 6 seeds (3 min) show it"),
