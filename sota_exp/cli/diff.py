@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
     given = COMMAND.parse(arguments)
     one, other = find_run(given.one), find_run(given.other)
     found = find_config_difference(one, other)
-    if found.is_empty:
+    if not (found.choices or found.values or found.environment):
         names = f"{escape(one.name)} and {escape(other.name)}"
         make_console().print(f"No difference: {names} have the same configuration, versions, commit, device and data.")
         return

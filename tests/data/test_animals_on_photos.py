@@ -3,12 +3,10 @@ import io
 import os
 import pickle
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
 from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 
@@ -18,12 +16,11 @@ from sota_exp.data.composite import load_backgrounds
 from sota_exp.data.splits import draw_stratified
 from sota_exp.errors import ConfigError
 from sota_exp.stages.data import DataSource
-
-OPTION = Path(__file__).parents[2] / "conf" / "data" / "animals_on_photos.yaml"
+from tests.data.options import read_data_option
 
 
 def source(cache, **changes):
-    values = OmegaConf.to_container(OmegaConf.load(OPTION), resolve=False)
+    values = read_data_option("animals_on_photos")
     return build(DataSource, values | {"cache": str(cache)} | changes, "data")
 
 

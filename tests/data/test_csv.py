@@ -2,17 +2,16 @@ import logging
 
 import numpy as np
 import pytest
-from omegaconf import OmegaConf
 from PIL import Image
 
 from sota_exp.config.build import build, prefix_invalid_values
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.stages.data import DataSource
-from tests.options import ROOT
+from tests.data.options import read_data_option
 
 
 def source(tmp_path, **changes):
-    values = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "data" / "csv.yaml"), resolve=False)
+    values = read_data_option("csv")
     named = {"cache": str(tmp_path / "cache"), "path": str(tmp_path / "set" / "table.csv")}
     return build(DataSource, values | named | changes, "data")
 

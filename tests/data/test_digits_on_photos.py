@@ -1,20 +1,16 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from sota_exp.config.build import build
 from sota_exp.data.digits_on_photos import load_digits
 from sota_exp.errors import ConfigError
 from sota_exp.stages.data import DataSource
-
-OPTION = Path(__file__).parents[2] / "conf" / "data" / "digits_on_photos.yaml"
+from tests.data.options import read_data_option
 
 
 def source(cache, **changes):
-    values = OmegaConf.to_container(OmegaConf.load(OPTION), resolve=False)
+    values = read_data_option("digits_on_photos")
     return build(DataSource, values | {"cache": str(cache)} | changes, "data")
 
 

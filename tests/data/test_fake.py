@@ -1,18 +1,14 @@
-from pathlib import Path
-
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from sota_exp.config.build import build
 from sota_exp.errors import ConfigError
 from sota_exp.stages.data import DataSource
-
-OPTION = Path(__file__).parents[2] / "conf" / "data" / "fake.yaml"
+from tests.data.options import read_data_option
 
 
 def source(cache, **changes):
-    values = OmegaConf.to_container(OmegaConf.load(OPTION), resolve=False)
+    values = read_data_option("fake")
     return build(DataSource, values | {"cache": str(cache)} | changes, "data")
 
 

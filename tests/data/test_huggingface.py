@@ -3,21 +3,20 @@ import sys
 
 import numpy as np
 import pytest
-from omegaconf import OmegaConf
 from PIL import Image
 
 from sota_exp.config.build import build, prefix_invalid_values
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.stages.data import DataSource
 from tests import hub
-from tests.options import ROOT
+from tests.data.options import read_data_option
 
 CLASSES = hub.ClassLabel(["ant", "bee", "cat", "dog"])
 FOUR = [index % 4 for index in range(40)]
 
 
 def source(tmp_path, **changes):
-    values = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "data" / "huggingface.yaml"), resolve=False)
+    values = read_data_option("huggingface")
     named = {"cache": str(tmp_path / "cache"), "dataset": "someone/set"}
     return build(DataSource, values | named | changes, "data")
 

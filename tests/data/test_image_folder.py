@@ -5,12 +5,10 @@ import shutil
 import struct
 import unicodedata
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
 from PIL import Image
 
 from sota_exp.config.build import build
@@ -23,13 +21,12 @@ from sota_exp.data.stream_index import load_or_build_index, read_file_facts
 from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.stages.data import DataSource
 from sota_exp.stages.stage import InvalidValue
+from tests.data.options import read_data_option
 from tests.rows import each_row
-
-OPTION = Path(__file__).parents[2] / "conf" / "data" / "image_folder.yaml"
 
 
 def source(tmp_path, **changes):
-    values = OmegaConf.to_container(OmegaConf.load(OPTION), resolve=False)
+    values = read_data_option("image_folder")
     return build(
         DataSource, values | {"cache": str(tmp_path / "cache"), "root": str(tmp_path / "set")} | changes, "data"
     )

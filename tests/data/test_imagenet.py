@@ -1,18 +1,17 @@
 import shutil
 
 import pytest
-from omegaconf import OmegaConf
 
 from sota_exp.config.build import build, prefix_invalid_values
 from sota_exp.data.imagenet import get_class_names
 from sota_exp.errors import ConfigError
 from sota_exp.stages.data import DataSource
 from tests import archives
-from tests.options import ROOT
+from tests.data.options import read_data_option
 
 
 def opened(tmp_path, **changes):
-    values = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "data" / "imagenet.yaml"), resolve=False)
+    values = read_data_option("imagenet")
     named = {"cache": str(tmp_path / "cache"), "root": str(tmp_path / "imagenet")}
     with prefix_invalid_values("data"):
         return build(DataSource, values | named | changes, "data")()

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from omegaconf import OmegaConf
 from torchvision.datasets.utils import extract_archive
 
 from sota_exp.config.build import build
@@ -21,7 +20,8 @@ from sota_exp.errors import ConfigError, RunFailed
 from sota_exp.stages.data import DataSource
 from tests import archives
 from tests.archives import COUNTS, NAMES, WRITERS
-from tests.options import ROOT, options
+from tests.data.options import read_data_option
+from tests.options import options
 
 OPTIONS = sorted(option.name for option in options() if option.target.endswith("torchvision_sets.TorchvisionSet"))
 
@@ -49,7 +49,7 @@ LOSSLESS = ("cifar10", "cifar100", "svhn", "fashion_mnist")
 
 
 def source(name, tmp_path, **changes):
-    values = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "data" / f"{name}.yaml"), resolve=False)
+    values = read_data_option(name)
     return build(DataSource, values | {"cache": str(tmp_path / "cache")} | changes, "data")
 
 

@@ -22,10 +22,6 @@ class ConfigDifference:
     values: ValuePairs
     environment: ValuePairs
 
-    @property
-    def is_empty(self) -> bool:
-        return not (self.choices or self.values or self.environment)
-
 
 def find_config_difference(one: SavedRun, other: SavedRun) -> ConfigDifference:
     """Everything in which two runs differ; the class of an option only if the options of its slot are equal."""

@@ -75,7 +75,5 @@ def convert(kind: Any, value: Any) -> Any:
 
 def parse_interval(pair: Any) -> ConfidenceInterval | None:
     """The interval; None if an end is unknown."""
-    if pair is None or None in pair:
-        return None
-    low, high = (float(end) for end in pair)
-    return ConfidenceInterval(low=low, high=high)
+    is_known = pair is not None and None not in pair
+    return ConfidenceInterval(low=float(pair[0]), high=float(pair[1])) if is_known else None

@@ -198,6 +198,13 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NextSteps:
+    """What would decide the open questions, in sentences."""
+
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyResult:
     """The contents of `study.json`."""
 
@@ -228,7 +235,7 @@ class StudyResult:
     screening: FirstStage = FirstStage()
     saved: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     plan: Plan = Plan()
-    next: Mapping[str, Any] = field(default_factory=dict)
+    next: NextSteps = NextSteps()
     notes: tuple[str, ...] = ()
     status: str = "complete"
     missing: tuple[Mapping[str, Any], ...] = ()

@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-from omegaconf import OmegaConf
 from PIL import Image
 
 from sota_exp.config.build import build
 from sota_exp.stages.data import DataSet, DataSource
-from tests.options import ROOT
+from tests.data.options import read_data_option
 
 
 def write_table(
@@ -26,6 +25,6 @@ def write_table(
 
 def opened(place: Path, split: dict[str, object], **changes: object) -> DataSet:
     """The data set of `table.csv`, split by an option with all its values."""
-    values = OmegaConf.to_container(OmegaConf.load(ROOT / "conf/data/csv.yaml"), resolve=False)
+    values = read_data_option("csv")
     given = {"cache": str(place / "cache"), "path": str(place / "table.csv"), "split": split}
     return build(DataSource, values | given | changes, "data")()
