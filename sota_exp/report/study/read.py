@@ -75,5 +75,5 @@ def convert(kind: Any, value: Any) -> Any:
 
 def parse_interval(pair: Any) -> ConfidenceInterval | None:
     """The interval; None if an end is unknown."""
-    is_known = pair is not None and None not in pair
-    return ConfidenceInterval(low=float(pair[0]), high=float(pair[1])) if is_known else None
+    low, high = (None, None) if pair is None else pair
+    return None if low is None or high is None else ConfidenceInterval(low=float(low), high=float(high))
