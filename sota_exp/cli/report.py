@@ -35,7 +35,6 @@ COMMAND = CommandLine(
     {
         "report outputs/a_run": "a run, by its directory, its name or the beginning of it",
         "report ladder-torchvision-cifar10-1f2e3d4c": "a study or sweep, by its name below multirun/",
-        "report a_run --grad-cam": "with Grad-CAM of the worst mistakes",
         "report /shared/studies/ladder --trust": "of another user, whose files it names",
     },
     trusts=True,
