@@ -37,10 +37,11 @@ def format_run_note(content: RunContent) -> str:
     if result.get("reason"):
         parts.append(f"**{result['status'].replace('_', ' ').capitalize()}**: {result['reason']}.")
     chosen = ", ".join(f"`{choice}`" for choice in list_techniques(content.start.get("choices") or {}))
-    command = [f"```\n{format_command(content)}\n```"] if not is_evaluation(result) else []
+    command = "" if is_evaluation(result) else format_command(content)
+    repeats = [f"```\n{command}\n```" if command else "", "" if is_evaluation(result) else content.handed_in]
     directory = make_decodable(quote_word(str(content.directory)))
     page = [f"Its page: `sota-exp report {directory}`"] if result.get("metrics") else []
-    return "\n\n".join([*parts, f"Chosen: {chosen}.", *command, *page])
+    return "\n\n".join([*parts, f"Chosen: {chosen}.", *filter(None, repeats), *page])
 
 
 def format_heading(content: RunContent) -> str:

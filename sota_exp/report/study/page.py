@@ -97,5 +97,4 @@ def describe_missing_runs(study: StudyResult) -> list[str]:
 
 def get_arm_label(study: StudyResult, name: str) -> str:
     """The label of an arm; the name itself if the study has no such arm."""
-    arm = study.arm(name)
-    return name if arm is None else arm.label
+    return arm.label if (arm := study.arm(name)) else name
