@@ -74,8 +74,7 @@ def group_fired_rules(study: StudyResult) -> dict[str, list[str]]:
     """By message of a rule, the labels of its arms."""
     groups: dict[str, list[str]] = {}
     for each in study.rules:
-        names = groups.setdefault(each["message"], [])
-        names.append(get_arm_label(study, each["arm"]) if each.get("arm") else "every arm")
+        groups.setdefault(each["message"], []).append(get_arm_label(study, each.get("arm") or "every arm"))
     return groups
 
 

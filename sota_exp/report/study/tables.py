@@ -81,16 +81,6 @@ def build_noise_table(study: StudyResult) -> Table:
     return Table.of([arm for arm in study.compared if arm.examples is not None], columns).drop_empty_columns()
 
 
-def describe_other_images(study: StudyResult) -> str:
-    """Which arms scored other test images than their reference, such as with another `data.split_seed`; "" if none."""
-    is_accuracy = study.metric.endswith("/accuracy")
-    names = [arm.label for arm in study.compared if is_accuracy and arm.difference is not None and not arm.examples]
-    if not names:
-        return ""
-    scored = "was not scored" if len(names) == 1 else "were not scored"
-    return f"{join_first(names, 5)} {scored} on the same images as the reference: the difference also has their noise."
-
-
 def build_cost_table(study: StudyResult) -> Table:
     columns: Columns = {
         "Arm": lambda arm: format_arm_number(study, arm),
@@ -196,7 +186,6 @@ def build_effects_table(study: StudyResult, found: Sequence[DesignEffect], what:
 
 def build_first_stage_table(study: StudyResult) -> Table:
     """The effects of stage 1 and what was followed, by the size of the evidence."""
-    effects = study.screening.effects
     scale = study.scale
     columns: Columns = {
         "Technique": lambda each: each.name,
@@ -205,7 +194,9 @@ def build_first_stage_table(study: StudyResult) -> Table:
         "p": lambda each: format_p_value(each.p_value),
         "Stage 2": lambda each: each.verdict,
     }
-    return Table.of(sorted(effects, key=lambda each: each.p_value or 0.0), columns, ["Technique", "Stage 2"])
+    return Table.of(
+        sorted(study.screening.effects, key=lambda each: each.p_value or 0.0), columns, ["Technique", "Stage 2"]
+    )
 
 
 def build_cells_table(study: StudyResult) -> Table:

@@ -5,7 +5,6 @@ Values that the file does not contain are left out. The note in MLflow is the sa
 
 import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,8 @@ from sota_exp.config.formats import get_format
 from sota_exp.errors import ConfigError
 from sota_exp.report.document.write import WrittenReport, render_markdown, write_report
 from sota_exp.report.sweep import tables
-from sota_exp.report.sweep.tables import MOST_ROWS
+from sota_exp.report.sweep.tables import MOST_ROWS, Tree
 from sota_exp.statistics.units import get_metric_format
-
-Tree = Mapping[str, Any]
 
 TEMPLATE = "sweep/sweep.md.jinja"
 
