@@ -30,7 +30,7 @@ def write_study_report(directory: Path) -> WrittenReport:
     unreadable = [f"{problem}; what it says is left out" for problem in find_unreadable_files(study)]
     for words in unreadable:
         log.warning(words)
-    first = read_first_run(study)
+    first = read_first_run(study.places(*study.arms))
     is_anytime = study.looks is not None and study.looks.kind == "anytime"
     whole = [arm for arm in study.arms if arm.reference is None][:MOST_WHOLE]
     return write_report(
@@ -65,7 +65,7 @@ def write_study_report(directory: Path) -> WrittenReport:
         configurations=[
             (arm, hide_home(yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True)))
             for arm in whole
-            if (run := find_readable_run(study, [arm])) is not None
+            if (run := find_readable_run(study.places(arm))) is not None
         ],
     )
 

@@ -173,11 +173,10 @@ def format_change(change: Difference | None) -> str:
 
 def build_effects_table(study: StudyResult, found: Sequence[DesignEffect], what: str) -> Table:
     """Main effects or interactions of a design."""
-    scale = study.scale
     columns: Columns = {
         what: lambda each: each.name,
-        "Effect": lambda each: scale.difference(each.estimate),
-        f"{format_level(study.level)} interval": lambda each: format_interval(scale, each.headline),
+        "Effect": lambda each: study.scale.difference(each.estimate),
+        f"{format_level(study.level)} interval": lambda each: format_interval(study.scale, each.headline),
         "p, joint": lambda each: format_p_value(each.headline_p),
         "Verdict": lambda each: add_sign(each.verdict) if each.verdict else UNKNOWN,
     }
@@ -186,11 +185,10 @@ def build_effects_table(study: StudyResult, found: Sequence[DesignEffect], what:
 
 def build_first_stage_table(study: StudyResult) -> Table:
     """The effects of stage 1 and what was followed, by the size of the evidence."""
-    scale = study.scale
     columns: Columns = {
         "Technique": lambda each: each.name,
-        "Main effect": lambda each: scale.difference(each.estimate),
-        f"{format_level(study.level)} interval": lambda each: format_interval(scale, each.interval),
+        "Main effect": lambda each: study.scale.difference(each.estimate),
+        f"{format_level(study.level)} interval": lambda each: format_interval(study.scale, each.interval),
         "p": lambda each: format_p_value(each.p_value),
         "Stage 2": lambda each: each.verdict,
     }
