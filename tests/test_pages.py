@@ -213,6 +213,31 @@ def test_what_the_page_says_of_tuning_is_recomputed_from_its_runs():
     assert f"the difference between them is {between[0]} (on unseen photographs {between[1]})" in text
 
 
+def test_the_table_of_few_images_has_the_numbers_of_its_study():
+    tree = json.loads((ROOT / "docs/results/few_images/240.json").read_text())
+    text = (ROOT / "docs/results/index.md").read_text()
+    for arm in tree["arms"]:
+        values = np.array(list(arm["values"].values()))
+        mean = f"{SHARE_FORMAT.value(values.mean())} ± {SHARE_FORMAT.value(values.std(ddof=1))} %"
+        found = ["", "", "reference"]
+        if arm["reference"]:
+            base = np.array([tree["arms"][0]["values"][seed] for seed in arm["values"]])
+            span = SHARE_FORMAT.span(*arm["new_images"]["interval"], " … ")
+            found = [SHARE_FORMAT.difference((values - base).mean()), span, arm["verdict"]]
+        label = arm["label"][0].lower() + arm["label"][1:]
+        cells = " ".join(" | ".join(["", label, mean, *found, ""]).split())
+        assert cells in " ".join(text.split()), cells
+    assert (len(tree["seeds"]), tree["num_test"], tree["arms"][0]["label"]) == (10, 240, "Everything")
+    notes, page = ((ROOT / "docs" / name).read_text() for name in ("techniques/notes.md", "how-to/few-images.md"))
+    for arm in (
+        arm for arm in tree["arms"] if arm["name"] in ("without_transfer", "with_cutmix", "with_mixup", "with_fixres")
+    ):
+        points = SHARE_FORMAT.difference(arm["difference"])
+        assert f"{points} ({SHARE_FORMAT.span(*arm['new_images']['interval'])}), {arm['verdict']}." in notes
+        assert arm["verdict"] != "hurts" or points in page
+    assert [arm["verdict"] for arm in tree["arms"]].count("cannot be distinguished") == 12
+
+
 def test_the_table_of_regularizers_has_the_numbers_of_its_studies():
     studies = {}
     for name in ("leave_one_out", "two_stages"):

@@ -1,5 +1,6 @@
 """`sota-exp report`: the page of a run, a study or a sweep, from its files, without training or evaluation."""
 
+import importlib.util
 import json
 import os
 from collections.abc import Sequence
@@ -7,15 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sota_exp.cli.command_line import CommandLine
+from sota_exp.cli.saved_model_argument import find_run_weights, load_named_model
 from sota_exp.config.data_paths import expand_home, is_folder
 from sota_exp.config.shell_words import quote_word
-from sota_exp.errors import ConfigError
+from sota_exp.errors import ConfigError, first_line
 from sota_exp.report.terminal import format_next, make_console
+from sota_exp.runs.arrays import open_arrays
 from sota_exp.runs.find import find_runs, find_runs_below, format_run_path
 from sota_exp.runs.sent_position import FOLDS_FILE
 from sota_exp.runs.trust import require_trust
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from sota_exp.report.document.write import WrittenReport
 
 #: The directory in which studies and sweeps are found by name, and their files.
@@ -36,6 +42,12 @@ COMMAND = CommandLine(
 COMMAND.add_argument(
     "directory", metavar="DIRECTORY", help="that of a run, a study or a sweep, or its name below outputs/ or multirun/"
 )
+COMMAND.add_argument(
+    "--grad-cam",
+    action="store_true",
+    help="of a run: beside each of the worst mistakes, what in it spoke for the wrong class, by the saved network; "
+    "needs pip install 'sota-exp[grad-cam]'",
+)
 
 
 def main(arguments: list[str]) -> None:
@@ -46,8 +58,10 @@ def main(arguments: list[str]) -> None:
     """
     if not arguments:
         raise ConfigError(f"report needs a directory{format_known_names()}; see sota-exp report --help")
-    directory = find_directory(COMMAND.parse(arguments).directory)
-    written, out = write_report(directory), make_console()
+    given = COMMAND.parse(arguments)
+    directory = find_directory(given.directory)
+    added = {"with_heat": draw_heat_of_mistakes(directory)} if given.grad_cam else {}
+    written, out = write_report(directory, **added), make_console()
     for paragraph in written.answer:
         out.print(paragraph, markup=False)
     if (directory / "study.json").is_file():
@@ -116,8 +130,35 @@ def format_known_names(files: Sequence[str] = STUDY_FILES) -> str:
     return f"; legal: {', '.join(names)}" if names else ""
 
 
-def write_report(directory: Path) -> "WrittenReport":
-    """Write the report of the directory's study, sweep or run.
+def draw_heat_of_mistakes(directory: Path) -> "NDArray[np.uint8]":
+    """The images of `mistakes.npz` beside their Grad-CAM for the predicted class: uint8 [K, 3, S, 2 S].
+
+    Raises:
+        ConfigError: captum is not installed, the directory is not that of one finished training, or its network has no
+            feature map.
+    """
+    if importlib.util.find_spec("captum") is None:
+        raise ConfigError("--grad-cam needs captum: pip install 'sota-exp[grad-cam]'")
+    if any((directory / name).is_file() for name in STUDY_FILES):
+        raise ConfigError(
+            f"--grad-cam is of the page of one run, and {directory} is a study or sweep: name a run of it"
+        )
+    refuse_several(str(directory), [*find_runs_below(directory)])
+    model = load_named_model(find_run_weights(directory))
+    import torch
+
+    from sota_exp.models.grad_cam import draw_grad_cam
+
+    try:
+        with open_arrays(directory / "mistakes.npz") as arrays:
+            images, classes = (torch.from_numpy(arrays[name]) for name in ("images", "predicted"))
+    except (OSError, KeyError) as error:
+        raise ConfigError(f"{directory}: no mistakes can be shown: {first_line(error)}") from error
+    return draw_grad_cam(model, images, classes).numpy()
+
+
+def write_report(directory: Path, **added: "NDArray[np.uint8]") -> "WrittenReport":
+    """Write the report of the directory's study, sweep or run. added: of a run, see `RunFigureData.mistakes`.
 
     Raises:
         ConfigError: it is none of them, the run has not finished, or figures are elsewhere.
@@ -135,7 +176,7 @@ def write_report(directory: Path) -> "WrittenReport":
     refuse_several(str(directory), [*find_runs_below(directory)])
     from sota_exp.report.run.page import write_run_report
 
-    return write_run_report(directory)
+    return write_run_report(directory, **added)
 
 
 def find_page(directory: Path) -> Path:

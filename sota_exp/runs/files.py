@@ -33,11 +33,13 @@ from sota_exp.runs.digests import (
     read_digests,
     read_object,
     read_run_config,
+    remove_checked,
     write_checked,
     write_checked_json,
     write_checked_text,
 )
 from sota_exp.runs.legal_values import find_missing_score
+from sota_exp.runs.status import COMPLETE_STATUSES
 
 #: Keys of a checkpoint.
 CHECKPOINT_KEYS = {"format", "training_fingerprint", "state", "best", "epochs", "resumed"}
@@ -116,8 +118,11 @@ class RunFiles:
         return get_format(yaml.safe_load(read_checked(path)), path) if path.exists() else FILE_FORMAT
 
     def write_result(self, result: dict[str, Any]) -> None:
+        """Write `result.json`; a complete run needs no second checkpoint, which is several times its weights."""
         forget_former_content(self.directory / "metrics.jsonl")  # which lacks the last epoch
         write_checked_json(self.directory / "result.json", result)
+        if result["status"] in COMPLETE_STATUSES:
+            remove_checked(self.checkpoints[1])
 
     def write_model(self, description: dict[str, Any]) -> None:
         write_checked_json(self.model, description)

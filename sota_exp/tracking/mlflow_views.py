@@ -35,6 +35,10 @@ ONLY_ARMS = "tags.kind = 'arm'"
 EXPERIMENT_KIND_TAG = "mlflow.experimentKind"
 
 VIEW_TAG = "mlflow.sharedViewState."
+
+#: The column that MLflow itself adds to those of a view.
+RUN_NAME_COLUMN = "attributes.`Run Name`"
+
 #: Fields that are equal in all sections of charts.
 SECTION = {"display": True, "isReordered": True, "deleted": False, "isGenerated": False}
 
@@ -118,6 +122,7 @@ def build_page_state(
         "params.`recipe`",
         "params.`data`",
     ]
+    widths = {RUN_NAME_COLUMN: 320, **dict.fromkeys(table, 170)}
     return {
         "searchFilter": "",
         "orderByKey": "attributes.start_time",
@@ -127,8 +132,8 @@ def build_page_state(
         "modelVersionFilter": "All Runs",
         "datasetsFilter": [],
         "selectedColumns": table,
-        "columnOrder": [],
-        "columnWidths": {},
+        "columnOrder": list(widths),
+        "columnWidths": widths,
         "runsExpanded": {},
         "runsPinned": [],
         "runsHidden": [],

@@ -1,9 +1,15 @@
 """`sota-exp report` and `compare --html`: files, output and mistakes."""
 
+import base64
+import io
 import json
+import re
+import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from safetensors.torch import save_file
 
 from sota_exp.cli import main
 from sota_exp.cli.compare import main as compare
@@ -51,6 +57,11 @@ def test_a_study_is_reported_by_its_path_or_name(study: Path, word: str, capsys:
         ([__file__], f"{__file__}: a file, not a folder"),
         (["multirun"], "multirun means 9 runs, and a page is of one: sota-exp report multirun/ladder/runs/"),
         (["multirun"], "sota-exp compare multirun --html report.html"),
+        (
+            ["ladder", "--grad-cam"],
+            "--grad-cam is of the page of one run, and multirun/ladder is a study or sweep: name",
+        ),
+        (["multirun", "--grad-cam"], "multirun means 9 runs, and a page is of one"),
     ],
 )
 def test_mistakes_are_one_line(
@@ -71,6 +82,55 @@ def test_a_run_is_reported_by_its_path_or_name(
         assert main.run_command_line(["report", word]) == 0
         assert "Test accuracy 70.00 %" in capsys.readouterr().out
         assert (tmp_path / "outputs" / "a_run" / "report.html").is_file()
+
+
+@pytest.fixture
+def with_model(tmp_path: Path) -> Path:
+    from sota_exp.models.small_nets import build_small
+
+    directory = write_finished(tmp_path / "a_run")
+    described = {
+        "arch": {"_option_": "small", "name": "resnet_xs", "width_multiplier": 1.0},
+        "transforms": {},
+        "predictor": {"_option_": "none"},
+        "preprocessing": {"mean": [0.5] * 3, "std": [0.2] * 3, "resize": 12, "size": 12},
+    }
+    described |= json.loads((directory / "model.json").read_text())
+    (directory / "model.json").write_text(json.dumps(described))
+    save_file(build_small("resnet_xs", 4, 1.0).state_dict(), directory / "model.safetensors")
+    return directory
+
+
+@pytest.mark.usefixtures("charts_only_made")
+def test_the_worst_mistakes_are_shown_with_grad_cam_on_request(with_model: Path) -> None:
+    pytest.importorskip("captum")
+    for flags, wide in (["--grad-cam"], 24), ([], 12):
+        assert main.run_command_line(["report", str(with_model), *flags]) == 0
+        page = (with_model / "report.html").read_text()
+        images = [base64.b64decode(each) for each in re.findall(r'"data:image/png;base64,([^"]+)"', page)]
+        assert [Image.open(io.BytesIO(each)).size for each in images] == [(wide, 12)] * 5
+        assert ("Right half: Grad-CAM (Selvaraju et al. 2016" in Page(page).text) == bool(flags)
+
+
+@pytest.mark.parametrize(
+    "missing, message",
+    [
+        ("captum", "--grad-cam needs captum: pip install 'sota-exp[grad-cam]'"),
+        ("model.safetensors", "model.safetensors"),
+        ("mistakes.npz", "no mistakes can be shown"),
+    ],
+)
+def test_grad_cam_says_what_is_missing(
+    with_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], missing: str, message: str
+) -> None:
+    if missing == "captum":
+        monkeypatch.setitem(sys.modules, "captum", None)
+    else:
+        pytest.importorskip("captum")
+        (with_model / missing).unlink()
+    assert main.run_command_line(["report", str(with_model), "--grad-cam"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line and not (with_model / "report.html").exists()
 
 
 @pytest.mark.parametrize("word", ["outputs/few-1f", "few"])

@@ -66,6 +66,15 @@ def test_axes_before_anything_varies() -> None:
     assert chart["type"] == "PARALLEL" and chart["selectedParams"] == list(mlflow_views.DEFAULT_SLOTS)
 
 
+def test_columns_have_room_for_their_names_and_stand_in_order() -> None:
+    client = FakeClient()
+    write_views(cast(Any, client), "1")
+    state = state_of(client, "sota-exp")
+    assert state["columnOrder"] == list(state["columnWidths"]) == ["attributes.`Run Name`", *state["selectedColumns"]]
+    for name, pixels in state["columnWidths"].items():
+        assert pixels >= 8 * len(name.partition(".")[2])
+
+
 def test_writing_twice_changes_nothing() -> None:
     client = FakeClient()
     write_views(cast(Any, client), "1")

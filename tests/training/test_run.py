@@ -15,7 +15,7 @@ from sota_exp.errors import STOP_SIGNALS, ConfigError, Interrupted, RunFailed, e
 from sota_exp.models import saved
 from sota_exp.models.cost import count_flops
 from sota_exp.runs.contents import is_being_trained
-from sota_exp.runs.digests import read_json_lines
+from sota_exp.runs.digests import find_damaged, read_json_lines
 from sota_exp.runs.files import RunFiles
 from sota_exp.training import finish, trainer
 from sota_exp.training import run as running
@@ -119,6 +119,7 @@ def test_a_finished_run_has_every_file_and_every_key(reference):
             "model.json",
         "checkpoint/state.pt", "checkpoint/best.safetensors", "checkpoint/last.safetensors",
     }  # fmt: skip
+    assert "checkpoint/former.pt" not in names and find_damaged(reference) == []  # several times the weights
     result = json.loads((reference / "result.json").read_text())
     assert set(result) >= KEYS
     assert (result["status"], result["steps"], result["images_seen"], result["resumed"]) == ("finished", 9, 144, 0)

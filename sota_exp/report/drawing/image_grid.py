@@ -24,14 +24,15 @@ MOST_LINES = 3
 def draw_image_grid(
     images: Sequence[NDArray[np.uint8]], texts: Sequence[Sequence[str]], width: float
 ) -> alt.LayerChart:
-    """images: uint8 [3, H, W] each. texts: the paragraphs below each image, which are wrapped."""
-    columns = max(int(width // (SIDE + GAP)), 1)
+    """images: uint8 [3, H, W] each, of one shape. texts: the paragraphs below each image, which are wrapped."""
+    wide = SIDE * images[0].shape[2] // images[0].shape[1]
+    columns = max(int(width // (wide + GAP)), 1)
     words = [[line for text in each for line in wrap(text)] for each in texts]
     row = SIDE + LINE * (max(map(len, words), default=0) + 1) + 8
-    total = (SIDE + GAP) * columns, row * -(-len(images) // columns)
+    total = (wide + GAP) * columns, row * -(-len(images) // columns)
     values = [
         {
-            "x": (SIDE + GAP) * (place % columns) + SIDE / 2,
+            "x": (wide + GAP) * (place % columns) + wide / 2,
             "y": row * (place // columns) + SIDE / 2,
             "url": to_data_url(image.transpose(1, 2, 0)),
             "words": lines,
@@ -42,8 +43,8 @@ def draw_image_grid(
         alt.X("x:Q", scale=alt.Scale(domain=[0, total[0]], nice=False), axis=None),
         alt.Y("y:Q", scale=alt.Scale(domain=[total[1], 0], nice=False), axis=None),
     )
-    text = base.mark_text(fontSize=11, dx=-SIDE / 2, dy=SIDE / 2 + 6, align="left", baseline="top", lineHeight=LINE)
-    pictures = base.mark_image(width=SIDE, height=SIDE, smooth=False).encode(alt.Url("url:N"))
+    text = base.mark_text(fontSize=11, dx=-wide / 2, dy=SIDE / 2 + 6, align="left", baseline="top", lineHeight=LINE)
+    pictures = base.mark_image(width=wide, height=SIDE, smooth=False).encode(alt.Url("url:N"))
     return alt.layer(pictures, text.encode(alt.Text("words:N"))).properties(width=total[0], height=total[1])
 
 
@@ -53,8 +54,7 @@ def wrap(text: str) -> list[str]:
     A longer part is broken anywhere, but for its extension.
     """
     most, lines = int((SIDE + GAP - 6) / CHARACTER), [""]
-    parts = re.split(r"(?<=[\s/_-])", shorten_middle(text, MOST_LINES * most))
-    for part in parts:
+    for part in re.split(r"(?<=[\s/_-])", shorten_middle(text, MOST_LINES * most)):
         stem, extension = os.path.splitext(part)
         fits = cell_len(part.rstrip()) <= most
         for piece in [part] if fits else [*chop_cells(stem, most), *chop_cells(extension, most)]:

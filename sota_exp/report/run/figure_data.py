@@ -18,8 +18,8 @@ from sota_exp.runs.result_json import count_epochs_from_one, is_evaluation
 class RunFigureData:
     """The data of the figures: logits float32 [N, C] and labels int64 [N] of the part that was scored last.
 
-    mistakes: as in `mistakes.npz`. names: of their images, where the run knows them. An evaluation has no epochs, and
-    no mistakes.
+    mistakes: as in `mistakes.npz`, and `with_heat`, the images beside their Grad-CAM, where asked for. names: of their
+    images, where the run knows them. An evaluation has no epochs, and no mistakes.
     """
 
     epochs: list[dict[str, Any]]
@@ -37,7 +37,7 @@ class RunFigureData:
         return np.array(self.result["confusion_matrix"], dtype=np.float64)
 
     @classmethod
-    def read(cls, directory: Path) -> "RunFigureData":
+    def read(cls, directory: Path, **added: NDArray[Any]) -> "RunFigureData":
         """Read the files of a finished run or an evaluation.
 
         Raises:
@@ -51,7 +51,7 @@ class RunFigureData:
         mistakes: dict[str, NDArray[Any]] = {}
         if is_trained:
             with open_arrays(directory / "mistakes.npz") as arrays:
-                mistakes = dict(arrays)
+                mistakes = dict(arrays) | added
         return cls(
             epochs=read_json_lines(directory / "metrics.jsonl") if is_trained else [],
             result=result,

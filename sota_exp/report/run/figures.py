@@ -50,7 +50,7 @@ def draw_worst_mistakes(run: RunFigureData, width: float) -> "LayerChart":
         [run.classes[true], f"{format_percent(confidence)} for {run.classes[predicted]}", name]
         for true, predicted, confidence, name in zip(*found, names, strict=True)
     ]
-    return draw_image_grid(list(run.mistakes["images"]), texts, width)
+    return draw_image_grid(list(run.mistakes.get("with_heat", run.mistakes["images"])), texts, width)
 
 
 def draw_run_figures(directory: Path) -> None:

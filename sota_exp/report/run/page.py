@@ -27,8 +27,10 @@ LINKED_FILES = (
 )
 
 
-def write_run_report(directory: Path) -> WrittenReport:
+def write_run_report(directory: Path, **added: Any) -> WrittenReport:
     """Write the report of the run or evaluation in a directory, by the template `run.md.jinja`.
+
+    added: see `RunFigureData.mistakes`.
 
     Raises:
         ConfigError: it has not finished, or files of it are missing or damaged.
@@ -38,7 +40,7 @@ def write_run_report(directory: Path) -> WrittenReport:
     if not saved.is_complete:
         raise ConfigError(f"{saved.name} is {saved.status}: a page is made of a finished run")
     try:
-        run = RunFigureData.read(directory)
+        run = RunFigureData.read(directory, **added)
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(f"{saved.name}: no page can be made: {error}") from error
     return write_report(directory, "run/run.md.jinja", **collect_values(saved, run, position))
@@ -61,8 +63,7 @@ def collect_values(saved: SavedRun, run: RunFigureData, position: SentPosition) 
             f"{len(run.classes):,} classes",
             str(result.get("device") or ""),
         ],
-        "part": run.part,
-        "scored_all": bool(run.confusion.sum(axis=1).all()),
+        "run": run,
         "accuracy": accuracy,
         "interval": interval,
         "at_chance": describe_chance(result, run.part),
