@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType, ModuleType
 
-from sota_exp.cli.command_line import TRUST, Composition
+from sota_exp.cli.command_line import TRUST, TRUST_HELP, Composition, format_page
 from sota_exp.config.credentials import hide_credentials, restart_without_credentials
 from sota_exp.config.data_paths import quote_paths
 from sota_exp.config.printable import make_printable
@@ -33,7 +33,7 @@ COMMANDS = {
     "explain": "what train would do, what it would cost, and which rules fire",
     "look": "pictures of the augmented batch and the data; near-duplicates",
     "doctor": "problems of this machine, and how to fix them",
-    "ablate": "which techniques help: arms with paired seeds, intervals, verdicts",
+    "ablate": "which techniques help: paired seeds, intervals, verdicts",
     "evaluate": "evaluate saved weights: other data, sizes or views",
     "predict": "classify image files with a finished run's model",
     "export": "write a finished run's model for ONNX, torch.export or MLflow",
@@ -43,7 +43,7 @@ COMMANDS = {
     "translate": "translate a command of torchvision's reference into overrides",
     "techniques": "list all slots and options with their papers",
     "new-technique": "create the files of a new technique: module, YAML, test and row",
-    "report": "write the page of a study or sweep: effects, intervals, costs",
+    "report": "write the page of a run, a study or a sweep",
     "dashboard": "open MLflow's page for the runs of this directory",
     "sync": "send the runs to MLflow that are not sent yet",
 }
@@ -51,15 +51,20 @@ COMMANDS = {
 #: Longest message in characters; the middle of a longer one, such as of a value, is left out.
 LONGEST_LINE = 1000
 
-USAGE = """usage: sota-exp COMMAND [ARGUMENT …]
+#: What is printed below the purpose of the program and below its commands.
+EXAMPLES = {
+    "train recipe=small_images scale=smoke": "two epochs on the embedded images",
+    "ablate study=leave_one_out data=image_folder data.root=photos": "what helps on a folder of images per class",
+    "report outputs/a_run": "its page",
+}
 
-Which of the published techniques help on your data and your model, how much, and how sure you can be.
+MORE = {
+    "sota-exp COMMAND --help": "what a command takes, with examples",
+    "completion": 'eval "$(sota-exp --shell-completion install=bash)"',
+    TRUST: f"{TRUST_HELP}: SECURITY.md",
+}
 
-commands:
-{commands}
-
---trust uses the files, servers and packages that somebody else's run names (SECURITY.md).
-More: sota-exp COMMAND --help. Completion: eval "$(sota-exp --shell-completion install=bash)\""""
+PURPOSE = "Which of the published techniques help on your data and your model, how much, and how sure you can be."
 
 
 def load_command(name: str) -> ModuleType:
@@ -69,9 +74,7 @@ def load_command(name: str) -> ModuleType:
 
 def format_usage() -> str:
     """The help text of the program."""
-    width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items()]
-    return USAGE.format(commands="\n".join(lines))
+    return format_page("sota-exp COMMAND [ARGUMENT …]", PURPOSE, EXAMPLES, {"commands": COMMANDS, "more": MORE})
 
 
 def main() -> None:

@@ -76,6 +76,24 @@ class RunContent:
         )
 
     @property
+    def choices(self) -> dict[str, str]:
+        return self.result.get("choices") or self.start.get("choices") or {}
+
+    @property
+    def handed_in(self) -> str:
+        """What it means for repeating the run that Python handed in its network or data set; "" if it did not."""
+        found = {name for name, slot in (("network", "model/arch"), ("data set", "data")) if self.is_from_python(slot)}
+        if found == {"data set"}:
+            return "The data set was handed in from Python: commands find it as long as the cache has its images."
+        what = " and the data set were" if len(found) > 1 else " was"
+        words = f"The network{what} handed in from Python, sota_exp.train(…, model=, data=), and no file has the code"
+        return f"{words}: no command repeats this run from its files (docs/python.md)." if found else ""
+
+    def is_from_python(self, slot: str) -> bool:
+        """Whether the network (`model/arch`) or the data set (`data`) is an object that Python handed in."""
+        return self.choices.get(slot) == "python"
+
+    @property
     def result_for_display(self) -> dict[str, Any]:
         """The result for display. For a trial of a sweep it has no test metrics, so that nobody selects on them."""
         if not self.result or self.origin.get("kind") != "trial":

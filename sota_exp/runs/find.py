@@ -56,10 +56,6 @@ class SavedRun(RunContent):
             raise ConfigError(f"{format_run_path(directory)} is not the directory of a run: {error}") from error
 
     @property
-    def choices(self) -> dict[str, str]:
-        return self.result.get("choices") or self.start.get("choices") or {}
-
-    @property
     def configuration(self) -> Configuration:
         return Configuration(choices=self.choices, values=self.config)
 

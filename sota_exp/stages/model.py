@@ -30,6 +30,9 @@ class Model(Stage):
     def __call__(self, num_classes: int) -> nn.Module:
         """An untrained network, float [B, 3, H, W] → logits [B, num_classes], initialized by the global generator."""
 
+    def require_available(self) -> None:
+        """Check that this process has the code of the network, or raise a `ConfigError`."""
+
     @abstractmethod
     def load_published(self, tag: str) -> PublishedWeights:
         """The published weights `tag` of this architecture, "" for the default ones, or an `InvalidValue`."""

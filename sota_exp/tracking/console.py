@@ -113,7 +113,12 @@ class ConsoleListener(Listener):
         self.lines.print(join_what_fits(parts, ("rate", "raw", "speed"), self.lines.width))
 
     def format_time_left(self, step: int) -> str:
-        """The time that the rest of training and validation takes, for the bar and the lines of epochs."""
+        """The time that the rest of training and validation takes, for the bar and the lines of epochs.
+
+        After the last step, what is still to come has no estimate: scores, files and figures.
+        """
+        if step >= self.session.total_steps:
+            return "scoring …"
         seconds, done = time.monotonic() - self.began, step - self.first_step
         return f"{format_duration(estimate_remaining(seconds, done, self.session.total_steps - self.first_step))} left"
 

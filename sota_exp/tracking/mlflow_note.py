@@ -1,6 +1,7 @@
 """The Markdown note of a run in MLflow: configuration, scores, cost and command, from the files of the run."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from sota_exp.config.printable import make_decodable
@@ -37,10 +38,15 @@ def format_run_note(content: RunContent) -> str:
     if result.get("reason"):
         parts.append(f"**{result['status'].replace('_', ' ').capitalize()}**: {result['reason']}.")
     chosen = ", ".join(f"`{choice}`" for choice in list_techniques(content.start.get("choices") or {}))
-    command = [f"```\n{format_command(content)}\n```"] if not is_evaluation(result) else []
-    directory = make_decodable(quote_word(str(content.directory)))
-    page = [f"Its page: `sota-exp report {directory}`"] if result.get("metrics") else []
-    return "\n\n".join([*parts, f"Chosen: {chosen}.", *command, *page])
+    command = "" if is_evaluation(result) else format_command(content)
+    repeats = [f"```\n{command}\n```" if command else "", "" if is_evaluation(result) else content.handed_in]
+    page = [format_page_line(content.directory)] if result.get("metrics") else []
+    return "\n\n".join([*parts, f"Chosen: {chosen}.", *filter(None, repeats), *page])
+
+
+def format_page_line(directory: Path) -> str:
+    """The command that writes the page of a run, a study or a sweep."""
+    return f"Its page: `sota-exp report {make_decodable(quote_word(str(directory)))}`"
 
 
 def format_heading(content: RunContent) -> str:

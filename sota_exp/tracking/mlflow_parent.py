@@ -41,6 +41,12 @@ def read_cross_validation(directory: Path) -> tuple[dict[str, str], dict[str, fl
 #: {file of a sweep or study: what its directory says of the tags and metrics of the parent run}.
 READERS = {"sweep.json": read_sweep, "study.json": read_study, FOLDS_FILE: read_cross_validation}
 
+#: What a sweep or study was asked to do: tags of its run that are its parameters too. MLflow never changes these.
+PARAMS = ("recipe", "data", "metric", "level", "budget", "objective", "direction")
+
+#: The content of `tracking.json`.
+Facts = dict[str, Any]
+
 #: Kind of a run → kind of its parent, and the command that makes it.
 PARENTS = {"arm": ("study", "sota-exp ablate"), "fold": ("cross-validation", "sota-exp train")}
 
@@ -51,28 +57,39 @@ PARENT_ARTIFACTS = (*READERS, "trials.csv", "sweep.md", "multirun.yaml", "report
 TIMEOUT, RETRIES = 10, 2
 
 
-def open_parent_run(client: "MlflowClient", experiment: str, directory: Path, child_kind: str) -> str:
-    """Find or create the parent run in `directory`, set its status to RUNNING, and return its run id."""
+def open_parent_run(
+    client: "MlflowClient", experiment: str, directory: Path, child_kind: str, child_started: float
+) -> str:
+    """Find or create the parent run in `directory`, and return its run id.
+
+    Its status becomes RUNNING, unless it ended after the start of the child, in seconds since 1970, which comes late.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     with FileLock(directory / ".tracking.lock", timeout=60):
         facts = _read(directory)
-        if found := _find(client, experiment, facts["id"]):
-            client.update_run(found.info.run_id, status="RUNNING")
-            return found.info.run_id
-        kind, source = PARENTS.get(child_kind, ("sweep", "sota-exp train -m"))
-        command = _command(directory, source)
-        note = f"The runs of one {kind} are below this one; its files are in `{directory}`.\n\n```\n{command}\n```"
-        labels = {
-            "run_id": facts["id"],
-            "kind": kind,
-            "directory": str(directory),
-            "mlflow.note.content": note,
-            "mlflow.source.name": source,
-            "command": command[:5000],
-            "mlflow.source.type": "LOCAL",
-        }
-        start_ms = round(facts["time"] * 1000)
-        return client.create_run(experiment, start_ms, labels, directory.name).info.run_id
+        run = _find(client, experiment, facts["id"]) or _create(client, experiment, directory, child_kind, facts)
+        if facts.get("ended", 0.0) > child_started:
+            _send(client, run, directory)
+            client.set_terminated(run.info.run_id, facts["status"])
+        else:
+            client.update_run(run.info.run_id, status="RUNNING")
+        return str(run.info.run_id)
+
+
+def _create(client: "MlflowClient", experiment: str, directory: Path, child_kind: str, facts: Facts) -> "Run":
+    kind, source = PARENTS.get(child_kind, ("sweep", "sota-exp train -m"))
+    command = _command(directory, source)
+    note = f"The runs of one {kind} are below this one; its files are in `{directory}`.\n\n```\n{command}\n```"
+    labels = {
+        "run_id": facts["id"],
+        "kind": kind,
+        "directory": str(directory),
+        "mlflow.note.content": note,
+        "mlflow.source.name": source,
+        "command": command[:5000],
+        "mlflow.source.type": "LOCAL",
+    }
+    return client.create_run(experiment, round(facts["time"] * 1000), labels, directory.name)
 
 
 def end_parent_run(directory: Path, tracking: Mapping[str, Any], status: str) -> list[str]:
@@ -94,6 +111,8 @@ def update_parent_run(directory: Path, uri: str | None, experiment: str, status:
     Its first tracked run has created the parent run. Sending twice adds no points.
     """
     try:
+        with FileLock(directory / ".tracking.lock", timeout=5):
+            _write(directory, _read(directory) | {"ended": time.time(), "status": status})
         store = resolve_uri(uri, Path.cwd())
         if reason := find_connection_problem(store, 2.0):
             return reason
@@ -116,7 +135,10 @@ def _update(client: "MlflowClient", store: str, experiment: str, directory: Path
 
 def _send(client: "MlflowClient", run: "Run", directory: Path) -> None:
     run_id = run.info.run_id
-    tags, numbers = next(read(directory) for name, read in READERS.items() if (directory / name).is_file())
+    found = (read(directory) for name, read in READERS.items() if (directory / name).is_file())
+    tags, numbers = next(found, ({}, {}))
+    for key in (key for key in PARAMS if key in tags and key not in run.data.params):
+        client.log_param(run_id, key, tags[key])
     for key, text in tags.items():
         client.set_tag(run_id, key, text)
     for key, value in numbers.items():
@@ -133,13 +155,20 @@ def _find(client: "MlflowClient", experiment: str, number: str) -> "Run | None":
     return next(iter(client.search_runs([experiment], f"tags.run_id = '{number}'", max_results=1)), None)
 
 
-def _read(directory: Path) -> dict[str, Any]:
-    """`tracking.json` of a sweep or study: its id and its start in seconds since 1970; written if it is missing."""
+def _read(directory: Path) -> Facts:
+    """`tracking.json` of a sweep or study; written if it is missing.
+
+    Its id and its start in seconds since 1970; once it has ended, also when it did, and its status in MLflow.
+    """
     path = directory / "tracking.json"
     if not path.exists():
-        write_recomputable_text(path, json.dumps({"id": uuid.uuid4().hex, "time": time.time()}) + "\n")
-    facts: dict[str, Any] = json.loads(path.read_text())
+        _write(directory, {"id": uuid.uuid4().hex, "time": time.time()})
+    facts: Facts = json.loads(path.read_text())
     return facts
+
+
+def _write(directory: Path, facts: Facts) -> None:
+    write_recomputable_text(directory / "tracking.json", json.dumps(facts) + "\n")
 
 
 def _command(directory: Path, source: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sota_exp.report.study.read import read_headline
 from sota_exp.statistics.units import UNKNOWN, MetricFormat, get_metric_format
-from sota_exp.tracking.mlflow_note import format_markdown_table
+from sota_exp.tracking.mlflow_note import format_markdown_table, format_page_line
 
 #: What a study was asked to do, as tags of its run.
 SETTINGS = ("title", "recipe", "data", "metric", "level", "budget", "status")
@@ -20,7 +20,8 @@ def read_study(directory: Path) -> tuple[dict[str, str], dict[str, float]]:
         "seeds": ", ".join(map(str, study["seeds"])),
         "arms": ", ".join(arm["name"] for arm in study["arms"])[:5000],
     }
-    return settings | {"mlflow.note.content": format_study_note(study)}, build_difference_metrics(study)
+    note = f"{format_study_note(study)}\n\n{format_page_line(directory.resolve())}"
+    return settings | {"mlflow.note.content": note}, build_difference_metrics(study)
 
 
 def build_difference_metrics(study: dict[str, Any]) -> dict[str, float]:

@@ -4,12 +4,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+from sota_exp.tracking.mlflow_note import format_page_line
+
 
 def read_sweep(directory: Path) -> tuple[dict[str, str], dict[str, float]]:
     """Tags and metrics of the sweep."""
     summary = json.loads((directory / "sweep.json").read_text())
     tags = {
-        "mlflow.note.content": (directory / "sweep.md").read_text(),
+        "mlflow.note.content": f"{(directory / 'sweep.md').read_text()}\n{format_page_line(directory.resolve())}",
+        "objective": ", ".join(summary["objective"]),
+        "direction": ", ".join(summary["direction"]),
         "mlflow.source.name": "sota-exp sweep",
         "command": summary["command"][:5000],
     }

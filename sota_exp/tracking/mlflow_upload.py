@@ -142,7 +142,9 @@ class MLflowUpload:
         if parent := content.origin.get("parent"):
             kind = content.origin.get("kind", "run")
             if parent not in self.parents:
-                self.parents[parent] = open_parent_run(self.client, self.experiment, Path(parent), kind)
+                self.parents[parent] = open_parent_run(
+                    self.client, self.experiment, Path(parent), kind, content.start["time"]
+                )
             tags["mlflow.parentRunId"] = self.parents[parent]
         return self.client.create_run(self.experiment, content.started_ms, tags, content.mlflow_name)
 

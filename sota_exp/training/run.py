@@ -85,6 +85,7 @@ def _run(request: RunRequest, listener: Listener, pruner: Pruner, world: World, 
     complete, checkpoint = compute_on_main(lambda: read_existing(request, data, prints), world)
     if complete is not None:
         return complete
+    experiment.model.arch.require_available()
     session = open_session(experiment, data, world, device)
     if world.is_main:
         warn_of_shared_images(data)

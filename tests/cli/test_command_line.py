@@ -8,6 +8,7 @@ import shlex
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from sota_exp.cli import main
 from sota_exp.cli.command_line import CommandLine, Composition
 from sota_exp.cli.main import COMMANDS, load_command, run_command_line
 from sota_exp.config.hydra_compose import list_config_groups
@@ -19,6 +20,7 @@ LINES = {name: load_command(name).COMMAND for name in COMMANDS}
 LONG_GROUPS = ("hydra/sweeper",)
 
 EXAMPLES = [(name, words) for name, line in LINES.items() for words in line.examples]
+EXAMPLES += [(words.split()[0], words) for words in main.EXAMPLES]
 
 
 @pytest.fixture(autouse=True)

@@ -297,6 +297,9 @@ def test_help_lists_every_command(arguments, capfd):
     assert run_command_line(arguments) == 0
     output = capfd.readouterr().out
     assert all(f"  {name} " in output and summary in output for name, summary in COMMANDS.items())
+    lines = output.splitlines()
+    assert len(lines) <= 60 and max(map(len, lines)) <= 80 and output.count("  sota-exp ") == 4
+    assert "the page of a run, a study or a sweep" in output
 
 
 def test_no_command_is_wrong_usage(capfd):

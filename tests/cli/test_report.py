@@ -41,7 +41,9 @@ def test_a_study_is_reported_by_its_path_or_name(study: Path, word: str, capsys:
     assert "p adj." in output and "95 % interval" in output and "What next\n  Mixup: 24 seeds show it." in output
     assert "of 2" in output and "multirun/ladder/report.html, report.md and" in output
     assert Page((study / "report.html").read_text()).tables
-    assert (study / "report.md").read_text().startswith("# The published ladder")
+    text = (study / "report.md").read_text()
+    assert text.startswith("# The published ladder") and f" · `{found['command']}`" in text.partition("\n\n**")[0]
+    assert f" · {found['data']} · " in text.partition("\n\n**")[0]
 
 
 @pytest.mark.parametrize(
@@ -215,9 +217,14 @@ SWEEP = {
 
 def test_a_sweep_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "sweep.json").write_text(json.dumps(SWEEP))
+    write_run(tmp_path / "0")
     assert main.run_command_line(["report", str(tmp_path)]) == 0
     assert "Trial 2 beats the recipe's own values" in capsys.readouterr().out
     page = Page((tmp_path / "report.html").read_text())
+    assert (
+        "2023-11-14 · fake · 800 training images · 32 px · 3 epochs · Objective val/accuracy · 2 complete" in page.text
+    )
+    assert "sota-exp sweep search=lr" in page.text.partition("Trial 2 beats")[0]
     row = ["trial 2", "82.00", "1.00", "+2.00", "+1.20", "+0.40 to +2.00", "0.012", "optimizer.lr=0.123456"]
     assert row in page.tables[0].rows
     assert "The winner is chosen by val/accuracy." in page.text

@@ -3,6 +3,7 @@
 import errno
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,15 +22,19 @@ from sota_exp.report.folds import FoldRun, build_folds_json, write_folds
 from sota_exp.runs.contents import RunContent
 from sota_exp.runs.mlflow_store import build_mlflow_environment
 from sota_exp.runs.sent_position import SentPosition, read_origin
+from sota_exp.study.files import StudyFiles
+from sota_exp.study.results import StudyRuns
+from sota_exp.study.study_json import build_study_json
 from sota_exp.tracking import sync as tracking_sync
 from sota_exp.tracking.mlflow_content import build_points
-from sota_exp.tracking.mlflow_parent import update_parent_run
+from sota_exp.tracking.mlflow_parent import end_parent_run, update_parent_run
 from sota_exp.tracking.mlflow_upload import FileNotStored, MLflowUpload
 from sota_exp.training.evaluate_saved import SavedEvaluation, evaluate_saved
 from sota_exp.training.listener import Listener, RunRequest
 from sota_exp.training.run import run
 from tests.experiments import TINY, composed
 from tests.run_directories import result, write_epochs, write_run
+from tests.study.studies import chain, study, write_all
 
 #: MLflow's own code triggers warnings of SQLAlchemy 2.1.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -434,3 +439,26 @@ def test_a_sweep_or_study_ends_itself_unless_its_process_is_gone(
     MLflowUpload.open(position).send(RunContent.read(directory, origin))
     run = the_run(client, directory)
     assert client.get_run(run.data.tags["mlflow.parentRunId"]).info.status == expected
+
+
+@pytest.mark.parametrize(("started", "expected"), [(-60.0, "FINISHED"), (60.0, "RUNNING")])
+def test_a_run_that_is_sent_late_does_not_open_an_ended_study(
+    started: float, expected: str, store: Store, tmp_path: Path
+) -> None:
+    """A later run, of a study that goes on, does; the late one completes the page of the study."""
+    client, uri = store
+    place = tmp_path / "study"
+    planned, files = study(chain("a", "b"), seeds=6), StudyFiles(directory=place)
+    write_all(planned, files, {"b": 2.0})
+    files.write(build_study_json(planned, StudyRuns.read(planned, files, {})))
+    end_parent_run(place, {"uri": uri, "experiment": "sota_exp"}, "FINISHED")
+    directory = write_run(place / "runs" / "ema", time=time.time() + started)
+    origin = {"kind": "arm", "name": "ema, seed 0", "parent": str(place)}
+    position = SentPosition.read(directory).at(uri, "sota_exp").with_origin(origin, False)
+    position.write(directory)
+    MLflowUpload.open(position).send(RunContent.read(directory, origin))
+    parent = client.get_run(the_run(client, directory).data.tags["mlflow.parentRunId"])
+    assert parent.info.status == expected
+    if expected == "FINISHED":
+        assert parent.data.params.items() >= {"budget": "epochs", "recipe": parent.data.tags["recipe"]}.items()
+        assert f"Its page: `sota-exp report {place}`" in parent.data.tags["mlflow.note.content"]

@@ -114,7 +114,7 @@ class Study(Reported):
             for seed, place in arm.runs.items()
         ]
         found = pd.DataFrame(rows, columns=["arm", "seed", "value", "directory"])
-        first = find_readable_run(self.result, self.result.arms)
+        first = find_readable_run(self.result.places(*self.result.arms))
         if first is None or "folds" not in get_split(first.config):
             return found
         return found.assign(fold=[get_split_of_seed(first.config, seed)["fold"] for seed in found.seed])
@@ -154,7 +154,7 @@ class Study(Reported):
 
     def _repr_html_(self) -> str:
         study = self.result
-        facts = build_study_facts(study, read_first_run(study))
+        facts = build_study_facts(study, read_first_run(study.places(*study.arms)))
         table = build_effects_table(study, study.effects, "effect") if study.effects else build_results_table(study)
         picture = self.figures.show("ladder", "effects", "main_effects")
         shown = Markup(to_html(markdown.format_table(table)))

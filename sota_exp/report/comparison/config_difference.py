@@ -30,11 +30,10 @@ def find_config_difference(one: SavedRun, other: SavedRun) -> ConfigDifference:
     implied = {f"{slot.replace('/', '.')}.{name}" for slot in choices for name in ("_option_", "_target_")} | {
         f"{group}.name" for group in choices if "/" not in group
     }
-    keys = [key for key in {**before, **after} if key not in implied]
     facts = one.environment, other.environment
     return ConfigDifference(
         choices=choices,
-        values=find_differing(keys, before, after),
+        values=find_differing([key for key in {**before, **after} if key not in implied], before, after),
         environment=find_differing({**facts[0], **facts[1]}, *facts),
     )
 

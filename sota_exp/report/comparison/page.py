@@ -82,13 +82,10 @@ def build_difference_figure(comparison: RunComparison) -> Figure | None:
 
 def describe_noise(found: GroupDifference, part: str) -> str:
     """What the widest known interval of a difference is over."""
+    images = "images" if part == "all" else f"{part} images"
     if not found.seeds:
-        return f"{_name_images(part)} alone"
-    return f"seeds and {_name_images(part)}" if found.both else "seeds alone"
-
-
-def _name_images(part: str) -> str:
-    return "images" if part == "all" else f"{part} images"
+        return f"{images} alone"
+    return f"seeds and {images}" if found.both else "seeds alone"
 
 
 def build_learning_curves_figure(curves: Mapping[str, SeedCurve | None]) -> Figure | None:

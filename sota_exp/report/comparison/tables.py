@@ -48,10 +48,11 @@ def build_run_table(comparison: RunComparison) -> Table:
 
 
 def format_directories(group: SeedGroup) -> str:
-    """One path; several in one folder as `parent/{0,2}`."""
+    """One path; several in one folder as `parent/{0,2}`, and of longer names `parent/{a, b}`, to break between them."""
     paths = [Path(run.name) for run in group.runs]
     if len(paths) > 1 and len({path.parent for path in paths}) == 1:
-        return f"{paths[0].parent}/{{{','.join(path.name for path in paths)}}}"
+        comma = "," if all(path.name.isdecimal() for path in paths) else ", "
+        return f"{paths[0].parent}/{{{comma.join(path.name for path in paths)}}}"
     return ", ".join(map(str, paths))
 
 

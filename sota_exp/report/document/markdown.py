@@ -4,7 +4,7 @@ Words are strings: plain, or of a class that says how they are set, so that a te
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,19 @@ def link(words: str, place: str) -> Markup:
     return Markup(f"[{escape_markdown(words)}]({place})")
 
 
+#: A number or an interval as a table shows it, with its unit, or the star of one that is shown.
+QUANTITY = re.compile(r"([-+]?\d[\d,.]*(?:e[-+]?\d+)?(?: to [-+]?[\d,.]+)?)(?: (%|px|s|MiB|[kMGTPE]?(?:FLOPs)?)|\*)?")
+
+#: How a page shows what a program reads otherwise.
+PLAIN = {0x2212: "-", 0xA0: " ", 0x202F: " "}
+
+
+def to_plain(words: str) -> str:
+    """A cell for a program: ASCII minus, plain spaces, no sign of a verdict, links as their words; "" if unknown."""
+    text = re.sub(r"\[(.*?)\]\([^)]*\)", r"\1", words).replace("`", "") if isinstance(words, Markup) else words
+    return re.sub("^([▲▼△▽○✕] |–$)", "", text).translate(PLAIN)
+
+
 #: By name of a column: the text of an item.
 Columns = Mapping[str, Callable[[Any], str]]
 
@@ -91,6 +104,17 @@ class Table:
     def select(self, columns: Sequence[int]) -> "Table":
         """The table with some of its columns."""
         return Table([self.names[at] for at in columns], [[row[at] for at in columns] for row in self.rows], self.texts)
+
+    def list_plain_columns(self) -> Iterator[list[str]]:
+        """The columns below their headings for programs; the heading has the unit that all numbers of a column have."""
+        for index, name in enumerate(self.names):
+            cells = [to_plain(row[index]) for row in self.rows]
+            found = [QUANTITY.fullmatch(cell) for cell in cells if cell and self.is_number(index)]
+            units = {each and (each[2] or "") for each in found}
+            unit = units.pop() if len(units) == 1 else None
+            if unit is not None:
+                cells = [QUANTITY.sub(r"\1", cell).replace(",", "") for cell in cells]
+            yield [", ".join(filter(None, [to_plain(name), unit])), *cells]
 
     def drop_empty_columns(self) -> "Table":
         """The table without columns that are empty or – in every row."""

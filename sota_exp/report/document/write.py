@@ -174,7 +174,7 @@ def format_figure(figure: Figure, caption: str) -> str:
 def format_csv_link(number: int, tables: Sequence[Table]) -> str:
     """A link to the content of a table as a file, which is in the link itself."""
     text, table = io.StringIO(), tables[number - 1]
-    csv.writer(text, lineterminator="\n").writerows([table.names, *table.rows])
+    csv.writer(text, lineterminator="\n").writerows(zip(*table.list_plain_columns(), strict=True))
     place = f"data:text/csv;charset=utf-8,{quote(text.getvalue())}"
     return f'<a class="csv" download="table-{number}.csv" href="{place}" aria-label="Table {number} as CSV">CSV</a>'
 

@@ -93,7 +93,9 @@ def list_techniques(choices: Mapping[str, str]) -> list[str]:
 
 
 def format_command(content: RunContent) -> str:
-    """The command that repeats the run."""
+    """The command that repeats the run; "" where the network was handed in from Python."""
+    if content.is_from_python("model/arch"):
+        return ""
     from sota_exp.config.search_path import format_config_directories, read_config_directories  # imports Hydra
 
     places = format_config_directories(read_config_directories(content.directory))

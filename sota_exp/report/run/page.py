@@ -75,7 +75,8 @@ def collect_values(saved: SavedRun, run: RunFigureData, position: SentPosition) 
         "classes": build_class_table(run),
         "pairs": build_pair_table(result),
         "views": build_view_table(result.get("resolution") or {}),
-        "gain": describe_gain(result.get("resolution") or {}),
+        "search": result.get("resolution") or {},
+        "scale": SHARE_FORMAT,
         "slots": Table(["Slot", "Option"], slots, ["Option"]),
         "cost": build_cost_table(result),
         "command": "" if saved.is_evaluation else format_command(saved),
@@ -126,12 +127,6 @@ def build_view_table(search: dict[str, Any]) -> Table:
         "": lambda view: names.get(str({"resize": view["resize"], "size": view["size"]}), ""),
     }
     return Table.of(search.get("curve") or [], columns, [""])
-
-
-def describe_gain(search: dict[str, Any]) -> str:
-    if "gain" not in search:
-        return ""
-    return f"{SHARE_FORMAT.difference(search['gain'])} ± {SHARE_FORMAT.size(search['gain_standard_error'])}"
 
 
 def build_cost_table(result: dict[str, Any]) -> Table:

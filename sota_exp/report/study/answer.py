@@ -1,7 +1,6 @@
 """The answer of a study in sentences, by the template `answer.md.jinja`, and the line of facts below its title."""
 
 import re
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,8 +27,7 @@ def build_study_facts(study: StudyResult, first: Mapping[str, Any]) -> list[str]
     found += [first[name] for name in ("model", "size") if name in first]
     found += [format_count(first["epochs"], "epoch")] if "epochs" in first else []
     found += [format_count(len(study.arms), "arm"), format_count(len(study.seeds), "seed"), format_count(runs, "run")]
-    date = [time.strftime("%Y-%m-%d", time.localtime(first["time"]))] if "time" in first else []
-    return [*date, *found, f"equal {study.budget}"]
+    return [*filter(None, (first.get("date"), study.data)), *found, f"equal {study.budget}"]
 
 
 def build_study_answer(study: StudyResult) -> Markup:

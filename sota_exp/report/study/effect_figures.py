@@ -18,8 +18,7 @@ MOST_ROWS = 60
 def select_clearest(arms: Sequence[StudyArm], most: int) -> list[StudyArm]:
     """At most `most` arms: those with the largest differences, in their own order."""
     kept = sorted(arms, key=lambda arm: -abs(arm.difference or 0))[:most]
-    names = {arm.name for arm in kept}
-    return [arm for arm in arms if arm.name in names]
+    return [arm for arm in arms if arm in kept]
 
 
 def build_ladder_figure(study: StudyResult) -> Figure | None:

@@ -30,7 +30,7 @@ def write_study_report(directory: Path) -> WrittenReport:
     unreadable = [f"{problem}; what it says is left out" for problem in find_unreadable_files(study)]
     for words in unreadable:
         log.warning(words)
-    first = read_first_run(study)
+    first = read_first_run(study.places(*study.arms))
     is_anytime = study.looks is not None and study.looks.kind == "anytime"
     whole = [arm for arm in study.arms if arm.reference is None][:MOST_WHOLE]
     return write_report(
@@ -65,7 +65,7 @@ def write_study_report(directory: Path) -> WrittenReport:
         configurations=[
             (arm, hide_home(yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True)))
             for arm in whole
-            if (run := find_readable_run(study, [arm])) is not None
+            if (run := find_readable_run(study.places(arm))) is not None
         ],
     )
 
@@ -74,8 +74,7 @@ def group_fired_rules(study: StudyResult) -> dict[str, list[str]]:
     """By message of a rule, the labels of its arms."""
     groups: dict[str, list[str]] = {}
     for each in study.rules:
-        names = groups.setdefault(each["message"], [])
-        names.append(get_arm_label(study, each["arm"]) if each.get("arm") else "every arm")
+        groups.setdefault(each["message"], []).append(get_arm_label(study, each.get("arm") or "every arm"))
     return groups
 
 
@@ -97,5 +96,4 @@ def describe_missing_runs(study: StudyResult) -> list[str]:
 
 def get_arm_label(study: StudyResult, name: str) -> str:
     """The label of an arm; the name itself if the study has no such arm."""
-    arm = study.arm(name)
-    return name if arm is None else arm.label
+    return arm.label if (arm := study.arm(name)) else name

@@ -4,6 +4,7 @@ Runs are read one at a time; only means and spreads over seeds are kept. Files t
 `find_unreadable_files` tells.
 """
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -43,7 +44,7 @@ class SeedCurve:
 def find_unreadable_files(study: StudyResult) -> list[str]:
     """Why files that the runs wrote, and a report reads, cannot be read, one sentence per file."""
     found: dict[str, None] = {}
-    for place in dict.fromkeys(place for arm in study.arms for place in study.places(arm)):
+    for place in dict.fromkeys(study.places(*study.arms)):
         for name in READ_FILES:
             try:
                 if is_there(place / name):
@@ -88,24 +89,25 @@ def count_chosen_sizes(study: StudyResult, arm: StudyArm) -> Counter[int]:
     return Counter(int(search["chosen"]["size"]) for search in searches)
 
 
-def find_readable_run(study: StudyResult, arms: Iterable[StudyArm]) -> "SavedRun | None":
-    """The first run of these arms that can be read; None if none can."""
+def find_readable_run(places: Iterable[Path]) -> "SavedRun | None":
+    """The first run in these directories that can be read; None if none can."""
     from sota_exp.runs.find import SavedRun
 
-    for place in (place for arm in arms for place in study.places(arm)):
+    for place in places:
         with suppress(ConfigError):
             return SavedRun.read(place)
     return None
 
 
-def read_first_run(study: StudyResult) -> dict[str, Any]:
-    """What all runs share, from the first that can be read: time, train (images), model, size, epochs, dashboard."""
-    if (run := find_readable_run(study, study.arms)) is None:
+def read_first_run(places: Iterable[Path]) -> dict[str, Any]:
+    """What runs share, from the first that can be read: date, data, train (images), model, size, epochs, dashboard."""
+    if (run := find_readable_run(places)) is None:
         return {}
     config, counts = run.config, (run.start.get("data") or {}).get("counts") or {}
     position = SentPosition.read(run.directory)
     found = {
-        "time": run.start["time"],
+        "date": time.strftime("%Y-%m-%d", time.localtime(run.start["time"])),
+        "data": config.get("data", {}).get("name"),
         "train": counts.get("train"),
         "model": (config.get("model") or {}).get("arch", {}).get("name"),
         "size": (size := config.get("data", {}).get("image_size")) and f"{size} px",

@@ -243,9 +243,9 @@ class StudyResult:
     def arm(self, name: str | None) -> StudyArm | None:
         return next((arm for arm in self.arms if arm.name == name), None)
 
-    def places(self, arm: StudyArm) -> list[Path]:
-        """The directories of an arm's runs, in the order of their seeds."""
-        return [self.directory / place for place in arm.runs.values()]
+    def places(self, *arms: StudyArm) -> list[Path]:
+        """The directories of the runs of arms, in the order of their seeds."""
+        return [self.directory / place for arm in arms for place in arm.runs.values()]
 
     @functools.cached_property
     def arm_numbers(self) -> dict[str, str]:

@@ -81,16 +81,6 @@ def build_noise_table(study: StudyResult) -> Table:
     return Table.of([arm for arm in study.compared if arm.examples is not None], columns).drop_empty_columns()
 
 
-def describe_other_images(study: StudyResult) -> str:
-    """Which arms scored other test images than their reference, such as with another `data.split_seed`; "" if none."""
-    is_accuracy = study.metric.endswith("/accuracy")
-    names = [arm.label for arm in study.compared if is_accuracy and arm.difference is not None and not arm.examples]
-    if not names:
-        return ""
-    scored = "was not scored" if len(names) == 1 else "were not scored"
-    return f"{join_first(names, 5)} {scored} on the same images as the reference: the difference also has their noise."
-
-
 def build_cost_table(study: StudyResult) -> Table:
     columns: Columns = {
         "Arm": lambda arm: format_arm_number(study, arm),
@@ -183,11 +173,10 @@ def format_change(change: Difference | None) -> str:
 
 def build_effects_table(study: StudyResult, found: Sequence[DesignEffect], what: str) -> Table:
     """Main effects or interactions of a design."""
-    scale = study.scale
     columns: Columns = {
         what: lambda each: each.name,
-        "Effect": lambda each: scale.difference(each.estimate),
-        f"{format_level(study.level)} interval": lambda each: format_interval(scale, each.headline),
+        "Effect": lambda each: study.scale.difference(each.estimate),
+        f"{format_level(study.level)} interval": lambda each: format_interval(study.scale, each.headline),
         "p, joint": lambda each: format_p_value(each.headline_p),
         "Verdict": lambda each: add_sign(each.verdict) if each.verdict else UNKNOWN,
     }
@@ -196,16 +185,16 @@ def build_effects_table(study: StudyResult, found: Sequence[DesignEffect], what:
 
 def build_first_stage_table(study: StudyResult) -> Table:
     """The effects of stage 1 and what was followed, by the size of the evidence."""
-    effects = study.screening.effects
-    scale = study.scale
     columns: Columns = {
         "Technique": lambda each: each.name,
-        "Main effect": lambda each: scale.difference(each.estimate),
-        f"{format_level(study.level)} interval": lambda each: format_interval(scale, each.interval),
+        "Main effect": lambda each: study.scale.difference(each.estimate),
+        f"{format_level(study.level)} interval": lambda each: format_interval(study.scale, each.interval),
         "p": lambda each: format_p_value(each.p_value),
         "Stage 2": lambda each: each.verdict,
     }
-    return Table.of(sorted(effects, key=lambda each: each.p_value or 0.0), columns, ["Technique", "Stage 2"])
+    return Table.of(
+        sorted(study.screening.effects, key=lambda each: each.p_value or 0.0), columns, ["Technique", "Stage 2"]
+    )
 
 
 def build_cells_table(study: StudyResult) -> Table:

@@ -1,6 +1,5 @@
 """The figures of a sweep: confirmation, history, values by parameter, front. Imports Altair."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from sota_exp.report.drawing.chart import BLUE, GREY, Figure
@@ -9,13 +8,11 @@ from sota_exp.report.drawing.forest_and_waterfall import EffectRow
 from sota_exp.report.drawing.trials import draw_parameters, draw_search_history
 from sota_exp.report.study.effect_figures import build_forest_figure
 from sota_exp.report.study.read import parse_interval
-from sota_exp.report.sweep.tables import get_test, name_test_metric
+from sota_exp.report.sweep.tables import Tree, get_test, name_test_metric
 from sota_exp.statistics.units import get_metric_format
 
 #: Most parameters that are drawn.
 MOST_PARAMETERS = 8
-
-Tree = Mapping[str, Any]
 
 
 def build_confirmation_figure(tree: Tree) -> Figure | None:
@@ -80,7 +77,7 @@ def build_search_figures(tree: Tree) -> dict[str, Figure]:
 
 def rank_parameters(tree: Tree, trials: list[dict[str, Any]]) -> list[str]:
     """The searched parameters with more than one value, the most important first."""
-    shares: Mapping[str, float] = next(iter(tree["importances"].values()), {})
+    shares: Tree = next(iter(tree["importances"].values()), {})
     values = {name: {str(each["knobs"].get(name)) for each in trials} for each in trials for name in each["knobs"]}
     varied = sorted(name for name, found in values.items() if len(found) > 1)
     return sorted(varied, key=lambda name: -shares.get(name, 0.0))[:MOST_PARAMETERS]

@@ -5,18 +5,16 @@ Values that the file does not contain are left out. The note in MLflow is the sa
 
 import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sota_exp.config.formats import get_format
 from sota_exp.errors import ConfigError
 from sota_exp.report.document.write import WrittenReport, render_markdown, write_report
+from sota_exp.report.study.runs import read_first_run
 from sota_exp.report.sweep import tables
-from sota_exp.report.sweep.tables import MOST_ROWS
+from sota_exp.report.sweep.tables import MOST_ROWS, Tree
 from sota_exp.statistics.units import get_metric_format
-
-Tree = Mapping[str, Any]
 
 TEMPLATE = "sweep/sweep.md.jinja"
 
@@ -42,13 +40,14 @@ def write_sweep_report(directory: Path) -> WrittenReport:
         ConfigError: `sweep.json` is missing or malformed.
     """
     from sota_exp.report.sweep import figures
+    from sota_exp.runs.find import find_runs_below
 
     path = directory / "sweep.json"
     try:
         tree = read_sweep(path)
         drawn = {"confirmation": figures.build_confirmation_figure(tree), "figures": figures.build_search_figures(tree)}
-        history = figures.list_history(tree)
-        return write_report(directory, TEMPLATE, **collect_values(tree, MOST_TRIALS), **drawn, history=history)
+        read = {"history": figures.list_history(tree), "first": read_first_run(find_runs_below(directory))}
+        return write_report(directory, TEMPLATE, **collect_values(tree, MOST_TRIALS), **drawn, **read)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(f"{path}: not the format of a sweep: {type(error).__name__}: {error}") from error
 

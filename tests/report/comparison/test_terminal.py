@@ -86,7 +86,7 @@ def test_the_whole_page(tmp_path: Path) -> None:
     ]
     text = shown(*directories)
     for words in (
-        "A  outputs/{low0,low1}    0, 1   finished",
+        "A  outputs/{low0, low1}    0, 1   finished",
         "optimizer.lr",
         "71.25 ± 1.77",
         "± of several seeds: their standard deviation.",
@@ -107,6 +107,12 @@ def test_a_narrow_terminal_cuts_no_number(tmp_path: Path) -> None:
     text = shown(*directories, width=60)
     assert text.count("70.00 (54.57 to 81.93)") == 6
     assert max(len(line) for line in text.split("test accuracy  ")[0].splitlines()) <= 60
+
+
+def test_a_narrow_terminal_cuts_no_name(tmp_path: Path) -> None:
+    names = [f"small_images-animals_on_photos-seed{seed}-1f2e3d4c" for seed in range(2)]
+    text = shown(*(make(tmp_path / "outputs" / name, seed=seed) for seed, name in enumerate(names)), width=80)
+    assert all(name in text for name in names) and "outputs/{small" in text
 
 
 def test_square_brackets_are_no_markup(tmp_path: Path) -> None:

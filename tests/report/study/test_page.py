@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 from markdown_it import MarkdownIt
 
@@ -146,8 +147,15 @@ def test_scripts_draw_the_same_figures_and_tables_are_files_too(ladder: Path) ->
     texts = [json.dumps(each) for each in drawn]
     assert any('"tooltip"' in text for text in texts)
     assert any('"bind": "scales"' in text for text in texts)
-    assert [each[0] for each in page.files] == [table.heads for table in page.tables]
+    for each, table in zip(page.files, page.tables, strict=True):
+        pairs = zip(each[0], table.heads, strict=True)
+        assert all(name in (head, f"{head}, {name.rpartition(', ')[2]}") for name, head in pairs)
     assert all(len(each) == len(table.rows) + 1 for each, table in zip(page.files, page.tables, strict=True))
+    assert not re.search("[\u2212\xa0▲▼△▽○✕]|\\]\\(", json.dumps(page.files, ensure_ascii=False))
+    found = pandas.DataFrame(page.files[0][1:], columns=page.files[0][0])
+    assert "helps" in set(found["Verdict"]) and found["Arm"][2].startswith("2 ")
+    shown = [float(cell) for cell in found["Difference, points"] if cell]
+    assert len(shown) == len(found) - 1 and min(shown) < 0
 
 
 def test_the_page_is_sound_and_can_be_read_without_seeing_it(ladder: Path) -> None:

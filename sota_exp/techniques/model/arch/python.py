@@ -30,8 +30,14 @@ class PythonNetwork(Model):
     digest: Digest
 
     def __call__(self, num_classes: int) -> nn.Module:
+        return copy.deepcopy(self.get_network())
+
+    def require_available(self) -> None:
+        self.get_network()
+
+    def get_network(self) -> nn.Module:
         network: nn.Module = get_handed_in(self.digest, "model/arch", self.name, REMEDY)
-        return copy.deepcopy(network)
+        return network
 
     def load_published(self, tag: str) -> PublishedWeights:
         raise InvalidValue("weights", tag, "scratch or checkpoint: nobody published weights of model/arch=python")

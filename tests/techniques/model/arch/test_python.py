@@ -1,5 +1,7 @@
 """A network that Python hands in is trained as it is, and what a run records of it is honest."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -9,9 +11,11 @@ import sota_exp
 from sota_exp.cli.python.objects import digest_network
 from sota_exp.cli.rerun import main as rerun
 from sota_exp.errors import ConfigError
+from sota_exp.report.run.page import write_run_report
 from sota_exp.stages import handed_in
 from sota_exp.stages.stage import InvalidValue
 from sota_exp.techniques.model.arch.python import PythonNetwork
+from sota_exp.tracking.mlflow_note import format_run_note
 from tests.experiments import TINY
 from tests.handed_in import Colours, Tiny
 
@@ -79,7 +83,20 @@ def test_another_process_says_why_it_cannot_and_what_to_do(trained, monkeypatch)
         with pytest.raises(ConfigError, match=says) as caught:
             ask()
         assert "\n" not in str(caught.value)
+    assert not list(run.directory.parent.glob("*-rerun-*")), "nothing is left of what could not start"
     network.load_state_dict(load_file(run.directory / "model.safetensors"))
+
+
+def test_page_and_note_promise_no_command_for_a_network(trained):
+    run, _ = trained
+    page, note = write_run_report(run.directory).paths[1].read_text(), format_run_note(run.saved)
+    for text in (page, note):
+        assert "The network and the data set were handed in from Python" in text
+        assert "no command repeats this run from its files" in text
+        assert "sota-exp train " not in text and "sota-exp rerun" not in text
+    choices = run.saved.choices | {"model/arch": "small"}
+    note = format_run_note(replace(run.saved, result=run.saved.result | {"choices": choices}))
+    assert "sota-exp train" in note and "commands find it as long as the cache has its images" in note
 
 
 def test_wrong_objects_are_told():
