@@ -92,16 +92,24 @@ def test_in_a_folder_not_in_utf_8_the_default_database_is_refused_at_once_and_an
     assert is_uploaded(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["train", "-m", "seed=0,1"],
-        ["ablate", "study=one_slot", "study.slot=augmentation/flip", "study.seeds=1"],
-        ["sweep", "search=learning_rate", "hydra.sweeper.n_trials=1", "hydra.sweeper.confirm.top=0"],
-    ],
-    ids=["train", "ablate", "sweep"],
+SIGNS = b"${x} $y {z} %20 [b]\n\xe6\x97\xa5"
+
+SEVERAL = (
+    ["train", "-m", "seed=0,1"],
+    ["ablate", "study=one_slot", "study.slot=augmentation/flip", "study.seeds=1"],
+    ["sweep", "search=learning_rate", "hydra.sweeper.n_trials=1", "hydra.sweeper.confirm.top=0"],
 )
-@pytest.mark.parametrize("name", [b"${x} $y {z} %20 [b]\n\xe6\x97\xa5", b"bytes\xff"], ids=["signs", "bytes"])
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        *((SIGNS, words) for words in SEVERAL),
+        (b"bytes\xff", SEVERAL[0]),
+        *(pytest.param(b"bytes\xff", words, marks=pytest.mark.torture) for words in SEVERAL[1:]),
+    ],
+    ids=lambda each: (each[:5].decode() if isinstance(each, bytes) else each[0]).replace("${x} ", "signs"),
+)
 def test_several_runs_work_in_a_folder_of_any_name_in_utf_8(tmp_path, name, words):
     place = os.path.join(os.fsencode(tmp_path), name)
     os.makedirs(place)

@@ -46,7 +46,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ["train", "-m", "seed=0,1"],
         ["explain", "--no-measure", "-m", "seed=0,1"],
         ["ablate", "study=add_one_in", "study.only=[mixup]", "study.seeds=2", "recipe=torchvision"],
-        ["ablate", "study=add_one_in", "study.only=[mixup]", "study.seeds=2", "recipe=torchvision", "--plan"],
+        pytest.param(
+            ["ablate", "study=add_one_in", "study.only=[mixup]", "study.seeds=2", "recipe=torchvision", "--plan"],
+            marks=pytest.mark.torture,
+        ),
     ],
     ids=lambda words: " ".join(words[:2]) + " --plan" * ("--plan" in words),
 )
