@@ -189,6 +189,10 @@ def _run(
         for name in [name for name in sys.modules if name.partition(".")[0] in ("sota_exp", "tests")]:
             del sys.modules[name]
     faulthandler.enable()
+    import torch
+
+    # A fork makes PyTorch's pool of threads anew at its first use, and fails where two threads are the first at once.
+    torch.set_num_threads(1)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
