@@ -33,6 +33,7 @@ from torchvision.transforms import v2
 
 from benchmarks.loops import session_of
 from sota_exp.config.overrides import compose_configuration
+from sota_exp.techniques.regularization.average.ema import compute_decay
 
 SIZE = 32
 
@@ -84,7 +85,17 @@ class Recipe:
 
     def decay(self, steps: int, every: int) -> float:
         """Of an average that is updated `every` steps, with the recipe's mean age."""
-        return float(torch.exp(torch.tensor(-every / (self.experiment.regularization.average.horizon * steps))))
+        return compute_decay(self.experiment.regularization.average.horizon, every, steps)
+
+    def start(self, steps: int) -> tuple[nn.Module, torch.optim.Optimizer, int]:
+        """A new network, its optimizer, and the steps of its warm-up."""
+        model = self.session.network().train()
+        return model, self.optimizer(model), max(1, round(self.experiment.schedule.warmup.fraction * steps))
+
+
+def repeat(loader: DataLoader[Any]) -> Iterator[Any]:
+    """The batches of one epoch after the other."""
+    return itertools.chain.from_iterable(itertools.repeat(loader))
 
 
 def torchvision_loop(recipe: Recipe, steps: int) -> Iterator[nn.Module]:
@@ -92,13 +103,12 @@ def torchvision_loop(recipe: Recipe, steps: int) -> Iterator[nn.Module]:
     experiment, every = recipe.experiment, 32
     images = ImageFolder(str(recipe.folder / "train"), recipe.transform(training=True))
     loader = DataLoader(images, experiment.batch_size, shuffle=True, drop_last=True)
-    model = recipe.session.network().train()
-    optimizer, warm_up = recipe.optimizer(model), max(1, round(experiment.schedule.warmup.fraction * steps))
+    model, optimizer, warm_up = recipe.start(steps)
     ramp = LinearLR(optimizer, experiment.schedule.warmup.start_factor, total_iters=warm_up)
     schedule = SequentialLR(optimizer, [ramp, CosineAnnealingLR(optimizer, steps - warm_up)], [warm_up])
     criterion = nn.CrossEntropyLoss(label_smoothing=find_smoothing(recipe))
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.decay(steps, every)), use_buffers=True)
-    for step, (batch, labels) in enumerate(itertools.chain.from_iterable(itertools.repeat(loader))):
+    for step, (batch, labels) in enumerate(repeat(loader)):
         loss = criterion(recipe.forward(model, batch), labels)
         optimizer.zero_grad()
         loss.backward()
@@ -126,8 +136,7 @@ def timm_loop(recipe: Recipe, steps: int) -> Iterator[nn.Module]:
         num_workers=0,
     )
     images.transform = recipe.transform(training=True)  # timm has no padded crops
-    model = recipe.session.network().train()
-    optimizer, warm_up = recipe.optimizer(model), max(1, round(experiment.schedule.warmup.fraction * steps))
+    model, optimizer, warm_up = recipe.start(steps)
     schedule = CosineLRScheduler(
         optimizer,
         t_initial=steps,
@@ -137,7 +146,7 @@ def timm_loop(recipe: Recipe, steps: int) -> Iterator[nn.Module]:
     )
     criterion = LabelSmoothingCrossEntropy(find_smoothing(recipe))
     average = ModelEmaV3(model, decay=recipe.decay(steps, 1), update_after_step=warm_up)
-    for step, (batch, labels) in enumerate(itertools.chain.from_iterable(itertools.repeat(loader))):
+    for step, (batch, labels) in enumerate(repeat(loader)):
         loss = criterion(recipe.forward(model, batch), labels)
         optimizer.zero_grad()
         loss.backward()

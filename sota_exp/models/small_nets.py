@@ -14,6 +14,8 @@ SMALL_NETWORKS = {
 # Name → channels of the three stages of a network that pools.
 POOLED_NETWORKS = {"pooled_s": (32, 96, 96), "pooled_m": (64, 256, 256)}
 
+NAMES = (*SMALL_NETWORKS, *POOLED_NETWORKS)
+
 #: Strides of the stages; with the stem's stride of 2 an image of 48 px ends in a feature map of 6 × 6.
 STRIDES = (1, 2, 2, 1)
 
@@ -41,11 +43,7 @@ class SmallResNet(nn.Module):
 
     def __init__(self, depths: tuple[int, ...], width: int, num_classes: int) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, width, 3, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
-        )
+        self.stem = build_conv(3, width, stride=2)
         widths = [width * 2**stage for stage in range(len(depths))]
         inputs = [width, *widths[:-1]]
         self.stages = nn.Sequential(*map(build_stage, inputs, widths, depths, STRIDES))
@@ -92,9 +90,9 @@ class PooledNet(nn.Module):
         return self.fc(torch.flatten(self.pool(self.stages(self.stem(images))), 1))
 
 
-def build_conv(in_channels: int, channels: int, *between: nn.Module) -> nn.Sequential:
+def build_conv(in_channels: int, channels: int, *between: nn.Module, stride: int = 1) -> nn.Sequential:
     """A 3×3 convolution, what is between, batch norm, ReLU."""
-    conv = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
+    conv = nn.Conv2d(in_channels, channels, 3, stride=stride, padding=1, bias=False)
     return nn.Sequential(conv, *between, nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
 
 

@@ -14,7 +14,7 @@ from torchvision.models import WeightsEnum
 
 from sota_exp.errors import RunFailed, first_line
 from sota_exp.models.network_names import list_networks
-from sota_exp.models.small_nets import POOLED_NETWORKS, SMALL_NETWORKS, build_small
+from sota_exp.models.small_nets import NAMES, build_small
 from sota_exp.models.weight_files import hash_weights_with_use
 from sota_exp.stages.data import Preprocessing
 from sota_exp.stages.model import PublishedWeights
@@ -89,12 +89,11 @@ def build_timm(name: str, num_classes: int, img_size: int | None) -> nn.Module:
 
 def build_by_name(name: str, num_classes: int) -> nn.Module:
     """An untrained network by name: ours, else torchvision's, else timm's."""
-    small = {*SMALL_NETWORKS, *POOLED_NETWORKS}
-    if name in small:
+    if name in NAMES:
         return build_small(name, num_classes, width_multiplier=1.0)
     if name in list_networks("torchvision"):
         return build_torchvision(name, num_classes)
-    require_known("name", name, small | {*list_networks("torchvision"), *list_networks("timm")}, "network")
+    require_known("name", name, {*NAMES, *list_networks("torchvision"), *list_networks("timm")}, "network")
     return build_timm(name, num_classes, None)
 
 

@@ -91,14 +91,14 @@ def _count_independent(runs: Sequence[FoldRun], directory: Path) -> float:
 
 def build_folds_table(found: Mapping[str, Any], results: Mapping[str, dict[str, Any]]) -> Table:
     """One row a fold, then mean and standard deviation over folds. found: the content of `folds.json`."""
-    rows = []
+    rows, shown = [], ("val/accuracy", "test/accuracy")
     for run in found["runs"]:
         if (result := results.get(run["place"])) is not None:
-            scores = [format_accuracy(result["metrics"][f"{part}/accuracy"]) for part in ("val", "test")]
+            scores = [format_accuracy(result["metrics"][score]) for score in shown]
             num, seconds = f"{result['evaluated_images']['test']:,}", sum(result["seconds"].values())
             rows.append([f"repeat {run['repeat']}, fold {run['fold']}", *scores, num, format_duration(seconds)])
     for name in ("mean", "sd"):
-        values = [found["metrics"].get(f"{part}/accuracy", {}).get(name) for part in ("val", "test")]
+        values = [found["metrics"].get(score, {}).get(name) for score in shown]
         rows.append([Strong(f"{name} over folds"), *map(format_accuracy, values), "", ""])
     return Table(["", "val accuracy", "test accuracy", "test images", "time"], rows)
 

@@ -42,7 +42,7 @@ NAMED_HYPERPARAMETERS = ("optimizer.lr", "optimizer.weight_decay", "schedule.len
 
 def build_params(content: RunContent) -> dict[str, str]:
     """The option of every slot, and every value of the resolved configuration that is short enough, by dotted key."""
-    found = {slot: option for slot, option in (content.start.get("choices") or {}).items() if slot != "tracking"}
+    found = {slot: option for slot, option in content.choices.items() if slot != "tracking"}
     values = flatten({group: tree for group, tree in content.config.items() if group != "tracking"})
     for key, value in values.items():
         if key.rpartition(".")[2] not in ("_target_", "_option_"):

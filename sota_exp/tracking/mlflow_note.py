@@ -37,9 +37,11 @@ def format_run_note(content: RunContent) -> str:
         parts += [format_scores(result), format_classes_and_cost(result)]
     if result.get("reason"):
         parts.append(f"**{result['status'].replace('_', ' ').capitalize()}**: {result['reason']}.")
-    chosen = ", ".join(f"`{choice}`" for choice in list_techniques(content.start.get("choices") or {}))
-    command = "" if is_evaluation(result) else format_command(content)
-    repeats = [f"```\n{command}\n```" if command else "", "" if is_evaluation(result) else content.handed_in]
+    chosen = ", ".join(f"`{choice}`" for choice in list_techniques(content.choices))
+    repeats = []
+    if not is_evaluation(result):
+        command = format_command(content)
+        repeats = [f"```\n{command}\n```" if command else "", content.handed_in]
     page = [format_page_line(content.directory)] if result.get("metrics") else []
     return "\n\n".join([*parts, f"Chosen: {chosen}.", *filter(None, repeats), *page])
 

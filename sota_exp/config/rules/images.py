@@ -93,7 +93,7 @@ IMAGE_RULES = (
     Rule(
         name="evaluation enlarges what training shows whole",
         condition=all_of(
-            any_of(has_option("augmentation/crop", "pad"), has_option("augmentation/crop", "none")),
+            has_option("augmentation/crop", "pad", "none"),
             values_satisfy(lambda ratio: ratio < 0.95, "evaluation.resolution.crop_ratio"),
         ),
         reason="evaluation cuts out the centre and enlarges it, but training shows whole images: objects are larger",

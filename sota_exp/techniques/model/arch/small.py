@@ -18,7 +18,7 @@ from typing import Annotated
 
 from torch import nn
 
-from sota_exp.models.small_nets import POOLED_NETWORKS, SMALL_NETWORKS, build_small
+from sota_exp.models.small_nets import NAMES, build_small
 from sota_exp.stages.model import Model, PublishedWeights
 from sota_exp.stages.stage import InvalidValue, Legal, one_of
 
@@ -27,7 +27,7 @@ from sota_exp.stages.stage import InvalidValue, Legal, one_of
 class SmallNetwork(Model):
     """A network of this package; `width_multiplier` scales its channels."""
 
-    name: Annotated[str, one_of(*SMALL_NETWORKS, *POOLED_NETWORKS)]
+    name: Annotated[str, one_of(*NAMES)]
     width_multiplier: Annotated[float, Legal(lambda value: 0.25 <= value <= 8, "a number in [0.25, 8]")]
 
     def __call__(self, num_classes: int) -> nn.Module:

@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from sota_exp.models.parts import find_classifier_name, find_norm_layers, find_residual_blocks
-from sota_exp.models.small_nets import POOLED_NETWORKS, SMALL_NETWORKS
+from sota_exp.models.small_nets import NAMES, SMALL_NETWORKS
 from sota_exp.stages.stage import InvalidValue
 from sota_exp.techniques.model.arch.small import SmallNetwork
 from tests.rows import each_row
 
 
-@each_row("size, name", itertools.product([16, 33, 48, 64, 96], {**SMALL_NETWORKS, **POOLED_NETWORKS}))
+@each_row("size, name", itertools.product([16, 33, 48, 64, 96], NAMES))
 def test_any_size_gives_logits(name, size):
     model = SmallNetwork(name=name, width_multiplier=0.25)(7).eval()
     assert model(torch.randn(2, 3, size, size)).shape == (2, 7)
