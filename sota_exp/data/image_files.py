@@ -122,6 +122,11 @@ def read_stored(path: Path | Member, white: int | None, max_side: int | None) ->
     return to_stored_pixels(decode_image(path, white=white), max_side)
 
 
+def count_stored(sample: Sample) -> int:
+    """The bytes of an image in the store."""
+    return sample.image.nbytes
+
+
 def decode_split(
     read: Callable[[int], tuple[Image.Image, int]], num: int, split: int, max_side: int | None, name: str, place: str
 ) -> Iterator[Sample]:
@@ -140,7 +145,7 @@ def decode_split(
         except (*DECODE_ERRORS, AttributeError) as error:
             raise RunFailed(f"{name}: image {index} {place} can't be read: {explain_error(error)}") from error
 
-    return map_in_threads(decode, range(num))
+    return read_all(decode, range(num), count_stored)
 
 
 def decode_samples(
@@ -162,7 +167,7 @@ def decode_samples(
         pixels = to_stored_pixels(decoded.pixels, max_side)
         return Sample(pixels, labels[image.class_name], image.split, digest, (*remarks, *decoded.remarks))
 
-    return read_all(decode, each)
+    return read_all(decode, each, count_stored)
 
 
 class FileList(NamedTuple):

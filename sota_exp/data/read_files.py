@@ -9,6 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
+from rich.filesize import decimal
+
 from sota_exp.data.store_writer import UnreadableImage
 from sota_exp.errors import RunFailed
 
@@ -31,21 +33,30 @@ class Progress:
         """words: what is done, before the number. total: of how many images, if that is known."""
         self.words, self.total = words, total
         self.began = self.said = time.monotonic()
-        self.num = 0
+        self.num = self.num_bytes = 0
 
-    def add(self, num: int) -> None:
-        """Count further images."""
+    def count(self, num: int, num_bytes: int = 0) -> None:
+        """Count further images, and what they take in the store."""
         self.num += num
+        self.num_bytes += num_bytes
+
+    def add(self, num: int, num_bytes: int = 0) -> None:
+        """Count, and say how far it is if that was not said lately."""
+        self.count(num, num_bytes)
         now = time.monotonic()
-        if now - self.said < SAY_EVERY:
-            return
-        self.said = now
-        rate = self.num / (now - self.began)
+        if now - self.said >= SAY_EVERY:
+            self.said = now
+            done = f"{self.num:,}" + (f" of {self.total:,}" if self.total is not None else "")
+            log.info("%s %s images, %s", self.words, done, ", ".join(self.describe()))
+
+    def describe(self) -> list[str]:
+        """The rate; of a known number also about what all take in the store, and the time that the rest takes."""
+        rate = self.num / max(time.monotonic() - self.began, 1e-9)
         if self.total is None:
-            log.info("%s %s images, %.0f a second", self.words, f"{self.num:,}", rate)
-            return
-        done, minutes = f"{self.num:,} of {self.total:,} images", (self.total - self.num) / rate / 60
-        log.info("%s %s, %.0f a second, %.1f minutes left", self.words, done, rate, minutes)
+            return [f"{rate:,.0f}/s"]
+        size = [f"{decimal(self.num_bytes * self.total // self.num)} in all"] if self.num_bytes else []
+        seconds = (self.total - self.num) / rate
+        return [*size, f"{rate:,.0f}/s", f"{seconds:.0f} s left" if seconds < 100 else f"{seconds / 60:.0f} min left"]
 
 
 def is_watched() -> bool:
@@ -55,26 +66,22 @@ def is_watched() -> bool:
 
 
 @contextmanager
-def show_progress(words: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A function that counts further images: in a bar on a terminal, else in the log."""
+def show_progress(words: str, total: int) -> Iterator[Callable[[int, int], None]]:
+    """A function that counts further images and their bytes: in a bar on a terminal, else in the log."""
+    progress = Progress(words, total)
     if not is_watched():
-        yield Progress(words, total).add
+        yield progress.add
         return
     from rich.console import Console
 
     from sota_exp.config.progress_bar import make_bar
 
-    began = time.monotonic()
     with make_bar(Console()) as bar:
         task = bar.add_task(words, total=total, left="")
 
-        def add(num: int) -> None:
-            bar.advance(task, num)
-            done = bar.tasks[task].completed
-            rate = done / max(time.monotonic() - began, 1e-9)
-            seconds = (total - done) / rate
-            left = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
-            bar.update(task, left=f"{rate:,.0f} images/s  {left} left")
+        def add(num: int, num_bytes: int = 0) -> None:
+            progress.count(num, num_bytes)
+            bar.update(task, advance=num, left="  ".join(progress.describe()))
 
         yield add
 
@@ -98,8 +105,12 @@ def compute_ahead(function: Callable[[In], Out], items: Iterable[In]) -> Iterato
             yield ready.result()
 
 
-def read_all(read: Callable[[In], Out], items: Sequence[In]) -> Iterator[Out]:
+def read_all(
+    read: Callable[[In], Out], items: Sequence[In], count_bytes: Callable[[Out], int] = lambda _: 0
+) -> Iterator[Out]:
     """`read` of every item, as `map_in_threads`. Of several unreadable files, each is logged; so is how far it is.
+
+    count_bytes: what of an item's bytes is stored.
 
     Raises:
         UnreadableImage: at the end, if one file cannot be read.
@@ -113,12 +124,13 @@ def read_all(read: Callable[[In], Out], items: Sequence[In]) -> Iterator[Out]:
             return error
 
     unreadable: list[UnreadableImage] = []
-    with show_progress("reading images", len(items)) as add:
+    with show_progress("reading", len(items)) as add:
         for found in map_in_threads(attempt, items):
-            add(1)
             if isinstance(found, UnreadableImage):
+                add(1, 0)
                 unreadable.append(found)
             else:
+                add(1, count_bytes(found))
                 yield found
     if len(unreadable) > 1:
         for error in unreadable:

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from rich.filesize import decimal
 from torch import Tensor
 
 from sota_exp.training.loop import TrainingSession, TrainingState
@@ -38,17 +39,9 @@ def warn_of_full_disk(directory: Path, num_bytes: int) -> None:
             "hydra.run.dir=DIR on another disk. A run that finds no room goes on later from its last checkpoint",
             directory,
             100 * share,
-            format_bytes(usage.free),
-            format_bytes(num_bytes),
+            decimal(usage.free),
+            decimal(num_bytes),
         )
-
-
-def format_bytes(num: int) -> str:
-    """`1.5 GB`, with three digits."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6)):
-        if num >= size:
-            return f"{num / size:.3g} {unit}"
-    return f"{num / 1e3:.3g} kB"
 
 
 def _count_bytes(tensors: Iterable[Tensor]) -> int:

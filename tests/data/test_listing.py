@@ -285,8 +285,8 @@ def test_a_long_reading_says_how_far_it_is(caplog: pytest.LogCaptureFixture, mon
             now[0] += 6
             progress.add(100_000)
     assert caplog.messages == [
-        "read 200,000 of 2,000,000 images, 16667 a second, 1.8 minutes left",
-        "read 400,000 of 2,000,000 images, 16667 a second, 1.6 minutes left",
+        "read 200,000 of 2,000,000 images, 16,667/s, 2 min left",
+        "read 400,000 of 2,000,000 images, 16,667/s, 96 s left",
     ]
 
 
@@ -294,9 +294,11 @@ def test_on_a_terminal_a_long_reading_has_a_bar(monkeypatch: pytest.MonkeyPatch)
     out = io.StringIO()
     monkeypatch.setattr("sota_exp.data.read_files.is_watched", lambda: True)
     monkeypatch.setattr("rich.console.Console", partial(Console, file=out, force_terminal=True, width=100))
-    assert list(read_all(str, range(200))) == [str(each) for each in range(200)]
+    read = read_all(str, range(200), count_bytes=lambda _: 5_000_000)
+    assert list(read) == [str(each) for each in range(200)]
     told = out.getvalue()
-    assert "reading images" in told and "200/200 images  100 %" in told and " images/s  0 s left" in told
+    assert "reading" in told and "200/200 images  100 %" in told
+    assert "  1.0 GB in all  " in told and "/s  0 s left" in told
 
 
 def test_a_file_of_other_kind_is_never_listed_as_a_folder(tmp_path: Path) -> None:

