@@ -159,7 +159,7 @@ def name_equal_runs(content: RunContent) -> str:
     """The same for runs that differ in nothing but their seed, whose mean says something: groups of MLflow's table."""
     parent, config = content.origin.get("parent"), content.config
     if parent and content.origin.get("arm"):
-        return f"{Path(parent).name}: {content.origin['arm']}"
+        return f"{content.origin['arm']} in {Path(parent).name}"  # MLflow cuts long names at their end
     rest = {name: tree for name, tree in config.items() if name not in ("seed", "tracking")}
     digest = compute_digest([is_evaluation(content.result), rest], length=6)
     return f"{config['recipe']['name']} on {config['data'].get('name')}, {digest}"

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 #: MLflow versions (prefixes) whose page was checked to draw these views.
-CHECKED_VERSIONS = ("3.17.",)
+CHECKED_VERSIONS = ("3.17.", "3.18.")
 
 #: Axes of the comparison by technique, while runs differ in fewer than two slots.
 DEFAULT_SLOTS = (

@@ -289,4 +289,4 @@ def test_runs_that_differ_in_their_seed_alone_are_one_group(tmp_path: Path) -> N
     groups = [build_tags(each)["equals"] for each in (one, other, larger)]
     assert groups[0] == groups[1] != groups[2] and groups[0].startswith("baseline on fake, ")
     arm = replace(one, origin={"kind": "arm", "arm": "ema", "parent": "/a/ladder-1"})
-    assert build_tags(arm)["equals"] == "ladder-1: ema"
+    assert build_tags(arm)["equals"] == "ema in ladder-1"
