@@ -4,6 +4,7 @@ Commands that compose a configuration take overrides, which Hydra parses; all ot
 """
 
 import argparse
+import itertools
 import os
 import re
 import textwrap
@@ -58,7 +59,6 @@ RUN_HELP = f"{RUN_WORDS}; or a file of weights"
 
 #: `key=value`, as overrides are written; the last part of a dotted key is group 1.
 KEY_AND_VALUE = re.compile(r"(?:[a-z_]+[./])*([a-z_]+)=(.*)", re.DOTALL)
-
 
 #: Words that choose values of several groups.
 PRESET = re.compile(r"\+?(recipe|scale|experiment)=")
@@ -152,14 +152,11 @@ class CommandLine(argparse.ArgumentParser):
             ConfigError: they are not legal, or written as overrides are.
         """
         self._refuse_overrides(words)
+        self._refuse_unknown_options(words)
         self.usage = self.format_usage()  # While it parses, argparse takes required options for others.
         found, others = self.parse_known_intermixed_args(words)
-        for word in others:
-            if word.startswith("-"):
-                name = word.partition("=")[0]
-                legal = format_legal(name, self.options) if self.options else f"it has none: {self.format_usage()}"
-                raise ConfigError(f"{name}: no such option of {self.name}; {legal}")
-            raise ConfigError(f"{word}: {self.name} takes no further argument: {self.format_usage()}")
+        if others:
+            raise ConfigError(f"{others[0]}: {self.name} takes no further argument: {self.format_usage()}")
         for action in self._actions:
             value = vars(found)[action.dest]
             if value != action.default and "" in (value if isinstance(value, list) else [value]):
@@ -205,6 +202,13 @@ class CommandLine(argparse.ArgumentParser):
             options = [each for word in words for each in meant.get(word, ()) if len(meant[word]) == 2]
             line = join_command([*first, *(word for word in words if not meant.get(word)), *options])
             raise ConfigError(f"{wrong}: {self.name} takes arguments and options, not keys: {self.prog} {line}")
+
+    def _refuse_unknown_options(self, words: Sequence[str]) -> None:
+        """Raise a `ConfigError` for the first one; argparse would rather name what is missing because of it."""
+        for name in (word.partition("=")[0] for word in itertools.takewhile("--".__ne__, words)):
+            if re.match(r"--?[A-Za-z]", name) and name not in self.options:
+                legal = format_legal(name, self.options) if self.options else f"it has none: {self.format_usage()}"
+                raise ConfigError(f"{name}: no such option of {self.name}; {legal}")
 
     def _translate(self, key: str, value: str) -> list[str]:
         """The words for `key=value`: an option, or the first argument; [] if there is no such key."""

@@ -25,7 +25,7 @@ def format_costs_of_looks(plan: JsonObject, planned: list[int] | None, unit: Met
     words = {
         "fixed": "fixed: study.seeds alone",
         "planned": f"planned: study.looks=[{','.join(map(str, planned))}]" if planned else "planned: study.looks=[…]",
-        "anytime": "any time: study.looks=anytime",
+        "anytime": "any: study.looks=anytime",
     }
     table = Table("looks", "seeds at most", "with the effect", "without any", "shown in", box=None, pad_edge=False)
     for cost in plan["looks"]:

@@ -194,6 +194,11 @@ def test_keys_of_the_first_release_end_with_the_line_that_is_meant(before, now, 
 @pytest.mark.parametrize(
     "words, said",
     [
+        (
+            "predict --tpo 5",
+            "--tpo: no such option of predict; legal: --top, --format, --batch-size, --device, --trust. Did",
+        ),
+        ("export a --fromat=onnx", "--fromat: no such option of export; legal: --format"),
         ("predict a b --batch_size 3", "--batch_size: no such option of predict; legal: --top"),
         ("predict a b --top 1.5", "--top: 1.5 is not legal: a whole number, at least 1"),
         ("compare a --format csv", "--format: no such option of compare; legal: --each, --json, --html, --trust."),

@@ -143,7 +143,7 @@ def test_a_plan_has_the_seeds_of_each_kind_of_looks(tmp_path: Path) -> None:
     known = {"counts": {"train": 8000, "test": 2000}}
     words = " ".join(printed(format_study_plan(study(chain("a", "b"), seeds=8), files, known)).split())
     assert "the smallest effect of interest (study.smallest_effect)" in words
-    assert "fixed: study.seeds alone 8" in words and "any time: study.looks=anytime" in words
+    assert "fixed: study.seeds alone 8" in words and "any: study.looks=anytime" in words
     made = study(chain("a", "b"), looks=[8, 12], smallest_effect=0.01)
     words = " ".join(printed(format_study_plan(made, files, known)).split())
     assert "Seeds per arm to show 1.00 points" in words and "planned: study.looks=[8,12] 12" in words
