@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from sota_exp.cli.command_line import Composition
 from sota_exp.cli.train import log, remove_empty_run_directory
 from sota_exp.config import compose
+from sota_exp.config.data_paths import name_data
 from sota_exp.config.rules import check_rules
 from sota_exp.errors import ConfigError
 from sota_exp.report.changing_line import loading_pytorch, shown_in_notebook
@@ -83,9 +84,8 @@ def look(step: int, config: DictConfig) -> None:
         raise
     out, place = make_console(), shorten_path(directory)
     sizes = format_sizes(session.data.count_images())
-    out.print(
-        f"[bold]{experiment.recipe.name}[/] on [bold]{escape(experiment.data.name)}[/]: {sizes} images; no training"
-    )
+    data = escape(name_data(configuration.values["data"]))
+    out.print(f"[bold]{experiment.recipe.name}[/] on [bold]{data}[/]: {sizes} images; no training")
     out.print(build_summary_table(found))
     out.print(f"pictures and look.json in {escape(str(place))}", style="dim")
 

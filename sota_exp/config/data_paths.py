@@ -48,6 +48,9 @@ REQUIRED = {
     },
 }
 
+#: Options of `data` without a name of their own → the key of the place where they are.
+PLACES = {"image_folder": "root", "webdataset": "root", "parquet": "root", "csv": "path", "huggingface": "dataset"}
+
 #: What `data.class_order` may be.
 LEGAL_ORDER = "lexical (1, 10, 2), natural (1, 2, 10), a text file with one class name per line, or a list of names"
 
@@ -58,6 +61,13 @@ LEGAL_FILES = {
     "regularization.distillation.path": "a file of weights",
     "supervision.labelled_file": "a text file with indices of training images, one per line",
 }
+
+
+def name_data(data: Mapping[str, Any]) -> str:
+    """The data for a title: its name, or where that is the kind of source alone, the last part of its place."""
+    name, option = str(data.get("name") or data.get("_option_", "")), str(data.get("_option_", ""))
+    place = str(data.get(PLACES.get(option, "")) or "").rstrip("/")
+    return make_printable(place.rpartition("/")[2]) if place and name == option else name
 
 
 def expand_home(*parts: str | Path) -> Path:

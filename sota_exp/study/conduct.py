@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Group
 
 from sota_exp.config.build import build, prefix_invalid_values
+from sota_exp.config.data_paths import name_data
 from sota_exp.config.multirun import save_command
 from sota_exp.config.shell_words import join_command
 from sota_exp.config.split_of_seed import check_split_is_open, with_split_of_seed
@@ -211,7 +212,7 @@ def plan_study(sweeper: StudySweeper, arguments: list[str], settings: StudySetti
         arms=arms,
         seeds=seeds,
         recipe=str(base.configuration.values["recipe"]["name"]),
-        data=str(base.configuration.values["data"]["name"]),
+        data=name_data(base.configuration.values["data"]),
         command=format_ablate_command(sweeper.directory, sweeper.own_directories),
         own_directories=sweeper.own_directories,
         budget_note=note,

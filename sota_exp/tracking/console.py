@@ -10,6 +10,7 @@ from rich.panel import Panel
 from rich.progress import Progress
 from rich.table import Table
 
+from sota_exp.config.data_paths import name_data
 from sota_exp.config.progress_bar import make_bar
 from sota_exp.config.shell_words import quote_word
 from sota_exp.models.cost import count_parameters
@@ -61,7 +62,9 @@ class ConsoleListener(Listener):
         self.began = time.monotonic()
         tree, out, total_steps = request.configuration.values, self.console, session.total_steps
         model = f"{tree['model']['arch'].get('name', '')}, {count_parameters(state.model) / 1e6:.2f} M parameters"
-        out.print(f"[bold]{tree['recipe']['name']}[/] on [bold]{escape(tree['data']['name'])}[/], seed {tree['seed']}")
+        out.print(
+            f"[bold]{tree['recipe']['name']}[/] on [bold]{escape(name_data(tree['data']))}[/], seed {tree['seed']}"
+        )
         out.print(f"  {model}, on {get_device_name(session.device)}", style="dim")
         techniques = ", ".join(list_techniques(request.configuration.choices))
         lines = textwrap.wrap(

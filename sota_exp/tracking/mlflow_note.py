@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sota_exp.config.data_paths import name_data
 from sota_exp.config.printable import make_decodable
 from sota_exp.config.shell_words import quote_word
 from sota_exp.report.numbers import format_sizes
@@ -56,7 +57,7 @@ def format_heading(content: RunContent) -> str:
     counts = format_sizes(data.get("counts", {}))
     of = f" ({counts} images, {len(data['classes'])} classes)" if counts else ""
     return (
-        f"**{config['recipe']['name']}** recipe on **{config['data'].get('name', 'data')}**{of}, "
+        f"**{config['recipe']['name']}** recipe on **{name_data(config['data'])}**{of}, "
         f"scale {config['scale']['name']}, seed {config['seed']}."
     )
 

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from sota_exp.config.data_paths import check_data_paths, find_path_problem, make_paths_absolute
+from sota_exp.config.data_paths import check_data_paths, find_path_problem, make_paths_absolute, name_data
 from sota_exp.errors import ConfigError
 from tests.experiments import composed
 
@@ -122,3 +122,23 @@ def test_paths_of_a_run_are_absolute(place):
     values = {"model": {"weights": {"path": "net.pth"}}, "supervision": {"labelled_file": "photos"}}
     make_paths_absolute(values)
     assert values["model"]["weights"]["path"] == str(place / "net.pth")
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ({"_option_": "image_folder", "name": "image_folder", "root": "/a/photos/"}, "photos"),
+        ({"_option_": "image_folder", "name": "flowers", "root": "/a/photos"}, "flowers"),
+        ({"_option_": "csv", "name": "csv", "root": "/a", "path": "/a/labels.csv"}, "labels.csv"),
+        ({"_option_": "huggingface", "name": "huggingface", "dataset": "ylecun/mnist"}, "mnist"),
+        ({"_option_": "parquet", "name": "parquet", "root": "hf://datasets/me/set"}, "set"),
+        ({"_option_": "torchvision", "name": "cifar10", "root": "/a/downloads"}, "cifar10"),
+        ({"_option_": "imagenet", "name": "imagenet", "root": "/a/ILSVRC"}, "imagenet"),
+        ({"_option_": "image_folder", "name": "image_folder", "root": "/"}, "image_folder"),
+        ({"_option_": "image_folder", "name": "image_folder", "root": "/a/x\x1b[31m"}, r"x\x1b[31m"),
+        ({"name": "fake"}, "fake"),
+    ],
+    ids=str,
+)
+def test_titles_name_the_folder_where_the_source_has_no_name(data, name):
+    assert name_data(data) == name

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from sota_exp.config.data_paths import name_data
 from sota_exp.report.comparison.groups import (
     SeedGroup,
     find_differing_choices,
@@ -146,7 +147,7 @@ def _explain_other_data(one: SavedRun, other: SavedRun) -> str | None:
     shared = [part for part in ("test", *one.scored_parts) if part in one.scored_parts and part in other.scored_parts]
     if not shared:
         return f"other parts of the data ({' and '.join(other.scored_parts)}; {' and '.join(one.scored_parts)})"
-    names = [str(run.config["data"].get("name")) for run in (other, one)]
+    names = [name_data(run.config["data"]) for run in (other, one)]
     reason = explain_other_images(one, other, shared[0])
     is_other_set = names[0] != names[1] and reason == f"other {shared[0]} images"
     return f"other images ({names[0]} and {names[1]})" if is_other_set else reason

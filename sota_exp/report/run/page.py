@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import yaml
 
+from sota_exp.config.data_paths import name_data
 from sota_exp.errors import ConfigError
 from sota_exp.report.document.markdown import Code, Columns, Table, hide_home, link
 from sota_exp.report.document.write import WrittenReport, write_report
@@ -54,7 +55,7 @@ def collect_values(saved: SavedRun, run: RunFigureData, position: SentPosition) 
     slots = [[Code(slot), Code(option)] for slot, option in saved.choices.items() if slot != "tracking"]
     accuracy, interval, *_ = format_score_cells(result, run.part)
     return {
-        "title": f"{saved.config['recipe']['name']} on {saved.config['data'].get('name')}, seed {saved.seed}",
+        "title": f"{saved.config['recipe']['name']} on {name_data(saved.config['data'])}, seed {saved.seed}",
         "facts": [
             time.strftime("%Y-%m-%d %H:%M", time.localtime(saved.start["time"])),
             "evaluation" if saved.is_evaluation else saved.status.replace("_", " "),
