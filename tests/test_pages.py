@@ -58,6 +58,14 @@ def test_links_within_the_tree_lead_somewhere(page: Path) -> None:
             assert anchor[1:] in list_anchors(target), f"{link}{anchor}"
 
 
+@each_row("page", sorted((ROOT / "docs/results").rglob("*.html")))
+def test_links_of_published_reports_lead_somewhere(page: Path) -> None:
+    """Runs are not published."""
+    text = re.sub(r"<script.*?</script>", "", page.read_text(), flags=re.DOTALL)
+    links = re.findall(r'(?:href|src)="([^"#][^"]*)"', text)
+    assert [each for each in links if not each.startswith("data:") and not (page.parent / each).exists()] == []
+
+
 def list_anchors(page: Path) -> list[str]:
     """The anchors of the headings of a page, as GitHub makes them."""
     titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
