@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from timm.data import create_loader
 from timm.data.dataset import ImageDataset
 from timm.loss import LabelSmoothingCrossEntropy
@@ -195,7 +196,7 @@ def train_ours(words: tuple[str, ...]) -> dict[str, Any]:
         subprocess.run(program, check=True, stdout=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"})
         seconds = time.perf_counter() - began
         result = json.loads((Path(place) / "run" / "result.json").read_text())
-    runtime = result["runtime"]
+        runtime = yaml.safe_load((Path(place) / "run" / "config.yaml").read_text())["runtime"]
     return {"accuracy": result["metrics"]["test/accuracy"], "seconds": seconds, "precision": runtime["precision"]}
 
 

@@ -221,8 +221,9 @@ def test_what_the_page_says_of_tuning_is_recomputed_from_its_runs():
     assert f"the difference between them is {between[0]} (on unseen photographs {between[1]})" in text
 
 
-def test_the_table_of_few_images_has_the_numbers_of_its_study():
-    tree = json.loads((ROOT / "docs/results/few_images/240.json").read_text())
+@each_row("name", ["240", "1000", "distillation"])
+def test_the_tables_of_few_images_have_the_numbers_of_their_studies(name: str) -> None:
+    tree = json.loads((ROOT / f"docs/results/few_images/{name}.json").read_text())
     text = (ROOT / "docs/results/index.md").read_text()
     for arm in tree["arms"]:
         values = np.array(list(arm["values"].values()))
@@ -230,12 +231,18 @@ def test_the_table_of_few_images_has_the_numbers_of_its_study():
         found = ["", "", "reference"]
         if arm["reference"]:
             base = np.array([tree["arms"][0]["values"][seed] for seed in arm["values"]])
-            span = SHARE_FORMAT.span(*arm["new_images"]["interval"], " … ")
+            interval = arm["new_images"] and arm["new_images"]["interval"]
+            span = SHARE_FORMAT.span(*interval, " … ") if interval else "–"
             found = [SHARE_FORMAT.difference((values - base).mean()), span, arm["verdict"]]
         label = arm["label"][0].lower() + arm["label"][1:]
         cells = " ".join(" | ".join(["", label, mean, *found, ""]).split())
         assert cells in " ".join(text.split()), cells
-    assert (len(tree["seeds"]), tree["num_test"], tree["arms"][0]["label"]) == (10, 240, "Everything")
+    assert (len(tree["seeds"]), tree["arms"][0]["label"]) == (10, "Everything")
+    assert tree["num_test"] == (1000 if name == "1000" else 240)
+
+
+def test_quotes_of_few_images_are_those_of_the_study() -> None:
+    tree = json.loads((ROOT / "docs/results/few_images/240.json").read_text())
     notes, page = ((ROOT / "docs" / name).read_text() for name in ("techniques/notes.md", "how-to/few-images.md"))
     for arm in (
         arm for arm in tree["arms"] if arm["name"] in ("without_transfer", "with_cutmix", "with_mixup", "with_fixres")
