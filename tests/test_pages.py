@@ -170,6 +170,29 @@ def test_the_data_set_that_a_page_shows_opens(own_package, monkeypatch) -> None:
     assert found.count_images() == {"train": 24, "val": 8, "test": 8} and found.classes == ("down", "across")
 
 
+def test_pages_quote_the_first_search_as_it_is() -> None:
+    tree = json.loads((ROOT / "docs/results/first_search/sweep.json").read_text())
+    text = (ROOT / "docs/results/index.md").read_text().split("## The first search")[1].split("\n## ")[0]
+    text, trials = " ".join(text.split()), {each["number"]: each for each in tree["entries"]}
+    own, best = trials[0], trials[tree["confirm"]["arms"][1]["number"]]
+    rates, scores = (
+        [f"{each['params']['optimizer.lr']:.3g}" for each in (own, best)],
+        [each["metrics"]["val/accuracy"] for each in (own, best)],
+    )
+    own_score, score = map(SHARE_FORMAT.value, scores)
+    assert (
+        f"a learning rate of {rates[1]} did best, at {score} % on val; the recipe's own {rates[0]}, trial 0, had {own_score} %"
+        in text
+    )
+    low, high = tree["confirm"]["test"]["new_images"]["interval"]
+    default, winner = (np.array(list(arm["test"].values())) for arm in tree["confirm"]["arms"])
+    difference = SHARE_FORMAT.difference((winner - default).mean())
+    assert f"difference on test is {difference} points ({SHARE_FORMAT.span(low, high)})" in text
+    assert tree["trials"]["complete"] == 7 and len(trials) == 12 and len(default) + len(winner) == 8
+    seconds = tree["seconds"] + sum(arm["seconds"] * len(arm["test"]) for arm in tree["confirm"]["arms"])
+    assert f"took {round(seconds / 60)} minutes of a core" in text
+
+
 def test_pages_quote_the_first_study_as_it_is():
     tree = json.loads((ROOT / "docs/results/first_study/study.json").read_text())
     readme, results = (ROOT / "README.md").read_text(), (ROOT / "docs/results/index.md").read_text()
