@@ -264,16 +264,22 @@ def test_the_tables_of_few_images_have_the_numbers_of_their_studies(name: str) -
     assert tree["num_test"] == (1000 if name == "1000" else 240)
 
 
-def test_quotes_of_few_images_are_those_of_the_study() -> None:
-    tree = json.loads((ROOT / "docs/results/few_images/240.json").read_text())
+def test_quotes_of_few_images_are_those_of_their_studies() -> None:
     notes, page = ((ROOT / "docs" / name).read_text() for name in ("techniques/notes.md", "how-to/few-images.md"))
-    for arm in (
-        arm for arm in tree["arms"] if arm["name"] in ("without_transfer", "with_cutmix", "with_mixup", "with_fixres")
-    ):
-        points = SHARE_FORMAT.difference(arm["difference"])
-        assert f"{points} ({SHARE_FORMAT.span(*arm['new_images']['interval'])}), {arm['verdict']}." in notes
-        assert arm["verdict"] != "hurts" or points in page
-    assert [arm["verdict"] for arm in tree["arms"]].count("cannot be distinguished") == 12
+    quoted = {
+        "240": ("without_transfer", "with_cutmix", "with_mixup", "with_fixres"),
+        "1000": ("without_transfer", "with_mixup", "with_fixres"),
+        "distillation": ("without_distillation",),
+    }
+    for name, arms in quoted.items():
+        tree = json.loads((ROOT / f"docs/results/few_images/{name}.json").read_text())
+        for arm in (each for each in tree["arms"] if each["name"] in arms):
+            points = SHARE_FORMAT.difference(arm["difference"])
+            assert f"{points} ({SHARE_FORMAT.span(*arm['new_images']['interval'])}), {arm['verdict']}." in notes
+            assert arm["verdict"] != "hurts" or points.lstrip("−") in page
+        shown = {arm["name"] for arm in tree["arms"] if arm["verdict"] in ("helps", "hurts")}
+        assert shown <= set(arms)
+        assert name != "240" or len(tree["arms"][1:]) - len(shown) == 12
 
 
 def test_the_table_of_regularizers_has_the_numbers_of_its_studies():
