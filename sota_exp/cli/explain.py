@@ -76,14 +76,11 @@ def _explain(configuration: Configuration, directory: Path, seconds: float) -> N
 
     from sota_exp.preview.memory_plan import plan_memory
     from sota_exp.preview.plan_numbers import plan_training
-    from sota_exp.preview.timing import estimate_cost, measure_cost
+    from sota_exp.preview.timing import estimate_cost, measure_cost, open_for_measuring
     from sota_exp.training.gpu_lease import find_free_gpu
-    from sota_exp.training.input_sizes import start_checked_training
     from sota_exp.training.memory import get_total_memory
-    from sota_exp.training.run import open_session_of
 
-    session = open_session_of(configuration.experiment, find_free_gpu)
-    state = start_checked_training(session)
+    session, state = open_for_measuring(configuration.experiment, find_free_gpu)
     plan = plan_training(session, state)
     values, device = values | {"batch_size": session.experiment.batch_size}, session.device
     memory = plan_memory(session, state)

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 #: Loggers whose messages are about what all runs of a command share.
-SHARED = ("sota_exp.data.", "sota_exp.models.", "sota_exp.training.")
+SHARED = ("sota_exp.data.", "sota_exp.models.", "sota_exp.preview.", "sota_exp.training.")
 
 #: Names a folder with an empty file for each message that a process of the command has shown.
 SHOWN_VARIABLE = "SOTA_EXP_SHOWN_MESSAGES"

@@ -43,12 +43,12 @@ def advised(advice: str) -> Iterator[None]:
     """While entered, weights that cannot be fetched are told with what to do instead.
 
     Raises:
-        RunFailed: weights cannot be fetched.
+        NotDownloaded: with what to do.
     """
     try:
         yield
     except NotDownloaded as error:
-        raise RunFailed(f"{error}; {advice}") from error
+        raise NotDownloaded(f"{error}; {advice}") from error
 
 
 def require_known(field: str, name: str, known: Iterable[str], kind: str) -> None:

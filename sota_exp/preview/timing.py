@@ -1,15 +1,24 @@
 """The time and memory of a training, estimated from a few real steps. Nothing is written."""
 
+import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from sota_exp.config.experiment import Experiment
+from sota_exp.models.zoo import NotDownloaded
 from sota_exp.preview.plan_numbers import TrainingPlan
+from sota_exp.stages.model import FromScratch
 from sota_exp.training.device import synchronize_device
+from sota_exp.training.gpu_lease import lease_gpu
+from sota_exp.training.input_sizes import start_checked_training
 from sota_exp.training.last_epoch import tune_as_in_last_epoch
 from sota_exp.training.loop import EpochRecord, StepRecord, TrainingSession, TrainingState, fit
 from sota_exp.training.memory import get_peak_memory
+from sota_exp.training.run import open_session_of
+
+log = logging.getLogger(__name__)
 
 #: Untimed first steps, in which memory is allocated and kernels are chosen.
 WARMUP_STEPS = 3
@@ -43,6 +52,23 @@ class CostEstimate:
     @property
     def total(self) -> float:
         return self.train + self.validate + self.evaluate
+
+
+def open_for_measuring(
+    experiment: Experiment, choose_gpu: Callable[[Sequence[str]], int] = lease_gpu
+) -> tuple[TrainingSession, TrainingState]:
+    """A training of which a few steps are measured: with random weights, which take as long, where others are missing.
+
+    choose_gpu: see `set_up_process`.
+    """
+    try:
+        session = open_session_of(experiment, choose_gpu)
+        return session, start_checked_training(session)
+    except NotDownloaded as error:
+        log.warning("%s. What is estimated here is estimated with random weights; the training needs its own", error)
+    model = replace(experiment.model, weights=FromScratch())
+    session = open_session_of(replace(experiment, model=model), choose_gpu)
+    return session, start_checked_training(session)
 
 
 def measure_cost(session: TrainingSession, state: TrainingState, seconds: float) -> MeasuredCost:

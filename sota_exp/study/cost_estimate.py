@@ -8,16 +8,15 @@ import torch
 from sota_exp.config.configuration import Configuration
 from sota_exp.errors import ConfigError, RunFailed, convert_errors
 from sota_exp.preview.plan_numbers import plan_training
-from sota_exp.preview.timing import CostEstimate, MeasuredCost, estimate_cost, measure_cost
+from sota_exp.preview.timing import CostEstimate, MeasuredCost, estimate_cost, measure_cost, open_for_measuring
 from sota_exp.report.numbers import format_count
 from sota_exp.report.terminal import make_console
 from sota_exp.study.arms import ComposedArm
 from sota_exp.study.files import find_trainings
 from sota_exp.study.results import PlannedStudy
 from sota_exp.training.device import get_default_threads, hand_back_gpu
-from sota_exp.training.input_sizes import start_checked_training
 from sota_exp.training.loop import TrainingSession, TrainingState
-from sota_exp.training.run import count_images_of, open_session_of
+from sota_exp.training.run import count_images_of
 
 #: Seconds for which an arm is trained to measure its speed.
 SECONDS_PER_ARM = 1.5
@@ -32,8 +31,7 @@ def measure_arm(
         threads = max(1, get_default_threads() // num_at_once)
         experiment = replace(experiment, runtime=replace(experiment.runtime, threads=threads))
     try:
-        session = open_session_of(experiment)
-        state = start_checked_training(session)
+        session, state = open_for_measuring(experiment)
         return session, state, measure_cost(session, state, seconds)
     finally:
         hand_back_gpu()  # Else trainings in other processes would wait for this one.
