@@ -82,6 +82,7 @@ def test_a_study_whose_weights_cannot_be_fetched_ends_before_its_first_run(
     assert "cannot download the weights DEFAULT of torchvision's resnet18 (no route" in capfd.readouterr().err
     assert not list((elsewhere / "study").glob("runs/*/*"))
     # A plan is measured with random weights, and says so once.
+    monkeypatch.setattr("sota_exp.study.cost_estimate.SECONDS_PER_ARM", 0.01)
     assert run_command_line([*given, "model/arch=torchvision", "model/weights=pretrained", "--plan"]) == 0
     plan, said = capfd.readouterr()
     assert said.count("estimated with random weights; the training needs its own") == 1
