@@ -84,6 +84,19 @@ def do_not_wait_for_disk(connection: Any, record: object) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def measured_for_moments() -> Iterator[None]:
+    """Plans and explanations train for moments to measure a step, where users' take a second and more for each arm."""
+    from sota_exp.cli import explain
+    from sota_exp.study import cost_estimate, equal_compute
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(explain, "MEASURE_SECONDS", 0.05)
+        for module in (cost_estimate, equal_compute):
+            patch.setattr(module, "SECONDS_PER_ARM", 0.05)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def forked_uploads() -> Iterator[None]:
     """What sends a run to MLflow is a fork with MLflow in it; only the commands that tests start begin it as users do.
 

@@ -19,7 +19,6 @@ from sota_exp.cli.ablate import build_directory_override
 from sota_exp.cli.ablate_run import format_prediction
 from sota_exp.cli.main import run_command_line
 from sota_exp.config.formats import read_config
-from sota_exp.study import cost_estimate
 from sota_exp.study.files import StudyFiles
 from tests.conftest import only_make_charts
 from tests.experiments import TINY
@@ -82,7 +81,6 @@ def test_a_study_whose_weights_cannot_be_fetched_ends_before_its_first_run(
     assert "cannot download the weights DEFAULT of torchvision's resnet18 (no route" in capfd.readouterr().err
     assert not list((elsewhere / "study").glob("runs/*/*"))
     # A plan is measured with random weights, and says so once.
-    monkeypatch.setattr("sota_exp.study.cost_estimate.SECONDS_PER_ARM", 0.01)
     assert run_command_line([*given, "model/arch=torchvision", "model/weights=pretrained", "--plan"]) == 0
     plan, said = capfd.readouterr()
     assert said.count("estimated with random weights; the training needs its own") == 1
@@ -117,11 +115,8 @@ def test_a_plan_trains_nothing(elsewhere: Path, capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.usefixtures("charts_only_made")
-def test_a_time_is_planned_then_spent_as_planned(
-    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_time_is_planned_then_spent_as_planned(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Six seeds are the fewest that decide an arm, so 17 runs of three arms are refused, and 19 take 18."""
-    monkeypatch.setattr(cost_estimate, "SECONDS_PER_ARM", 0.05)
     assert run_command_line([*small("study.time=17runs"), "--plan"]) == 0
     assert "Nothing is recommended" in capsys.readouterr().out and not (elsewhere / "study" / "runs").exists()
     assert run_command_line(small("study.time=17runs")) == 2

@@ -152,7 +152,7 @@ def test_evaluations_are_paired_by_image_only_where_they_scored_the_same_images(
     evaluated(place, tmp_path / "e_own")
     found = compared(capfd, tmp_path / "e_one", tmp_path / "e_other")
     assert [each["remark"] for each in found["pairs"]] == ["not comparable: other test images"]
-    assert any("not comparable: other test images" in note for note in found["notes"])
+    assert any("not comparable: other images (other and one)" in note for note in found["notes"])
     for pair in ((tmp_path / "e_one", tmp_path / "e_again"), (tmp_path / "e_own", place / "a_run")):
         assert [each["images"] is not None for each in compared(capfd, *pair)["pairs"]] == [True]
 

@@ -51,7 +51,8 @@ def test_a_study_is_reported_by_its_path_or_name(study: Path, word: str, capsys:
     [
         ([], "report needs a directory; legal: ladder"),
         (["a", "b"], "b: report takes no further argument: sota-exp report DIRECTORY"),
-        (["--open"], "report needs DIRECTORY"),
+        (["--open"], "--open: no such option of report; legal: --grad-cam, --trust."),
+        (["--grad-cam"], "report needs DIRECTORY"),
         (["nowhere"], "nowhere: no such directory, and no run below outputs/ or multirun/ has this name"),
         (["nowhere"], "; legal: ladder"),
         ([__file__], f"{__file__}: a file, not a folder"),

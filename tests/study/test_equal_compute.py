@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from sota_exp.errors import ConfigError
-from sota_exp.study import equal_compute
 from sota_exp.study.arms import ComposedArm, compose_arms
 from sota_exp.study.equal_compute import (
     EpochCost,
@@ -67,8 +66,7 @@ def test_a_command_that_fixes_the_epochs_is_refused() -> None:
         apply_equal_budget(arms, of, "flops", lambda each: EPOCHS["first"])
 
 
-def test_what_an_epoch_takes_is_told_from_a_rehearsal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(equal_compute, "SECONDS_PER_ARM", 0.05)
+def test_what_an_epoch_takes_is_told_from_a_rehearsal() -> None:
     of = base("augmentation/train_size=native")
     (first, _) = compose_arms(ladder(of, "ema"), of).ready
     found = measure_epoch_cost(first)
