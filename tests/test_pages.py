@@ -244,7 +244,7 @@ def test_what_the_page_says_of_tuning_is_recomputed_from_its_runs():
     assert f"the difference between them is {between[0]} (on unseen photographs {between[1]})" in text
 
 
-@each_row("name", ["240", "1000", "distillation"])
+@each_row("name", ["240", "1000", "label_propagation", "distillation"])
 def test_the_tables_of_few_images_have_the_numbers_of_their_studies(name: str) -> None:
     tree = json.loads((ROOT / f"docs/results/few_images/{name}.json").read_text())
     text = (ROOT / "docs/results/index.md").read_text()
@@ -261,7 +261,7 @@ def test_the_tables_of_few_images_have_the_numbers_of_their_studies(name: str) -
         cells = " ".join(" | ".join(["", label, mean, *found, ""]).split())
         assert cells in " ".join(text.split()), cells
     assert (len(tree["seeds"]), tree["arms"][0]["label"]) == (10, "Everything")
-    assert tree["num_test"] == (1000 if name == "1000" else 240)
+    assert tree["num_test"] == (1000 if name in ("1000", "label_propagation") else 240)
 
 
 def test_quotes_of_few_images_are_those_of_their_studies() -> None:
@@ -269,6 +269,7 @@ def test_quotes_of_few_images_are_those_of_their_studies() -> None:
     quoted = {
         "240": ("without_transfer", "with_cutmix", "with_mixup", "with_fixres"),
         "1000": ("without_transfer", "with_mixup", "with_fixres"),
+        "label_propagation": ("without_label_propagation",),
         "distillation": ("without_distillation",),
     }
     for name, arms in quoted.items():
@@ -280,6 +281,19 @@ def test_quotes_of_few_images_are_those_of_their_studies() -> None:
         shown = {arm["name"] for arm in tree["arms"] if arm["verdict"] in ("helps", "hurts")}
         assert shown <= set(arms)
         assert name != "240" or len(tree["arms"][1:]) - len(shown) == 12
+
+
+def test_the_pages_on_few_images_compare_their_studies_rightly() -> None:
+    text, means = " ".join((ROOT / "docs/results/index.md").read_text().split()), {}
+    for name in ("240", "1000", "label_propagation", "distillation"):
+        arms = json.loads((ROOT / f"docs/results/few_images/{name}.json").read_text())["arms"]
+        means |= {(name, arm["name"]): 100 * float(np.mean(list(arm["values"].values()))) for arm in arms}
+    whole = means["1000", "full"]
+    assert f"Four times the photographs give {whole - means['240', 'full']:.1f} points" in text
+    labels = whole - means["label_propagation", "without_label_propagation"]
+    assert f"A quarter of the labels costs {labels:.0f} points of the {whole:.2f} %" in text
+    better = means["240", "full"] - means["distillation", "without_distillation"]
+    assert f"A teacher that is {better:.0f} points better than the student alone" in text
 
 
 def test_the_table_of_regularizers_has_the_numbers_of_its_studies():
