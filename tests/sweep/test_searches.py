@@ -43,7 +43,7 @@ def test_it_reaches_the_recipe_and_what_it_draws_builds(name):
 
 
 def test_there_are_the_searches_that_the_documents_name():
-    assert SEARCHES == [
+    assert [*SEARCHES] == [
         *("accuracy_vs_cost", "learning_rate", "short_recipe", "techniques", "weight_decay"),
         "weight_decay_lr_resolution",
     ]
