@@ -142,8 +142,7 @@ def render_markdown(template: str, **values: Any) -> RenderedText:
 
 def format_caption(kind: str, number: int, text: str) -> Markup:
     """One line. text: Markdown."""
-    line = re.sub(r"[ \n]*\n[ \n]*", " ", text.strip())
-    return Markup(f"**{kind} {number}.** {line}")
+    return Markup(f"**{kind} {number}.** " + re.sub(r"[ \n]*\n[ \n]*", " ", text.strip()))
 
 
 def render_page(rendered: RenderedText) -> str:

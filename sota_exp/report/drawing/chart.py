@@ -251,5 +251,4 @@ NOTES = {
 
 def place_in_range(value: float, low: float, high: float) -> tuple[float, str]:
     """Where a value is drawn, and the shape of its mark: beyond the range, a triangle at its edge."""
-    shape = "triangle-down" if value < low else "triangle-up" if value > high else "circle"
-    return min(max(value, low), high), shape
+    return min(max(value, low), high), "triangle-down" if value < low else "triangle-up" if value > high else "circle"
