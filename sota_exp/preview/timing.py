@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from sota_exp.config.experiment import Experiment
+from sota_exp.models.build import build_network
 from sota_exp.models.zoo import NotDownloaded
 from sota_exp.preview.plan_numbers import TrainingPlan
 from sota_exp.stages.model import FromScratch
@@ -61,13 +62,14 @@ def open_for_measuring(
 
     choose_gpu: see `set_up_process`.
     """
+    session = open_session_of(experiment, choose_gpu)
     try:
-        session = open_session_of(experiment, choose_gpu)
         return session, start_checked_training(session)
     except NotDownloaded as error:
         log.warning("%s. What is estimated here is estimated with random weights; the training needs its own", error)
-    model = replace(experiment.model, weights=FromScratch())
-    session = open_session_of(replace(experiment, model=model), choose_gpu)
+    model, num_classes = replace(session.experiment.model, weights=FromScratch()), len(session.data.classes)
+    random = replace(session.experiment, model=model)
+    session = replace(session, network=lambda: build_network(random, num_classes))
     return session, start_checked_training(session)
 
 

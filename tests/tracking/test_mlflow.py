@@ -12,7 +12,7 @@ import pytest
 from mlflow import MlflowClient
 
 from sota_exp.runs.contents import RunContent
-from sota_exp.runs.mlflow_store import PROBE_PATH, find_connection_problem, resolve_uri
+from sota_exp.runs.mlflow_store import PROBE_PATH, resolve_uri
 from sota_exp.runs.sent_position import SentPosition, read_origin
 from sota_exp.stages.stage import InvalidValue
 from sota_exp.tracking import mlflow_process
@@ -330,12 +330,12 @@ def test_a_server_lost_in_the_middle_is_caught_up_with(
 
 
 def serve(root: Path, port: int) -> Program:
-    words = (str(root / "mlflow.db"), str(port))
-    process = Program(*words, path=Path(__file__).with_name("mlflow_server.py"), output=root / "server.log")
-    deadline = time.monotonic() + 120
-    while find_connection_problem(f"http://127.0.0.1:{port}", 1.0):
-        assert process.poll() is None and time.monotonic() < deadline, (root / "server.log").read_text()
-        time.sleep(0.1)
+    from sota_exp.cli.dashboard import wait_until_ready
+
+    words, said = (str(root / "mlflow.db"), str(port)), root / "server.log"
+    process = Program(*words, path=Path(__file__).with_name("mlflow_server.py"), output=said)
+    with said.open("a+b") as file:
+        wait_until_ready(process, file, f"http://127.0.0.1:{port}")
     return process
 
 
