@@ -2,7 +2,7 @@
 
 python -m benchmarks.same_minutes RECIPE DIR FILE SEED …: DIR has folders train, val and test of 32 px images. Ours trains the
 recipe as its command does, from the start of the process to the scored weights, `runtime=auto` measuring first. The peers get
-as many epochs as fit into the same seconds, by the speed of their own first steps, which are not counted: the recipe's network,
+as many steps as fit into the same seconds, by the speed of their own first steps, which are not counted: the recipe's network,
 optimizer, schedule, crops, flips, smoothing and averaged weights, with the classes that their scripts take, in the precision
 that ours chose. FILE gets one line a training; what is there is not trained again.
 """
@@ -166,7 +166,7 @@ def find_smoothing(recipe: Recipe) -> float:
 
 
 def train_peer(loop: str, recipe: Recipe, seconds: float) -> dict[str, Any]:
-    """As many whole epochs as fit into `seconds`, scoring included."""
+    """As many steps as fit into `seconds`, scoring included."""
     torch.manual_seed(recipe.experiment.seed)
     per_epoch = len(recipe.session.crops.train) // recipe.experiment.batch_size
     trial = PEERS[loop](recipe, WARM_UP + TIMED)
@@ -178,14 +178,14 @@ def train_peer(loop: str, recipe: Recipe, seconds: float) -> dict[str, Any]:
     step_seconds = (time.perf_counter() - began) / TIMED
     began = time.perf_counter()
     recipe.score(model)
-    epochs = int((seconds - (time.perf_counter() - began)) / (step_seconds * per_epoch))
+    steps = int((seconds - (time.perf_counter() - began)) / step_seconds)
     torch.manual_seed(recipe.experiment.seed)
     began = time.perf_counter()
-    training = PEERS[loop](recipe, epochs * per_epoch)
-    for _ in range(epochs * per_epoch):
+    training = PEERS[loop](recipe, steps)
+    for _ in range(steps):
         model = next(training)
     accuracy = recipe.score(model)
-    return {"epochs": epochs, "accuracy": accuracy, "seconds": time.perf_counter() - began}
+    return {"epochs": round(steps / per_epoch, 2), "accuracy": accuracy, "seconds": time.perf_counter() - began}
 
 
 def train_ours(words: tuple[str, ...]) -> dict[str, Any]:
