@@ -16,6 +16,7 @@ import sota_exp
 from benchmarks.held_out import build_design
 from sota_exp.cli.main import COMMANDS, run_command_line
 from sota_exp.config.compose import get_overrides
+from sota_exp.config.overrides import compose_configuration
 from sota_exp.report.numbers import format_duration
 from sota_exp.statistics.effects import compute_effects
 from sota_exp.statistics.units import SHARE_FORMAT
@@ -242,6 +243,46 @@ def test_what_the_page_says_of_tuning_is_recomputed_from_its_runs():
     assert f"reach {' and '.join(means)} %: {' and '.join(gains)} points for nothing" in text
     between = [SHARE_FORMAT.difference((own["trial-22"] - own["default"]).mean()) for own in whole.values()]
     assert f"the difference between them is {between[0]} (on unseen photographs {between[1]})" in text
+
+
+@each_row("recipe", ["cifar_fast"])
+def test_the_table_of_short_recipes_is_recomputed_from_its_trainings(recipe: str) -> None:
+    lines = (ROOT / f"docs/results/short_recipe/{recipe}.jsonl").read_text().splitlines()
+    races, text = [json.loads(line) for line in lines], (ROOT / "docs/results/index.md").read_text()
+    seconds = [each["seconds"] for each in races if each["loop"] == "ours"]
+    cells = [f"`{recipe}`", f"{min(seconds):.0f} … {max(seconds):.0f}"]
+    for loop in ("ours", "torchvision", "timm"):
+        own = [each for each in races if each["loop"] == loop]
+        accuracies = np.array([each["accuracy"] for each in own])
+        epochs = np.mean([each["epochs"] for each in own]) if loop != "ours" else find_epochs(recipe)
+        mean, sd = SHARE_FORMAT.value(accuracies.mean()), SHARE_FORMAT.value(accuracies.std(ddof=1))
+        cells.append(f"{mean} ± {sd} %, {epochs:.2g} epochs")
+        assert [each["seed"] for each in own] == [0, 1, 2]
+    assert f"| {' | '.join(cells)} |" in text
+
+
+def find_epochs(recipe: str) -> int:
+    """Of the recipe's own training."""
+    return yaml.safe_load((ROOT / f"conf/recipe/{recipe}.yaml").read_text())["recipe"]["epochs"]
+
+
+def test_the_page_quotes_the_search_for_a_short_recipe_as_it_is() -> None:
+    tree = json.loads((ROOT / "docs/results/short_recipe/sweep.json").read_text())
+    text = " ".join((ROOT / "docs/results/index.md").read_text().split())
+    trials = sorted(tree["entries"], key=lambda each: -each["metrics"]["val/accuracy"])
+    (own,) = (each for each in trials if each["number"] == 0)
+    before, after = (SHARE_FORMAT.value(each["metrics"]["val/accuracy"]) for each in (own, trials[0]))
+    assert f"from {before} % on val, trial 0 with the values of `recipe=small_images`, to {after} %" in text
+    assert len(trials) == 16 and f"It took {tree['seconds'] / 3600:.1f} hours of a core" in text
+    assert {each["knobs"]["optimizer"] for each in trials[:8]} == {"muon"} and trials[8]["knobs"]["optimizer"] != "muon"
+    words = [f"{key}={value}" for key, value in trials[0]["knobs"].items()]
+    fast, found = (
+        compose_configuration(each).values for each in (["recipe=cifar_fast"], ["recipe=small_images", *words])
+    )
+    assert all(fast[group] == found[group] for group in ("augmentation", "regularization"))
+    scaled = found["optimizer"]["lr"] * fast["batch_size"] / 256  # the search's rate at the batch of the recipe
+    assert fast["optimizer"]["lr"] == pytest.approx(scaled, rel=0.15)
+    assert fast["optimizer"]["weight_decay"] == pytest.approx(found["optimizer"]["weight_decay"], rel=0.15)
 
 
 @each_row("name", ["240", "1000", "label_propagation", "distillation"])
