@@ -1,10 +1,11 @@
 """A recipe in the same minutes on one core: the accuracy of ours, and of the loops of torchvision's and timm's scripts.
 
 python -m benchmarks.same_minutes RECIPE DIR FILE SEED …: DIR has folders train, val and test of 32 px images. Ours trains the
-recipe as its command does, from the start of the process to the scored weights, `runtime=auto` measuring first. The peers get
-as many steps as fit into the same seconds, by the speed of their own first steps, which are not counted, and again with more
-if that left time over: the recipe's network, optimizer, schedule, crops, flips, smoothing and averaged weights, with the
-classes that their scripts take, in the precision that ours chose. FILE gets one line a training; what is there is not trained again.
+recipe as its command does, from the start of the process to the scored weights: it reads all files once into an empty cache,
+and `runtime=auto` measures first. The peers get as many steps as fit into the same seconds, by the speed of their own first
+steps, which are not counted, and again with more if that left time over: the recipe's network, optimizer, schedule, crops,
+smoothing and averaged weights, with the classes that their scripts take, in the precision and the memory layout that ours
+chose. Their flips are random, the only ones they have. FILE gets one line a training; what is there is not trained again.
 """
 
 import itertools
@@ -46,11 +47,12 @@ LEAST_SHARE = 0.95
 
 
 class Recipe:
-    """What all loops train. words: the overrides that name the recipe and its data. precision: of the forward pass."""
+    """What all loops train. words: the overrides that name the recipe and its data. runtime: precision and memory layout."""
 
-    def __init__(self, words: tuple[str, ...], precision: str) -> None:
+    def __init__(self, words: tuple[str, ...], runtime: dict[str, Any]) -> None:
         torch.set_num_threads(1)
-        self.precision = precision
+        self.precision = runtime["precision"]
+        self.layout = torch.channels_last if runtime["channels_last"] else torch.contiguous_format
         self.session = session_of(compose_configuration([*words, "runtime.threads=1"]))
         self.experiment = self.session.experiment
 
@@ -73,7 +75,7 @@ class Recipe:
 
     def forward(self, model: nn.Module, images: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16"):
-            return model(images).float()
+            return model(images.contiguous(memory_format=self.layout)).float()
 
     @property
     def folder(self) -> Path:
@@ -84,7 +86,10 @@ class Recipe:
         images = ImageFolder(str(self.folder / "test"), self.transform(training=False))
         model.eval()
         with torch.no_grad():
-            right = [(model(batch).argmax(1) == labels).sum().item() for batch, labels in DataLoader(images, 500)]
+            right = [
+                (self.forward(model, batch).argmax(1) == labels).sum().item()
+                for batch, labels in DataLoader(images, 500)
+            ]
         return sum(right) / len(images)
 
     def decay(self, steps: int, every: int) -> float:
@@ -93,7 +98,7 @@ class Recipe:
 
     def start(self, steps: int) -> tuple[nn.Module, torch.optim.Optimizer, int]:
         """A new network, its optimizer, and the steps of its warm-up."""
-        model = self.session.network().train()
+        model = self.session.network().train().to(memory_format=self.layout)
         return model, self.optimizer(model), max(1, round(self.experiment.schedule.warmup.fraction * steps))
 
 
@@ -198,12 +203,14 @@ def train_ours(words: tuple[str, ...]) -> dict[str, Any]:
     """The recipe's own command, `runtime=auto` and the start of the process included."""
     with tempfile.TemporaryDirectory() as place:
         program = [sys.executable, "-m", "sota_exp", "train", *words, "runtime=auto", f"hydra.run.dir={place}/run"]
+        own = {"OMP_NUM_THREADS": "1", "SOTA_EXP_CACHE": f"{place}/cache"}
         began = time.perf_counter()
-        subprocess.run(program, check=True, stdout=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        subprocess.run(program, check=True, stdout=subprocess.DEVNULL, env=os.environ | own)
         seconds = time.perf_counter() - began
         result = json.loads((Path(place) / "run" / "result.json").read_text())
         runtime = yaml.safe_load((Path(place) / "run" / "config.yaml").read_text())["runtime"]
-    return {"accuracy": result["metrics"]["test/accuracy"], "seconds": seconds, "precision": runtime["precision"]}
+    chosen = {key: runtime[key] for key in ("precision", "channels_last")}
+    return {"accuracy": result["metrics"]["test/accuracy"], "seconds": seconds, "runtime": chosen}
 
 
 def main(recipe: str, folder: str, file: Path, seeds: list[int]) -> None:
@@ -219,7 +226,7 @@ def main(recipe: str, folder: str, file: Path, seeds: list[int]) -> None:
                 found = train_ours(words)
             else:
                 (own,) = [each for each in done if (each["loop"], each["seed"]) == ("ours", seed)]
-                found = train_peer(loop, Recipe(words=words, precision=own["precision"]), own["seconds"])
+                found = train_peer(loop, Recipe(words=words, runtime=own["runtime"]), own["seconds"])
             done.append({"loop": loop, "seed": seed, **found})
             with file.open("a") as lines:
                 print(json.dumps(done[-1]), file=lines)
