@@ -18,13 +18,27 @@ from tests.rows import each_row
 
 PAGE = ROOT / "docs/results/index.md"
 
-#: Splits of CIFAR-10's 5,000 files of a class, and of the flowers': first and last file, counted from 1.
+#: Of each class of CIFAR-10's 5,000 files: the first and the last file of a part, counted from 1.
 SPLIT = {"train": (1, 500), "val": (1001, 1100), "test": (1101, 2000), "held out": (2001, 4000)}
+
+#: Arms of the search's confirmation → their rows on the page.
+TUNED = {"default": "the recipe's own", "trial-22": "the best of thirty trials"}
+
+
+def count(part: str) -> int:
+    """Photographs of a part of the split."""
+    first, last = SPLIT[part]
+    return 10 * (last - first + 1)
 
 
 def read(name: str) -> dict[str, Any]:
     """A file of docs/results."""
     return json.loads((ROOT / f"docs/results/{name}.json").read_text())
+
+
+def read_page() -> str:
+    """In one line."""
+    return " ".join(PAGE.read_text().split())
 
 
 def find_section(title: str) -> str:
@@ -58,9 +72,39 @@ def arm(name: str, of: str) -> dict[str, Any]:
     return next(each for each in read(of)["arms"] if each["name"] == name)
 
 
+def values_of(arm: dict[str, Any]) -> np.ndarray:
+    return np.array(list(arm["values"].values()))
+
+
+def moments(values: np.ndarray) -> list[str]:
+    """Mean and standard deviation, as they stand beside ±."""
+    return [SHARE_FORMAT.value(values.mean()), SHARE_FORMAT.value(values.std(ddof=1))]
+
+
 def find_mean(study: str, name: str) -> float:
     """Percent: the mean of an arm of a study of few images."""
-    return 100 * float(np.mean(list(arm(name, f"few_images/{study}")["values"].values())))
+    return 100 * float(values_of(arm(name, f"few_images/{study}")).mean())
+
+
+def compose_few_flowers() -> dict[str, Any]:
+    return compose_configuration(["experiment=few_flowers", "model.weights.path=FILE", "data.root=DIR"]).values
+
+
+def score_tuning() -> dict[str, dict[str, np.ndarray]]:
+    """Images → the recipe's own values and the best trial's → accuracies on the seeds that both have."""
+    confirm, whole = read("tuning/sweep")["confirm"], read("tuning/whole_images")
+    tested = {each["name"]: each["test"] for each in confirm["arms"]}
+    places = {"test": tested, "unseen": read("tuning/held_out")} | {f"whole {part}": own for part, own in whole.items()}
+    return {
+        place: {name: np.array([arms[name][str(seed)] for seed in confirm["seeds"]]) for name in TUNED}
+        for place, arms in places.items()
+    }
+
+
+def differ(arms: dict[str, np.ndarray]) -> float:
+    """The best trial less the recipe's own values."""
+    default, trial = (arms[name] for name in TUNED)
+    return float((trial - default).mean())
 
 
 def of_first_study() -> list[str]:
@@ -70,25 +114,37 @@ def of_first_study() -> list[str]:
 
 
 def of_first_search() -> list[str]:
-    """The test below has all of them."""
-    return ["0.328", "41.38", "0.8", "0", "43.35", "−4.28", "−7.09", "−1.46", "8"]
+    search = read("first_search/sweep")
+    trials, confirm = {each["number"]: each for each in search["entries"]}, search["confirm"]
+    own, best = trials[0], trials[confirm["arms"][1]["number"]]
+    default, winner = (np.array(list(arm["test"].values())) for arm in confirm["arms"])
+    assert search["trials"]["complete"] == 7 and len(trials) == 12 and len(default) + len(winner) == 8
+    seconds = search["seconds"] + sum(arm["seconds"] * len(arm["test"]) for arm in confirm["arms"])
+    return [
+        f"{best['params']['optimizer.lr']:.3g}",
+        SHARE_FORMAT.value(best["metrics"]["val/accuracy"]),
+        f"{own['params']['optimizer.lr']:.3g}",
+        "0",
+        SHARE_FORMAT.value(own["metrics"]["val/accuracy"]),
+        SHARE_FORMAT.difference((winner - default).mean()),
+        *map(SHARE_FORMAT.difference, confirm["test"]["new_images"]["interval"]),
+        str(round(seconds / 60)),
+    ]
 
 
 def of_regularizers() -> list[str]:
     whole, two = read("regularizers/leave_one_out"), read("regularizers/two_stages")
-    values = np.array(list(whole["arms"][0]["values"].values()))
     gain = arm("without_repeated_augmentation", "regularizers/leave_one_out")["difference"]
     runs = [sum(len(each["values"]) for each in study["arms"]) for study in (whole, two)]
-    cells = 24  # of stage 1, one run each
+    cells = int(re.findall(r"one run in each of (\d+) cells", two["screening"]["words"])[0])
     assert f"leave-one-out: {runs[0]} runs | two stages: {runs[1] + cells} runs" in PAGE.read_text()
-    assert whole["num_test"] == 10 * (SPLIT["test"][1] - SPLIT["test"][0] + 1)
+    assert whole["num_test"] == count("test")
     return [
-        f"{10 * SPLIT['train'][1]:,}",
+        f"{count('train'):,}",
         *(f"{number:,}" for part in ("train", "val", "test") for number in SPLIT[part] if number > 1),
         thousands("regularizers/leave_one_out"),
         word(whole["command"], "scale.epochs"),
-        SHARE_FORMAT.value(values.mean()),
-        SHARE_FORMAT.value(values.std(ddof=1)),
+        *moments(values_of(whole["arms"][0])),
         SHARE_FORMAT.difference(gain).lstrip("+"),
         str(runs[0] - runs[1] - cells),
     ]
@@ -111,7 +167,7 @@ def of_lengths() -> list[str]:
     ]
     mixed = [f"{100 * abs(effect[name, 36]['estimate']):.1f}" for name in ("cutmix", "mixup")]
     (held_out,) = {read(f"when_techniques_pay/{epochs}_held_out")["images"] for epochs in (4, 12, 36)}
-    assert held_out == 10 * (SPLIT["held out"][1] - SPLIT["held out"][0] + 1)
+    assert held_out == count("held out")
     return [
         *map(str, studies),
         str(len(studies[4]["arms"])),
@@ -124,102 +180,83 @@ def of_lengths() -> list[str]:
         f"{held_out:,}",
         *(f"{number:,}" for number in SPLIT["held out"]),
         thousands(names[0]),
-        f"{10 * SPLIT['train'][1]:,}",
+        f"{count('train'):,}",
         hours(*names),
     ]
 
 
 def of_tuning() -> list[str]:
-    """The test of tuning below has the accuracies on test."""
-    search, unseen, whole = (read(f"tuning/{name}") for name in ("sweep", "held_out", "whole_images"))
-    complete = [each for each in search["entries"] if each["state"] == "complete"]
+    search, scores = read("tuning/sweep"), score_tuning()
+    complete, confirm = [each for each in search["entries"] if each["state"] == "complete"], search["confirm"]
     assert len(complete) == 9 and len(search["entries"]) == 30
     (size,) = {each["inference_size"] for each in complete}
     before, after = complete[0]["metrics"]["val/accuracy"], search["best"]["value"]
-    confirm = search["confirm"]
     trained = sum(each["seconds"] * len(each["val"]) for each in confirm["arms"])
     assert round((search["seconds"] + trained) / 3600) == 2  # "two hours of a core"
-    arms = {each["name"]: each["test"] for each in confirm["arms"]}
-    tested = {name: np.array([arms[name][str(seed)] for seed in confirm["seeds"]]) for name in ("default", "trial-22")}
-    difference = (tested["trial-22"] - tested["default"]).mean()
-    assert 0.3 < difference / (after - before) < 0.36  # "a third is left"
-    unseen_difference = np.mean([unseen["trial-22"][seed] - unseen["default"][seed] for seed in unseen["default"]])
+    assert 0.3 < differ(scores["test"]) / (after - before) < 0.36  # "a third is left"
     seeds, points = re.findall(r"(\d+) seeds .* show the (\S+) points", confirm["next"][0])[0]
-    whole_tests = {name: np.array(list(values.values())) for name, values in whole["test"].items()}
-    moments = [SHARE_FORMAT.value(each) for own in whole_tests.values() for each in (own.mean(), own.std(ddof=1))]
-    gains = [SHARE_FORMAT.difference((whole_tests[name] - tested[name]).mean()) for name in ("default", "trial-22")]
-    between = [
-        SHARE_FORMAT.difference(np.mean([own["trial-22"][seed] - own["default"][seed] for seed in own["default"]]))
-        for own in whole.values()
-    ]
     experiment = yaml.safe_load((ROOT / "conf/experiment/tune_small_images.yaml").read_text())
     cut = experiment["data"]["crop_ratio"]
     return [
         str(experiment["scale"]["epochs"]),
-        f"{10 * SPLIT['train'][1]:,}",
-        f"{10 * (SPLIT['test'][1] - SPLIT['test'][0] + 1):,}",
-        SHARE_FORMAT.difference(difference),
-        *SHARE_FORMAT.span(*confirm["test"]["new_images"]["interval"]).split(" to "),
-        f"{100 * (after - before):.1f}",
-        f"{100 * after:.1f}",
-        f"{100 * before:.1f}",
+        *(f"{count(part):,}" for part in ("train", "test", "held out")),
+        *(SHARE_FORMAT.difference(differ(arms)) for arms in scores.values()),
+        *map(SHARE_FORMAT.difference, confirm["test"]["new_images"]["interval"]),
+        *(f"{100 * value:.1f}" for value in (after - before, after, before)),
         str(size),
         f"{float(points):.1f}",
         seeds,
         str(cut),
         str(100 * cut),
-        *moments,
-        *gains,
-        *between,
-        f"{10 * (SPLIT['held out'][1] - SPLIT['held out'][0] + 1):,}",
-        SHARE_FORMAT.difference(unseen_difference),
+        *(each for own in scores["whole test"].values() for each in moments(own)),
+        *(SHARE_FORMAT.difference((scores["whole test"][name] - scores["test"][name]).mean()) for name in TUNED),
     ]
 
 
 def of_short_recipe() -> list[str]:
-    """The test below has the accuracies on val; 35,000 photographs train, 5,000 are val."""
+    """35,000 photographs train, 5,000 are val."""
     search = read("short_recipe/sweep")
-    best = {key: value for key, value in search["best"]["params"].items() if "padding_fraction" in key}
-    pixels = f"{32 * best['augmentation.crop.padding_fraction']:.0f}"
-    return ["35,000", "5,000", word(search["command"], "data.image_size"), "82.86", "0", "85.54", pixels, "3.3"]
+    (own,) = (each["metrics"]["val/accuracy"] for each in search["entries"] if each["number"] == 0)
+    size = word(search["command"], "data.image_size")
+    return [
+        *("35,000", "5,000", size, "0"),
+        *map(SHARE_FORMAT.value, (own, search["best"]["value"])),
+        f"{int(size) * search['best']['params']['augmentation.crop.padding_fraction']:.0f}",
+        f"{search['seconds'] / 3600:.1f}",
+    ]
 
 
 def of_240() -> list[str]:
-    study = read("few_images/240")
-    experiment = yaml.safe_load((ROOT / "conf/experiment/few_flowers.yaml").read_text())
-    lengthened = compose_configuration(["experiment=few_flowers", "model.weights.path=FILE", "data.root=DIR"]).values[
-        "scale"
-    ]["long_epochs"]
-    values = np.array(list(study["arms"][0]["values"].values()))
+    study, used = read("few_images/240"), compose_few_flowers()
     shown = [arm(name, "few_images/240")["difference"] for name in ("with_head_alone", "with_long_training")]
     cost = {each["name"]: each["cost"]["seconds"] for each in study["arms"]}
     assert cost["with_head_alone"] < cost["full"] / 2  # "in less than half of the time"
     return [
         str(study["num_test"]),
         str(study["num_test"] // 5),
-        str(experiment["data"]["image_size"]),
-        str(experiment["scale"]["epochs"]),
+        str(used["data"]["image_size"]),
+        *(str(used["scale"][key]) for key in ("epochs", "long_epochs")),
         f"{-100 * arm('without_transfer', 'few_images/240')['difference']:.1f}",
         f"{100 * study['plan']['new_images']['detectable']:.1f}",
         *map(SHARE_FORMAT.difference, shown),
-        f"{100 * values.std(ddof=1):.1f}",
-        str(lengthened),
+        f"{100 * values_of(study['arms'][0]).std(ddof=1):.1f}",
         hours("few_images/240"),
     ]
 
 
 def of_1000() -> list[str]:
-    study, gain = read("few_images/1000"), find_mean("1000", "full") - find_mean("240", "full")
+    study, gain = read("few_images/1000"), f"{find_mean('1000', 'full') - find_mean('240', 'full'):.1f}"
+    assert f"Four times the photographs and twice the steps give {gain} points" in read_page()
     fixres = compose_configuration(["augmentation/train_size=fixres"]).values["augmentation"]["train_size"]["ratio"]
-    size = yaml.safe_load((ROOT / "conf/experiment/few_flowers.yaml").read_text())["data"]["image_size"]
-    trained = study["num_test"] - study["num_test_per_run"]
+    size = compose_few_flowers()["data"]["image_size"]
+    trained = 0.9 * (study["num_test"] - study["num_test_per_run"])  # a tenth of the others is val
     return [
         f"{study['num_test']:,}",
         str(study["num_test"] // 5),
         str(read("few_images/240")["num_test"]),
         word(study["command"], "scale.epochs"),
-        f"{gain:.1f}",
-        f"{0.9 * trained:.0f}",  # a tenth of the others is val
+        gain,
+        f"{trained:.0f}",
         str(4 * round(size / fixres / 4)),
         str(size),
         hours("few_images/1000"),
@@ -227,28 +264,19 @@ def of_1000() -> list[str]:
 
 
 def of_labels() -> list[str]:
-    study = read("few_images/label_propagation")
-    share, whole = word(study["command"], "supervision.labelled_fraction"), find_mean("1000", "full")
-    loss = whole - find_mean("label_propagation", "without_label_propagation")
-    return [
-        f"{study['num_test']:,}",
-        f"{100 * float(share):.0f}",
-        f"{loss:.0f}",
-        f"{whole:.2f}",
-        hours("few_images/label_propagation"),
-    ]
+    study, whole = read("few_images/label_propagation"), find_mean("1000", "full")
+    share = float(word(study["command"], "supervision.labelled_fraction"))
+    loss = f"{whole - find_mean('label_propagation', 'without_label_propagation'):.0f}"
+    assert f"A quarter of the labels costs {loss} points of the {whole:.2f} %" in read_page()
+    return [f"{study['num_test']:,}", f"{100 * share:.0f}", loss, f"{whole:.2f}", hours("few_images/label_propagation")]
 
 
 def of_distillation() -> list[str]:
     study, teacher = read("few_images/distillation"), find_mean("240", "full")
-    better = teacher - find_mean("distillation", "without_distillation")
-    return [
-        word(study["command"], "scale.epochs"),
-        str(study["num_test"]),
-        f"{teacher:.0f}",
-        f"{better:.0f}",
-        hours("few_images/distillation"),
-    ]
+    better = f"{teacher - find_mean('distillation', 'without_distillation'):.0f}"
+    assert f"A teacher that is {better} points better than the student alone" in read_page()
+    epochs = word(study["command"], "scale.epochs")
+    return [epochs, str(study["num_test"]), f"{teacher:.0f}", better, hours("few_images/distillation")]
 
 
 #: Heading → what its sentences may say.
@@ -272,31 +300,18 @@ def test_every_number_of_a_section_is_computed_from_its_files(title: str) -> Non
 
 
 def test_pages_quote_the_first_search_as_it_is() -> None:
-    tree = json.loads((ROOT / "docs/results/first_search/sweep.json").read_text())
-    text = (ROOT / "docs/results/index.md").read_text().split("## The first search")[1].split("\n## ")[0]
-    text, trials = " ".join(text.split()), {each["number"]: each for each in tree["entries"]}
-    own, best = trials[0], trials[tree["confirm"]["arms"][1]["number"]]
-    rates, scores = (
-        [f"{each['params']['optimizer.lr']:.3g}" for each in (own, best)],
-        [each["metrics"]["val/accuracy"] for each in (own, best)],
-    )
-    own_score, score = map(SHARE_FORMAT.value, scores)
+    text = " ".join(find_section("The first search").split())
+    rate, score, own_rate, trial, own_score, difference, low, high, minutes = of_first_search()
     assert (
-        f"a learning rate of {rates[1]} did best, at {score} % on val; the recipe's own {rates[0]}, trial 0, had {own_score} %"
+        f"a learning rate of {rate} did best, at {score} % on val; the recipe's own {own_rate}, trial {trial}, had {own_score} %"
         in text
     )
-    low, high = tree["confirm"]["test"]["new_images"]["interval"]
-    default, winner = (np.array(list(arm["test"].values())) for arm in tree["confirm"]["arms"])
-    difference = SHARE_FORMAT.difference((winner - default).mean())
-    assert f"difference on test is {difference} points ({SHARE_FORMAT.span(low, high)})" in text
-    assert tree["trials"]["complete"] == 7 and len(trials) == 12 and len(default) + len(winner) == 8
-    seconds = tree["seconds"] + sum(arm["seconds"] * len(arm["test"]) for arm in tree["confirm"]["arms"])
-    assert f"took {round(seconds / 60)} minutes of a core" in text
+    assert f"difference on test is {difference} points ({low} to {high})" in text
+    assert f"took {minutes} minutes of a core" in text
 
 
 def test_pages_quote_the_first_study_as_it_is():
-    tree = json.loads((ROOT / "docs/results/first_study/study.json").read_text())
-    readme, results = (ROOT / "README.md").read_text(), (ROOT / "docs/results/index.md").read_text()
+    tree, readme, results = read("first_study/study"), (ROOT / "README.md").read_text(), PAGE.read_text()
     for arm in tree["arms"]:
         (line,) = [line for line in readme.splitlines() if line.startswith(f"{arm['label']} ") and " ± " in line]
         mean = f"{SHARE_FORMAT.value(arm['mean'])} ± {SHARE_FORMAT.value(arm['sd'])}"
@@ -313,46 +328,37 @@ def test_pages_quote_the_first_study_as_it_is():
 
 def test_what_the_page_says_of_tuning_is_recomputed_from_its_runs():
     """Means, spreads and the difference of paired seeds; on unseen images the difference lies in the interval."""
-    folder, text = ROOT / "docs/results/tuning", (ROOT / "docs/results/index.md").read_text()
-    search, unseen, whole = (
-        json.loads((folder / f"{name}.json").read_text()) for name in ("sweep", "held_out", "whole_images")
-    )
-    confirm, scores = search["confirm"], {}
-    for name, row in (("default", "the recipe's own"), ("trial-22", "the best of thirty trials")):
+    search, scores, text = read("tuning/sweep"), score_tuning(), PAGE.read_text()
+    confirm = search["confirm"]
+    for name, row in TUNED.items():
         (arm,) = [arm for arm in confirm["arms"] if arm["name"] == name]
-        scores[name] = np.array([arm["test"][str(seed)] for seed in confirm["seeds"]])
         (line,) = [line for line in text.splitlines() if line.startswith(f"| {row} |")]
         own = dict(word.split("=") for word in arm["overrides"] if word.startswith("optimizer."))
         rate, decay = (
             float(own.get(f"optimizer.{key}", given)) for key, given in (("lr", 0.8), ("weight_decay", 5e-4))
         )
-        mean, sd = SHARE_FORMAT.value(scores[name].mean()), SHARE_FORMAT.value(scores[name].std(ddof=1))
-        assert line == f"| {row} | {rate:.3g} | {decay:.3g} | {mean} ± {sd} % |"
+        assert line == f"| {row} | {rate:.3g} | {decay:.3g} | {' ± '.join(moments(scores['test'][name]))} % |"
     assert confirm["winner"] == "trial-22" and confirm["verdict"] == "cannot be distinguished"
-    difference = (scores["trial-22"] - scores["default"]).mean()
     low, high = confirm["test"]["new_images"]["interval"]
-    assert f"{SHARE_FORMAT.difference(difference)} points ({SHARE_FORMAT.span(low, high)})" in text
-    again = np.mean([unseen["trial-22"][seed] - unseen["default"][seed] for seed in unseen["default"]])
-    assert low <= again <= high and f"differ by {SHARE_FORMAT.difference(again)} points, inside the interval" in text
+    differences = {place: SHARE_FORMAT.difference(differ(arms)) for place, arms in scores.items()}
+    assert f"{differences['test']} points ({SHARE_FORMAT.span(low, high)})" in text
+    assert low <= differ(scores["unseen"]) <= high
+    assert f"differ by {differences['unseen']} points, inside the interval" in text
     assert (search["trials"]["pruned"], search["trials"]["complete"]) == (21, 9)
-    whole = {part: {arm: np.array(list(own.values())) for arm, own in arms.items()} for part, arms in whole.items()}
-    means = [
-        f"{SHARE_FORMAT.value(own.mean())} ± {SHARE_FORMAT.value(own.std(ddof=1))}" for own in whole["test"].values()
-    ]
-    gains = [SHARE_FORMAT.difference((whole["test"][arm] - scores[arm]).mean()) for arm in scores]
+    whole = scores["whole test"]
+    means = [" ± ".join(moments(own)) for own in whole.values()]
+    gains = [SHARE_FORMAT.difference((whole[arm] - scores["test"][arm]).mean()) for arm in TUNED]
     assert f"reach {' and '.join(means)} %: {' and '.join(gains)} points for nothing" in text
-    between = [SHARE_FORMAT.difference((own["trial-22"] - own["default"]).mean()) for own in whole.values()]
+    between = [differences[place] for place in scores if place.startswith("whole ")]
     assert f"the difference between them is {between[0]} (on unseen photographs {between[1]})" in text
 
 
 def test_the_page_quotes_the_search_for_a_short_recipe_as_it_is() -> None:
-    tree = json.loads((ROOT / "docs/results/short_recipe/sweep.json").read_text())
-    text = " ".join((ROOT / "docs/results/index.md").read_text().split())
+    tree, text = read("short_recipe/sweep"), read_page()
     trials = sorted(tree["entries"], key=lambda each: -each["metrics"]["val/accuracy"])
-    (own,) = (each for each in trials if each["number"] == 0)
-    before, after = (SHARE_FORMAT.value(each["metrics"]["val/accuracy"]) for each in (own, trials[0]))
-    assert f"from {before} % on val, trial 0 with the values of `recipe=small_images`, to {after} %" in text
-    assert len(trials) == 16 and f"It took {tree['seconds'] / 3600:.1f} hours of a core" in text
+    *_, trial, before, after, _, taken = of_short_recipe()
+    assert f"from {before} % on val, trial {trial} with the values of `recipe=small_images`, to {after} %" in text
+    assert len(trials) == 16 and f"It took {taken} hours of a core" in text
     assert {each["knobs"]["optimizer"] for each in trials[:8]} == {"muon"} and trials[8]["knobs"]["optimizer"] != "muon"
     words = [f"{key}={value}" for key, value in trials[0]["knobs"].items()]
     fast, found = (
@@ -366,11 +372,10 @@ def test_the_page_quotes_the_search_for_a_short_recipe_as_it_is() -> None:
 
 @each_row("name", ["240", "1000", "label_propagation", "distillation"])
 def test_the_tables_of_few_images_have_the_numbers_of_their_studies(name: str) -> None:
-    tree = json.loads((ROOT / f"docs/results/few_images/{name}.json").read_text())
-    text = (ROOT / "docs/results/index.md").read_text()
+    tree, text = read(f"few_images/{name}"), read_page()
     for arm in tree["arms"]:
-        values = np.array(list(arm["values"].values()))
-        mean = f"{SHARE_FORMAT.value(values.mean())} ± {SHARE_FORMAT.value(values.std(ddof=1))} %"
+        values = values_of(arm)
+        mean = f"{' ± '.join(moments(values))} %"
         found = ["", "", "reference"]
         if arm["reference"]:
             base = np.array([tree["arms"][0]["values"][seed] for seed in arm["values"]])
@@ -379,7 +384,7 @@ def test_the_tables_of_few_images_have_the_numbers_of_their_studies(name: str) -
             found = [SHARE_FORMAT.difference((values - base).mean()), span, arm["verdict"]]
         label = arm["label"][0].lower() + arm["label"][1:]
         cells = " ".join(" | ".join(["", label, mean, *found, ""]).split())
-        assert cells in " ".join(text.split()), cells
+        assert cells in text, cells
     assert (len(tree["seeds"]), tree["arms"][0]["label"]) == (10, "Everything")
     assert tree["num_test"] == (1000 if name in ("1000", "label_propagation") else 240)
 
@@ -393,7 +398,7 @@ def test_quotes_of_few_images_are_those_of_their_studies() -> None:
         "distillation": ("without_distillation",),
     }
     for name, arms in quoted.items():
-        tree = json.loads((ROOT / f"docs/results/few_images/{name}.json").read_text())
+        tree = read(f"few_images/{name}")
         for arm in (each for each in tree["arms"] if each["name"] in arms):
             points = SHARE_FORMAT.difference(arm["difference"])
             assert f"{points} ({SHARE_FORMAT.span(*arm['new_images']['interval'])}), {arm['verdict']}." in notes
@@ -406,9 +411,9 @@ def test_quotes_of_few_images_are_those_of_their_studies() -> None:
 def test_the_table_of_regularizers_has_the_numbers_of_its_studies():
     studies = {}
     for name in ("leave_one_out", "two_stages"):
-        tree = json.loads((ROOT / f"docs/results/regularizers/{name}.json").read_text())
+        tree = read(f"regularizers/{name}")
         studies[name] = {arm["label"].removeprefix("Without "): arm for arm in tree["arms"] if arm["reference"]}
-    text = (ROOT / "docs/results/index.md").read_text().split("| without | points |")[1].split("\n\n")[0]
+    text = PAGE.read_text().split("| without | points |")[1].split("\n\n")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]
     assert [row[0] for row in rows] == sorted(
         studies["leave_one_out"], key=lambda label: -studies["leave_one_out"][label]["difference"]
@@ -426,12 +431,10 @@ def test_the_table_of_regularizers_has_the_numbers_of_its_studies():
 def test_the_table_of_lengths_is_recomputed_from_its_trainings():
     """Effects from the accuracies of all trainings; what unseen images say, from the file of each length."""
     techniques = yaml.safe_load((ROOT / "conf/study/techniques/regularizers.yaml").read_text())
-    text = (ROOT / "docs/results/index.md").read_text()
-    lines = text.split("| technique | 4 epochs |")[1].split("\n\n")[0].splitlines()[2:]
+    lines = PAGE.read_text().split("| technique | 4 epochs |")[1].split("\n\n")[0].splitlines()[2:]
     rows = {cells[0]: cells[1:] for cells in ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)}
     for column, epochs in enumerate((4, 12, 36)):
-        folder = ROOT / "docs/results/when_techniques_pay"
-        study, held_out = (json.loads((folder / f"{epochs}_{of}.json").read_text()) for of in ("epochs", "held_out"))
+        study, held_out = (read(f"when_techniques_pay/{epochs}_{of}") for of in ("epochs", "held_out"))
         names = [effect["factor"] for effect in study["effects"]]
         design = build_design(techniques, study["arms"], names)
         values = [[arm["values"][str(seed)] for seed in study["seeds"]] for arm in study["arms"]]
@@ -445,4 +448,4 @@ def test_the_table_of_lengths_is_recomputed_from_its_trainings():
             shown = f"{mark}{SHARE_FORMAT.difference(effect.estimate)}{mark} ({SHARE_FORMAT.span(low, high)})"
             assert rows[entry["label"]][column] == shown
             inside += low <= again["held_out"] <= high
-        assert f"{inside} of 12 at {epochs} epochs" in " ".join(text.split())
+        assert f"{inside} of 12 at {epochs} epochs" in read_page()
