@@ -54,8 +54,11 @@ def list_numbers(title: str) -> set[str]:
 
 def hours(*names: str) -> str:
     """What the trainings of studies took."""
-    arms = [arm for name in names for arm in read(name)["arms"]]
-    return f"{sum(arm['cost']['seconds'] * len(arm['values']) for arm in arms) / 3600:.1f}"
+    return f"{sum(map(seconds_of, names)) / 3600:.1f}"
+
+
+def seconds_of(name: str) -> float:
+    return sum(arm["cost"]["seconds"] * len(arm["values"]) for arm in read(name)["arms"])
 
 
 def thousands(name: str) -> str:
@@ -197,8 +200,14 @@ def of_tuning() -> list[str]:
     seeds, points = re.findall(r"(\d+) seeds .* show the (\S+) points", confirm["next"][0])[0]
     experiment = yaml.safe_load((ROOT / "conf/experiment/tune_small_images.yaml").read_text())
     cut = experiment["data"]["crop_ratio"]
+    lengths = {
+        epochs: np.mean([values_of(each) for each in read(f"when_techniques_pay/{epochs}_epochs")["arms"]])
+        for epochs in (4, 12, 36)
+    }
     return [
         str(experiment["scale"]["epochs"]),
+        *map(str, lengths),
+        *(f"{100 * mean:.1f}" for mean in lengths.values()),
         *(f"{count(part):,}" for part in ("train", "test", "held out")),
         *(SHARE_FORMAT.difference(differ(arms)) for arms in scores.values()),
         *map(SHARE_FORMAT.difference, confirm["test"]["new_images"]["interval"]),
@@ -279,6 +288,28 @@ def of_distillation() -> list[str]:
     return [epochs, str(study["num_test"]), f"{teacher:.0f}", better, hours("few_images/distillation")]
 
 
+def of_short_ladder() -> list[str]:
+    name = "short_ladder/study"
+    study, recipe = read(name), compose_configuration(["recipe=torchvision", "scale=full"]).values["recipe"]
+    used = compose_configuration(["experiment=short_ladder", "data.root=DIR"]).values["scale"]
+    steps = [arm for arm in study["arms"] if arm["reference"]]
+    shown = {arm["name"]: arm["verdict"] for arm in steps if arm["verdict"] != "cannot be distinguished"}
+    assert shown == {"long_training": "helps", "fixres": "hurts", "repeated_augmentation": "hurts"}
+    assert (len(steps), len(study["seeds"])) == (12, 8)  # "of twelve steps", "nine cannot", "eight seeds"
+    first, last = (100 * values_of(study["arms"][place]).mean() for place in (0, -1))
+    return [
+        f"{used['train_images']:,}",
+        thousands(name),
+        str(used["epochs"]),
+        str(used["long_epochs"]),
+        *(SHARE_FORMAT.difference(arm(each, name)["difference"]).strip("+−") for each in shown),
+        f"{first - last:.1f}",
+        str(recipe["long_epochs"]),
+        str(sum(len(arm["values"]) for arm in study["arms"])),
+        f"{seconds_of(name) / 60:.0f}",
+    ]
+
+
 #: Heading → what its sentences may say.
 SECTIONS = {
     "The first study": of_first_study,
@@ -291,6 +322,7 @@ SECTIONS = {
     "And with 1,000?": of_1000,
     "170 labels of 720": of_labels,
     "A small network taught by the large one": of_distillation,
+    "A ladder where it does not fit": of_short_ladder,
 }
 
 
@@ -342,6 +374,8 @@ def test_what_the_page_says_of_tuning_is_recomputed_from_its_runs():
     low, high = confirm["test"]["new_images"]["interval"]
     differences = {place: SHARE_FORMAT.difference(differ(arms)) for place, arms in scores.items()}
     assert f"{differences['test']} points ({SHARE_FORMAT.span(low, high)})" in text
+    notes = (ROOT / "docs/techniques/notes.md").read_text()
+    assert f"[{differences['test']} ({SHARE_FORMAT.span(low, high)})]" in notes
     assert low <= differ(scores["unseen"]) <= high
     assert f"differ by {differences['unseen']} points, inside the interval" in text
     assert (search["trials"]["pruned"], search["trials"]["complete"]) == (21, 9)
@@ -361,6 +395,9 @@ def test_the_page_quotes_the_search_for_a_short_recipe_as_it_is() -> None:
     assert len(trials) == 16 and f"It took {taken} hours of a core" in text
     assert {each["knobs"]["optimizer"] for each in trials[:8]} == {"muon"} and trials[8]["knobs"]["optimizer"] != "muon"
     words = [f"{key}={value}" for key, value in trials[0]["knobs"].items()]
+    used = [each for each in tree["command"].split()[2:] if not each.startswith(("search=", "hydra.", "tracking="))]
+    start = compose_configuration(["experiment=short_recipe", "data.root=DIR"]).values
+    assert compose_configuration(used).values | {"tracking": {}} == start | {"tracking": {}}
     fast, found = (
         compose_configuration(each).values for each in (["recipe=cifar_fast"], ["recipe=small_images", *words])
     )
@@ -390,22 +427,16 @@ def test_the_tables_of_few_images_have_the_numbers_of_their_studies(name: str) -
 
 
 def test_quotes_of_few_images_are_those_of_their_studies() -> None:
-    notes, page = ((ROOT / "docs" / name).read_text() for name in ("techniques/notes.md", "how-to/few-images.md"))
-    quoted = {
-        "240": ("without_transfer", "with_cutmix", "with_mixup", "with_fixres"),
-        "1000": ("without_transfer", "with_mixup", "with_fixres"),
-        "label_propagation": ("without_label_propagation",),
-        "distillation": ("without_distillation",),
-    }
-    for name, arms in quoted.items():
+    """What is shown stands in the how-to."""
+    page = (ROOT / "docs/how-to/few-images.md").read_text()
+    quoted = {"240": 2, "1000": 2, "label_propagation": 1, "distillation": 0}
+    for name, num_shown in quoted.items():
         tree = read(f"few_images/{name}")
-        for arm in (each for each in tree["arms"] if each["name"] in arms):
-            points = SHARE_FORMAT.difference(arm["difference"])
-            assert f"{points} ({SHARE_FORMAT.span(*arm['new_images']['interval'])}), {arm['verdict']}." in notes
-            assert arm["verdict"] != "hurts" or points.lstrip("−") in page
-        shown = {arm["name"] for arm in tree["arms"] if arm["verdict"] in ("helps", "hurts")}
-        assert shown <= set(arms)
-        assert name != "240" or len(tree["arms"][1:]) - len(shown) == 12
+        shown = [arm for arm in tree["arms"] if arm["verdict"] in ("helps", "hurts", "helps here", "hurts here")]
+        assert len(shown) == num_shown
+        for arm in (each for each in shown if each["verdict"] == "hurts"):
+            assert SHARE_FORMAT.difference(arm["difference"]).lstrip("−") in page
+    assert len(read("few_images/240")["arms"][1:]) - quoted["240"] == 12
 
 
 def test_the_table_of_regularizers_has_the_numbers_of_its_studies():

@@ -20,13 +20,6 @@ WIDTH, MARGIN, HEIGHT, COLUMNS = 920, 50, 130, 4
 
 INKS = {"helps": BLUE, "hurts": RED}
 
-#: Labels in the studies that aren't names of techniques, and the techniques that they belong to.
-TECHNIQUES = {
-    "crops and flips": "data augmentation",
-    "ghost batch normalization": "ghost batch norm",
-    "weight decay": "weight-decay tuning",
-}
-
 
 @functools.cache
 def read_studies() -> dict[int, dict[str, Any]]:
@@ -65,19 +58,6 @@ def build_table() -> str:
         for label, effects in list_effects(studies).items()
     ]
     return "\n".join([head, *rows])
-
-
-def describe_technique(name: str) -> str:
-    """What the studies say of a technique, by its name in docs/techniques.md, as Markdown; "" where they lack it."""
-    for label, effects in list_effects(read_studies()).items():
-        if TECHNIQUES.get(label, label).lower() == name.lower():
-            found = "; ".join(f"{epochs} epochs: {format_effect(effect)}" for epochs, effect in effects.items())
-            return (
-                f"**At three lengths of training.** {found}. Points of test accuracy, bold where shown: the mean over settings of eleven "
-                "other techniques, 5,000 photographs of CIFAR-10, a small network "
-                "([results](../results/index.md#when-does-a-technique-begin-to-pay))."
-            )
-    return ""
 
 
 def draw(width: float) -> alt.FacetChart:

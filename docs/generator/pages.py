@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keys import VALUE_FILES, Key, merge, read_header, read_option, read_slots, read_values
-from lengths import describe_technique
+from measured import describe_technique
 from slots import list_stages
 
 from sota_exp import CONF, PACKAGE
@@ -29,13 +29,6 @@ PRESETS = {
     "runtime": "Runtimes",
     "experiment": "Example experiments",
 }
-
-
-#: Where the numbers of docs/techniques/notes.md come from.
-SOURCES = (
-    "*Points of test accuracy, with 95 % intervals. Published: a step of [torchvision's ladder](../recipe.md), ResNet-50 on "
-    "ImageNet, the best of three runs. Short ladder and first study: [results](../results/index.md), of 6 and 4 epochs.*"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,9 +89,8 @@ def build_technique_page(technique: Technique) -> str:
     off = f"\nOff: {join_code(technique.off)}." if technique.off else ""
     parts = [f"# {technique.name}", f"On: {join_code(technique.on)}.{off}"]
     parts += [build_picture(technique)] if (DOCS / f"images/techniques/{technique.slug}.png").exists() else []
-    notes = read_notes()[technique.name]
-    parts += [notes, *([SOURCES] if re.search("Published|Short ladder", notes) else [])]
-    parts += [told] if (told := describe_technique(technique.name)) else []
+    when, _, more = read_notes()[technique.name].partition("\n\n")
+    parts += [text for text in (when, describe_technique(technique.slug), more) if text]
     parts += [part for option in chosen for part in build_option(option, len(chosen) > 1)] or build_presets(technique)
     if options:
         keys = merge([key for option in options for key in read_option(option)])

@@ -238,8 +238,8 @@ def test_so_do_mistakes_in_searches_and_studies(of_the_user, tmp_path, capsys, c
 @pytest.mark.parametrize("name", sorted(path.stem for path in (CONF / "experiment").glob("*.yaml")))
 def test_every_experiment_composes(name):
     tree = composed(f"experiment={name}", "data=fake", "model/weights=scratch", "data.image_size=32")
-    assert tree.values["recipe"]["name"] in ("small_images", "transfer", "few_images")
-    assert build(Experiment, tree.values).batch_size in (16, 32, 64)
+    assert tree.values["recipe"]["name"] in ("small_images", "transfer", "few_images", "torchvision")
+    assert build(Experiment, tree.values).batch_size in (16, 32, 64, 128)
 
 
 def test_an_empty_slot_of_a_recipe_is_a_mistake_in_one_line(of_the_user, capsys):
