@@ -2,13 +2,16 @@
 
 import json
 import re
+import shlex
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from scipy import stats
 
-from benchmarks.held_out import build_design
+from benchmarks.held_out import build_design, predict_new_trainings, read_values
+from benchmarks.photographs import PARTS
 from sota_exp.config.overrides import compose_configuration
 from sota_exp.report.numbers import format_duration
 from sota_exp.statistics.effects import compute_effects
@@ -19,7 +22,7 @@ from tests.rows import each_row
 PAGE = ROOT / "docs/results/index.md"
 
 #: Of each class of CIFAR-10's 5,000 files: the first and the last file of a part, counted from 1.
-SPLIT = {"train": (1, 500), "val": (1001, 1100), "test": (1101, 2000), "held out": (2001, 4000)}
+SPLIT = {part: spans[0] for part, spans in (PARTS["ten"] | {"held out": PARTS["ten_unseen"]["test"]}).items()}
 
 #: Arms of the search's confirmation → their rows on the page.
 TUNED = {"default": "the recipe's own", "trial-22": "the best of thirty trials"}
@@ -46,10 +49,10 @@ def find_section(title: str) -> str:
     return re.split(r"^##+ ", PAGE.read_text().split(f"# {title}\n")[1], flags=re.M)[0]
 
 
-def list_numbers(title: str) -> set[str]:
-    """Those of a section's sentences; its commands and tables have tests of their own."""
+def list_numbers(title: str) -> list[str]:
+    """Those of a section's sentences, in their order; its commands and tables have tests of their own."""
     text = re.sub(r"```.*?```|`[^`]*`|\]\([^)]*\)|^\|[^\n]*|CIFAR-10", " ", find_section(title), flags=re.S | re.M)
-    return {number.rstrip(",") for number in re.findall(r"[+−]?\d[\d,]*(?:\.\d+)?", text)}
+    return [number.rstrip(",") for number in re.findall(r"[+−]?\d[\d,]*(?:\.\d+)?", text)]
 
 
 def hours(*names: str) -> str:
@@ -137,7 +140,7 @@ def of_first_search() -> list[str]:
 
 def of_regularizers() -> list[str]:
     whole, two = read("regularizers/leave_one_out"), read("regularizers/two_stages")
-    gain = arm("without_repeated_augmentation", "regularizers/leave_one_out")["difference"]
+    gain = {each["name"].removeprefix("without_"): -each["difference"] for each in whole["arms"] if each["reference"]}
     runs = [sum(len(each["values"]) for each in study["arms"]) for study in (whole, two)]
     cells = int(re.findall(r"one run in each of (\d+) cells", two["screening"]["words"])[0])
     assert f"leave-one-out: {runs[0]} runs | two stages: {runs[1] + cells} runs" in PAGE.read_text()
@@ -148,44 +151,119 @@ def of_regularizers() -> list[str]:
         thousands("regularizers/leave_one_out"),
         word(whole["command"], "scale.epochs"),
         *moments(values_of(whole["arms"][0])),
-        SHARE_FORMAT.difference(gain).lstrip("+"),
+        *(SHARE_FORMAT.difference(gain[name]).strip("+−") for name in ("repeated_augmentation", "cutmix", "mixup")),
         str(runs[0] - runs[1] - cells),
+        hours("regularizers/leave_one_out"),
+        hours("regularizers/two_stages"),
+        str(cells),
     ]
 
 
 def of_lengths() -> list[str]:
-    names = [f"when_techniques_pay/{epochs}_epochs" for epochs in (4, 12, 36)]
-    studies = {epochs: read(name) for epochs, name in zip((4, 12, 36), names, strict=True)}
+    names = [f"when_techniques_pay/{epochs}_epochs" for epochs in LENGTHS]
+    studies = {epochs: read(name) for epochs, name in zip(LENGTHS, names, strict=True)}
     effect = {(each["factor"], epochs): each for epochs, study in studies.items() for each in study["effects"]}
     runs = {epochs: sum(len(each["values"]) for each in study["arms"]) for epochs, study in studies.items()}
-    hurting = [name for name, epochs in effect if epochs == 4 and effect[name, 4]["new_images"]["interval"][1] < 0]
-    less = [name for name in hurting if effect[name, 36]["estimate"] > effect[name, 4]["estimate"]]
-    assert (len(hurting), len(less)) == (7, 6)  # "of seven …, six cost less"
-    for name in ("trivialaugment", "classic"):
-        assert 0.2 < effect[name, 36]["estimate"] / effect[name, 4]["estimate"] < 0.3  # "three quarters"
-    for name in ("weight_decay", "mixup", "ema"):
-        assert [effect[name, epochs]["verdict"] == "helps" for epochs in (4, 12, 36)] == [False, True, True]
-    tenths = [
-        SHARE_FORMAT.difference(round(effect["weight_decay", epochs]["estimate"], 3))[:-1] for epochs in (4, 12, 36)
-    ]
-    mixed = [f"{100 * abs(effect[name, 36]['estimate']):.1f}" for name in ("cutmix", "mixup")]
-    (held_out,) = {read(f"when_techniques_pay/{epochs}_held_out")["images"] for epochs in (4, 12, 36)}
+    four, twelve, last = map(str, studies)
+    changes = compute_changes(effect)
+    shown = {name: change for name, (change, is_shown, _) in changes.items() if is_shown}
+    assert list(shown) == ["repeated_augmentation", "weight_decay", "classic", "trivialaugment", "stochastic_depth"]
+    dropout, half = changes["dropout"][0], changes["dropout"][2]
+    helping = {name: [effect[name, epochs]["verdict"] == "helps" for epochs in LENGTHS] for name, _ in effect}
+    assert {name for name, at in helping.items() if any(at)} == {"weight_decay", "mixup", "ema"}
+    assert all(helping[name] == [False, True, True] for name in ("weight_decay", "mixup", "ema"))
+    hurting = {name: [effect[name, epochs]["verdict"] == "hurts" for epochs in LENGTHS] for name, _ in effect}
+    assert {name for name, at in hurting.items() if at[0] and not at[2]} == {"stochastic_depth", "trivialaugment"}
+    never = {name for name in helping if not any(helping[name] + hurting[name])}
+    assert never == {"label_smoothing", "random_erasing", "ghost_batch"}
+    (held_out,) = {read(f"when_techniques_pay/{epochs}_held_out")["images"] for epochs in LENGTHS}
     assert held_out == count("held out")
+    explained, effects, inside, ways = count_held_out()
+    part = {(name, other, epochs): split_effect(name, other, epochs) for name, other, epochs in PARTED}
+    mixup, ema, decay = ([part[key] for key in PARTED if key[0] == name] for name in ("mixup", "ema", "weight_decay"))
+    level = f"{100 * studies[4]['level']:.0f}"
     return [
-        *map(str, studies),
-        str(len(studies[4]["arms"])),
-        *(str(number // 2) for number in runs.values()),
+        *(str(len(studies[4]["arms"])), last),
+        *(str(number // 2) for number in (runs[4], runs[4], runs[36], runs[36])),
+        *(f"{studies[4]['num_test']:,}", level, four, last),
+        *map(SHARE_FORMAT.difference, shown.values()),
+        *(SHARE_FORMAT.difference(dropout), f"{100 * half:.2f}"),
+        *(twelve, four, last),
+        *(mixup[0][1], twelve, mixup[1][1], last, mixup[0][0], mixup[1][0]),
+        *(ema[0][0], decay[0][0], twelve, ema[0][1], decay[0][1]),
+        *(SHARE_FORMAT.difference(effect["dropout", 4]["estimate"]).strip("−"), four),
+        SHARE_FORMAT.difference(effect["dropout", 36]["estimate"]).strip("−"),
+        last,
+        *(SHARE_FORMAT.difference(effect[name, 36]["estimate"]).strip("+−") for name in ("cutmix", "mixup")),
         str(sum(runs.values())),
-        f"{studies[4]['num_test']:,}",
-        f"{100 * studies[4]['level']:.0f}",
-        *tenths,
-        *mixed,
         f"{held_out:,}",
         *(f"{number:,}" for number in SPLIT["held out"]),
+        *(str(effects), level, str(explained), str(effects), str(effects)),
+        *(str(ways), str(inside), f"{100 * inside / ways:.0f}", level),
         thousands(names[0]),
         f"{count('train'):,}",
         hours(*names),
+        *(four, twelve, last) * 3,
     ]
+
+
+#: Epochs of the studies of lengths.
+LENGTHS = (4, 12, 36)
+
+#: Technique, another, epochs: the effect of the first where the other is off, and where it is on.
+PARTED = [
+    ("mixup", "cutmix", 12),
+    ("mixup", "cutmix", 36),
+    ("ema", "repeated_augmentation", 12),
+    ("weight_decay", "repeated_augmentation", 12),
+]
+
+
+def compute_changes(effect: dict[tuple[str, int], dict[str, Any]]) -> dict[str, tuple[float, bool, float]]:
+    """Technique → its change from 4 to 36 epochs, whether that is shown among twelve (Holm), half of its 95 % interval."""
+    found = {}
+    for name in {name for name, _ in effect}:
+        spans = [effect[name, epochs]["new_images"]["interval"] for epochs in (4, 36)]
+        half = float(np.hypot(*((high - low) / 2 for low, high in spans)))
+        change = effect[name, 36]["estimate"] - effect[name, 4]["estimate"]
+        found[name] = (change, half, 2 * float(stats.norm.sf(1.96 * abs(change) / half)))
+    ranked = sorted(found, key=lambda name: found[name][2])
+    rejected = [found[name][2] * (len(ranked) - place) <= 0.05 for place, name in enumerate(ranked)]
+    shown = {name: all(rejected[: place + 1]) for place, name in enumerate(ranked)}
+    order = sorted(found, key=lambda name: -found[name][0])
+    return {name: (found[name][0], shown[name], found[name][1]) for name in order}
+
+
+def read_length(epochs: int) -> tuple[dict[str, Any], dict[str, Any], list[str], np.ndarray]:
+    """A study, what unseen images say of it, its techniques and its design."""
+    techniques = yaml.safe_load((ROOT / "conf/study/techniques/regularizers.yaml").read_text())
+    study, held_out = (read(f"when_techniques_pay/{epochs}_{of}") for of in ("epochs", "held_out"))
+    names = [effect["factor"] for effect in study["effects"]]
+    return study, held_out, names, build_design(techniques, study["arms"], names)
+
+
+def split_effect(name: str, other: str, epochs: int) -> list[str]:
+    """Points: the effect of a technique where another is off, and where it is on."""
+    study, _, names, design = read_length(epochs)
+    means, own, beside = read_values(study).mean(1), design[:, names.index(name)], design[:, names.index(other)]
+    return [
+        SHARE_FORMAT.difference(means[(beside == side) & (own > 0)].mean() - means[(beside == side) & (own < 0)].mean())
+        for side in (-1, 1)
+    ]
+
+
+def count_held_out() -> tuple[int, int, int, int]:
+    """Effects that the draw of images explains, of how many; prediction intervals of other trainings that hold, of how many."""
+    explained, effects, inside, ways = 0, 0, 0, 0
+    for epochs in LENGTHS:
+        study, held_out, _, design = read_length(epochs)
+        errors = [each["image_error"] for each in held_out["effects"]]
+        away = [abs(each["held_out"] - each["estimate"]) for each in held_out["effects"]]
+        explained += sum(one <= 1.96 * error for one, error in zip(away, errors, strict=True))
+        effects += len(errors)
+        found = predict_new_trainings(design, read_values(study), read_values(held_out), errors)
+        inside, ways = inside + found[0], ways + found[1]
+    return explained, effects, inside, ways
 
 
 def of_tuning() -> list[str]:
@@ -204,21 +282,23 @@ def of_tuning() -> list[str]:
         epochs: np.mean([values_of(each) for each in read(f"when_techniques_pay/{epochs}_epochs")["arms"]])
         for epochs in (4, 12, 36)
     }
+    four, twelve, last = map(str, lengths)
+    first, middle, most = (f"{100 * mean:.1f}" for mean in lengths.values())
+    shown = {place: SHARE_FORMAT.difference(differ(arms)) for place, arms in scores.items()}
+    between = [shown[place] for place in scores if place.startswith("whole ")]
+    assert str(experiment["scale"]["epochs"]) == last
     return [
-        str(experiment["scale"]["epochs"]),
-        *map(str, lengths),
-        *(f"{100 * mean:.1f}" for mean in lengths.values()),
-        *(f"{count(part):,}" for part in ("train", "test", "held out")),
-        *(SHARE_FORMAT.difference(differ(arms)) for arms in scores.values()),
-        *map(SHARE_FORMAT.difference, confirm["test"]["new_images"]["interval"]),
+        *(last, f"{count('train'):,}", most, first, four, middle, twelve, f"{count('test'):,}"),
+        *(shown["test"], *map(SHARE_FORMAT.difference, confirm["test"]["new_images"]["interval"])),
         *(f"{100 * value:.1f}" for value in (after - before, after, before)),
         str(size),
-        f"{float(points):.1f}",
-        seeds,
-        str(cut),
-        str(100 * cut),
+        *(f"{float(points):.1f}", seeds, str(100 * cut)),
         *(each for own in scores["whole test"].values() for each in moments(own)),
         *(SHARE_FORMAT.difference((scores["whole test"][name] - scores["test"][name]).mean()) for name in TUNED),
+        *between,
+        str(cut),
+        f"{count('held out'):,}",
+        shown["unseen"],
     ]
 
 
@@ -235,20 +315,36 @@ def of_short_recipe() -> list[str]:
     ]
 
 
+def count_collapsed(name: str) -> str:
+    """Runs without pretrained weights at chance level, in the study's own warning."""
+    warning = read(name)["warning"]
+    assert "Without pretrained weights" in warning
+    return re.findall(r"(\d+) runs? of other arms collapsed", warning)[0]
+
+
+HELD_240: list[str] = []
+
+
 def of_240() -> list[str]:
     study, used = read("few_images/240"), compose_few_flowers()
-    shown = [arm(name, "few_images/240")["difference"] for name in ("with_head_alone", "with_long_training")]
-    cost = {each["name"]: each["cost"]["seconds"] for each in study["arms"]}
-    assert cost["with_head_alone"] < cost["full"] / 2  # "in less than half of the time"
+    arms = {each["name"]: each for each in study["arms"]}
+    assert arms["with_head_alone"]["cost"]["seconds"] < arms["full"]["cost"]["seconds"] / 2  # "less than half"
+    open_arms = [each for each in study["arms"] if each["verdict"] == "cannot be distinguished"]
+    assert len(open_arms) == 12  # "the twelve others"
+    missed = re.findall(r"effects of up to ([\d.]+) points", (ROOT / "docs/results/few_images/240.html").read_text())[0]
+    low, high = (arms[name]["new_images"]["interval"] for name in ("with_head_alone", "with_long_training"))
     return [
-        str(study["num_test"]),
-        str(study["num_test"] // 5),
-        str(used["data"]["image_size"]),
-        *(str(used["scale"][key]) for key in ("epochs", "long_epochs")),
-        f"{-100 * arm('without_transfer', 'few_images/240')['difference']:.1f}",
-        f"{100 * study['plan']['new_images']['detectable']:.1f}",
-        *map(SHARE_FORMAT.difference, shown),
+        *(str(study["num_test"]), str(study["num_test"] // 5), str(used["data"]["image_size"])),
+        str(used["scale"]["epochs"]),
+        f"{-100 * arms['without_transfer']['difference']:.1f}",
+        *(count_collapsed("few_images/240"), str(len(study["seeds"]))),
+        SHARE_FORMAT.difference(arms["with_cutmix"]["difference"]).strip("−"),
+        missed,
+        SHARE_FORMAT.difference(low[0]).strip("−"),
+        str(used["scale"]["long_epochs"]),
+        SHARE_FORMAT.difference(high[1]).strip("+"),
         f"{100 * values_of(study['arms'][0]).std(ddof=1):.1f}",
+        *HELD_240,
         hours("few_images/240"),
     ]
 
@@ -258,16 +354,12 @@ def of_1000() -> list[str]:
     assert f"Four times the photographs and twice the steps give {gain} points" in read_page()
     fixres = compose_configuration(["augmentation/train_size=fixres"]).values["augmentation"]["train_size"]["ratio"]
     size = compose_few_flowers()["data"]["image_size"]
-    trained = 0.9 * (study["num_test"] - study["num_test_per_run"])  # a tenth of the others is val
     return [
-        f"{study['num_test']:,}",
-        str(study["num_test"] // 5),
-        str(read("few_images/240")["num_test"]),
-        word(study["command"], "scale.epochs"),
-        gain,
-        f"{trained:.0f}",
-        str(4 * round(size / fixres / 4)),
-        str(size),
+        *(f"{study['num_test']:,}", str(study["num_test"] // 5), word(study["command"], "scale.epochs")),
+        *(str(read("few_images/240")["num_test"]), gain),
+        SHARE_FORMAT.difference(arm("without_transfer", "few_images/1000")["difference"]).strip("−"),
+        *(count_collapsed("few_images/1000"), str(len(study["seeds"]))),
+        *(str(4 * round(size / fixres / 4)), str(size)),
         hours("few_images/1000"),
     ]
 
@@ -283,7 +375,7 @@ def of_labels() -> list[str]:
 def of_distillation() -> list[str]:
     study, teacher = read("few_images/distillation"), find_mean("240", "full")
     better = f"{teacher - find_mean('distillation', 'without_distillation'):.0f}"
-    assert f"A teacher that is {better} points better than the student alone" in read_page()
+    assert f"No gain from a teacher that is {better} points better than the student alone is shown" in read_page()
     epochs = word(study["command"], "scale.epochs")
     return [epochs, str(study["num_test"]), f"{teacher:.0f}", better, hours("few_images/distillation")]
 
@@ -302,7 +394,11 @@ def of_short_ladder() -> list[str]:
         thousands(name),
         str(used["epochs"]),
         str(used["long_epochs"]),
-        *(SHARE_FORMAT.difference(arm(each, name)["difference"]).strip("+−") for each in shown),
+        "50,000",
+        *(
+            SHARE_FORMAT.difference(arm(each, name)["difference"]).strip("+−")
+            for each in ("long_training", "repeated_augmentation", "fixres")
+        ),
         f"{first - last:.1f}",
         str(recipe["long_epochs"]),
         str(sum(len(arm["values"]) for arm in study["arms"])),
@@ -328,7 +424,7 @@ SECTIONS = {
 
 @each_row("title", SECTIONS)
 def test_every_number_of_a_section_is_computed_from_its_files(title: str) -> None:
-    assert list_numbers(title) == set(SECTIONS[title]())
+    assert list_numbers(title) == SECTIONS[title]()
 
 
 def test_pages_quote_the_first_search_as_it_is() -> None:
@@ -440,21 +536,22 @@ def test_quotes_of_few_images_are_those_of_their_studies() -> None:
 
 
 def test_the_table_of_regularizers_has_the_numbers_of_its_studies():
+    """Its rows say what a technique adds; the arms of the studies leave it out."""
     studies = {}
     for name in ("leave_one_out", "two_stages"):
         tree = read(f"regularizers/{name}")
-        studies[name] = {arm["label"].removeprefix("Without "): arm for arm in tree["arms"] if arm["reference"]}
-    text = PAGE.read_text().split("| without | points |")[1].split("\n\n")[0]
+        studies[name] = {each["label"].removeprefix("Without "): each for each in tree["arms"] if each["reference"]}
+    text = PAGE.read_text().split("| technique | points | 95 %")[1].split("\n\n")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]
-    assert [row[0] for row in rows] == sorted(
-        studies["leave_one_out"], key=lambda label: -studies["leave_one_out"][label]["difference"]
-    )
+    whole = studies["leave_one_out"]
+    assert [row[0] for row in rows] == sorted(whole, key=lambda label: whole[label]["difference"])
+    turned = {"helps": "hurts", "hurts": "helps", "cannot be distinguished": "open"}
     for label, points, interval, *words in rows:
-        arm = studies["leave_one_out"][label]
-        assert points == SHARE_FORMAT.difference(arm["difference"])
-        assert interval == SHARE_FORMAT.span(*arm["new_images"]["interval"], " … ")
+        low, high = whole[label]["new_images"]["interval"]
+        assert points == SHARE_FORMAT.difference(-whole[label]["difference"])
+        assert interval == SHARE_FORMAT.span(-high, -low, " … ")
         found = [studies[name].get(label, {"verdict": "not followed"})["verdict"] for name in studies]
-        assert words == [word.replace("cannot be distinguished", "open") for word in found]
+        assert words == [turned.get(verdict, verdict) for verdict in found]
         values = [studies[name][label]["values"] for name in studies if label in studies[name]]
         assert values.count(values[0]) == len(values)
 
@@ -479,4 +576,57 @@ def test_the_table_of_lengths_is_recomputed_from_its_trainings():
             shown = f"{mark}{SHARE_FORMAT.difference(effect.estimate)}{mark} ({SHARE_FORMAT.span(low, high)})"
             assert rows[entry["label"]][column] == shown
             inside += low <= again["held_out"] <= high
-        assert f"{inside} of 12 at {epochs} epochs" in read_page()
+        assert inside == 12  # "all 36 effects there lie inside the intervals"
+
+
+#: Words of commands that change no result.
+INERT = ("hydra.sweep.dir=", "hydra.run.dir=", "hydra.launcher", "hydra/launcher", "tracking=", "data.root=")
+
+
+def read_command(command: str) -> set[str]:
+    """Its words, but for where files lie and how runs are started."""
+    return {each for each in shlex.split(command) if not each.startswith((*INERT, "model.weights.path="))}
+
+
+def test_commands_of_the_page_are_those_of_the_files() -> None:
+    """But for the search for a short recipe, whose experiment file came later; the test of its values composes both."""
+    trees = {path: json.loads(path.read_text()) for path in (ROOT / "docs/results").glob("*/*.json")}
+    made = [read_command(tree["command"]) for tree in trees.values() if isinstance(tree, dict) and "command" in tree]
+    later = {"sota-exp", "sweep", "search=short_recipe", "experiment=short_recipe"}
+    shown = [read_command(line) for line in re.findall(r"^\$ (sota-exp .*)$", PAGE.read_text(), flags=re.M)]
+    assert [command for command in shown if command not in [*made, later]] == []
+    assert [command for command in made if command not in shown and "search=short_recipe" not in command] == []
+
+
+def test_the_readme_quotes_the_study_of_lengths_as_it_is() -> None:
+    text = (ROOT / "README.md").read_text().split("## What it found")[1].split("\n## ")[0]
+    numbers = [
+        each.rstrip(",") for each in re.findall(r"\d[\d,]*", re.sub(r"\]\([^)]*\)|!\[[^]]*\]|CIFAR-10", "", text))
+    ]
+    _, _, inside, ways = count_held_out()
+    runs = sum(read_values(read(f"when_techniques_pay/{epochs}_epochs")).size for epochs in LENGTHS)
+    parts = [f"{count(part):,}" for part in ("train", "held out")]
+    assert numbers == [*map(str, LENGTHS), parts[0], str(runs), "12", parts[1], str(inside), str(ways)]
+
+
+COUNTS = ["No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten", "Eleven", "Twelve"]
+
+
+def test_counts_in_words_are_those_of_the_files() -> None:
+    text = read_page()
+    verdicts = [each["verdict"] for each in read("short_ladder/study")["arms"] if each["reference"]]
+    helps, hurts, unclear = (COUNTS[verdicts.count(each)] for each in ("helps", "hurts", "cannot be distinguished"))
+    assert f"{helps} of {COUNTS[len(verdicts)].lower()} steps helps" in text
+    assert f"{hurts.lower()} hurt, *repeated" in text and f"; {unclear.lower()} cannot be distinguished" in text
+    shown = {
+        name: {arm["name"] for arm in read(f"regularizers/{name}")["arms"] if arm["verdict"] in ("helps", "hurts")}
+        for name in ("leave_one_out", "two_stages")
+    }
+    more = COUNTS[len(shown["two_stages"] - shown["leave_one_out"])].lower()
+    assert f"Two stages (`study=auto`) decided {more} more" in text
+    assert shown["leave_one_out"] - shown["two_stages"] == {"without_mixup"}  # "and missed mixup"
+    search = read("tuning/sweep")["trials"]
+    assert (search["pruned"], search["complete"]) == (21, 9)
+    assert "Twenty-one of thirty trials were pruned" in text and "the nine whole trials looked for another size" in text
+    verdict = {each["name"]: each["verdict"] for each in read("few_images/1000")["arms"]}
+    assert verdict["with_fixres"] == "hurts" and "is decided now, and hurts" in text

@@ -82,17 +82,19 @@ def draw(width: float) -> alt.FacetChart:
         scale=alt.Scale(type="log", domain=[epochs[0] / 1.4, epochs[-1] * 1.4], nice=False),
         axis=alt.Axis(values=epochs, title="epochs", grid=False),
     )
-    upright = alt.Axis(title=None, tickCount=5)
+    upright = alt.Axis(title="points", tickCount=5)
     ink = alt.Color("ink:N", scale=None)
     base = alt.Chart()
     chart = alt.layer(
         base.mark_rule(color=GREY).encode(alt.Y(datum=0, type="quantitative")),
         base.mark_line(color=FAINT, strokeWidth=2).encode(across, alt.Y("effect:Q", axis=upright)),
         base.mark_rule(strokeWidth=2).encode(across, alt.Y("low:Q"), alt.Y2("high"), ink),
-        base.mark_circle(size=70, opacity=1).encode(across, alt.Y("effect:Q", axis=upright), ink),
+        base.mark_circle(size=28, opacity=1).encode(across, alt.Y("effect:Q", axis=upright), ink),
         data=build_data(rows),
     ).properties(width=width / COLUMNS - MARGIN, height=HEIGHT)
-    return chart.facet(alt.Facet("technique:N", sort=list(effects), title=None), columns=COLUMNS)
+    return chart.facet(alt.Facet("technique:N", sort=list(effects), title=None), columns=COLUMNS).resolve_scale(
+        y="independent"
+    )
 
 
 def main() -> None:

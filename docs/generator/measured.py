@@ -50,6 +50,18 @@ TECHNIQUES = {
     "weight_decay": "weight_decay_tuning",
 }
 
+#: Study and technique → what its rows add.
+REMARKS = {
+    ("twelve at once", "mixup"): "; it halves CutMix",
+    ("three lengths", "mixup"): "; it halves CutMix where that is on",
+    ("240 photographs", "transfer_learning"): "; without it, runs stayed at chance level: no typical size",
+    ("1,000 photographs", "transfer_learning"): "; without it, a run stayed at chance level",
+    **{
+        (study, "weight_decay_tuning"): "; against no decay"
+        for study in ("twelve at once", "three lengths", "240 photographs")
+    },
+}
+
 #: Verdict on leaving a technique out → on having it.
 TURNED = {"helps": "hurts", "hurts": "helps", "helps here": "hurts here", "hurts here": "helps here"}
 
@@ -116,7 +128,7 @@ def list_rows() -> dict[str, list[str]]:
     for file, (study, setting) in STUDIES.items():
         anchor = re.sub(r"[^\w\s-]", "", HEADINGS[study]).lower().replace(" ", "-")
         for name, effect in read_effects(file).items():
-            row = f"| [{study}](../results/index.md#{anchor}) | {setting} | {effect.format()} |"
+            row = f"| [{study}](../results/index.md#{anchor}) | {setting}{REMARKS.get((study, name), '')} | {effect.format()} |"
             found.setdefault(name, []).append(row)
     return found
 

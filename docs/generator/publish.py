@@ -25,7 +25,7 @@ LEFT_OUT = shutil.ignore_patterns("*.safetensors", "mistakes.npz", "cache", "*.d
 SLASH, QUOTE = r"(?:/(?:<wbr>)?|%2F)", "'|&#x27;|&#39;|%27|"
 
 #: Folders that no published file names.
-MACHINE = re.compile(r"(?:/|%2F)(?:home|root|tmp|work|Users)(?:/|%2F)[^\"'<> ]*")
+MACHINE = re.compile(r"(?:/|%2F)(?:home|root|tmp|work|Users|mnt|media|data|scratch|srv|opt|var|exp)(?:/|%2F)[^\"'<> ]*")
 
 
 def write_page(folder: Path, place: Path) -> str:
