@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 import yaml
 from scipy import stats
 
+from benchmarks import photographs
 from benchmarks.held_out import build_design, predict_new_trainings, read_values
-from benchmarks.photographs import PARTS
+from benchmarks.photographs import PARTS, link
 from sota_exp.config.overrides import compose_configuration
 from sota_exp.report.numbers import format_duration
 from sota_exp.statistics.effects import compute_effects
@@ -303,16 +305,69 @@ def of_tuning() -> list[str]:
 
 
 def of_short_recipe() -> list[str]:
-    """35,000 photographs train, 5,000 are val."""
     search = read("short_recipe/sweep")
     (own,) = (each["metrics"]["val/accuracy"] for each in search["entries"] if each["number"] == 0)
     size = word(search["command"], "data.image_size")
+    assert search["trials"]["pruned"] == 1  # "one of which was stopped early"
+    parts = [f"{10 * photographs.count('search', part):,}" for part in ("train", "val")]
     return [
-        *("35,000", "5,000", size, "0"),
-        *map(SHARE_FORMAT.value, (own, search["best"]["value"])),
+        *(parts[0], size, parts[1]),
+        *(SHARE_FORMAT.value(own), "0", SHARE_FORMAT.value(search["best"]["value"])),
         f"{int(size) * search['best']['params']['augmentation.crop.padding_fraction']:.0f}",
         f"{search['seconds'] / 3600:.1f}",
     ]
+
+
+def read_race(recipe: str) -> dict[str, list[dict[str, Any]]]:
+    """Loop → its trainings, by their seeds."""
+    lines = (ROOT / f"docs/results/short_recipe/{recipe}.jsonl").read_text().splitlines()
+    races = sorted((json.loads(line) for line in lines), key=lambda each: each["seed"])
+    return {loop: [each for each in races if each["loop"] == loop] for loop in ("ours", "torchvision", "timm")}
+
+
+def accuracies(races: list[dict[str, Any]]) -> np.ndarray:
+    return np.array([each["accuracy"] for each in races])
+
+
+def find_epochs(recipe: str) -> int:
+    """Of the recipe's own training."""
+    return int(compose_configuration([f"recipe={recipe}", "scale=full"]).values["recipe"]["epochs"])
+
+
+def of_races() -> list[str]:
+    fast, strong = read_race("cifar_fast"), read_race("cifar_strong")
+    test = f"{10 * photographs.count('race', 'test'):,}"
+    ahead, spans = [], []
+    for loop in ("torchvision", "timm"):
+        ours, theirs = accuracies(fast["ours"]), accuracies(fast[loop])
+        span = stats.ttest_ind(ours, theirs, equal_var=False).confidence_interval(0.95)
+        ahead.append(SHARE_FORMAT.difference(ours.mean() - theirs.mean()).strip("+"))
+        spans.append([SHARE_FORMAT.difference(each) for each in (span.low, span.high)])
+    epochs = [f"{np.mean([each['epochs'] for each in fast[loop]]):.1f}" for loop in ("torchvision", "timm")]
+    more = [f"{strong[loop][0]['epochs']:.1f}" for loop in ("torchvision", "timm")]
+    mean, _ = moments(accuracies(strong["ours"]))
+    single = [SHARE_FORMAT.value(strong[loop][0]["accuracy"]) for loop in ("torchvision", "timm")]
+    taken = [[each["seconds"] for loop in ("torchvision", "timm") for each in race[loop]] for race in (fast, strong)]
+    return [
+        *(test, test, *(f"{limit(own):,.0f}" for own in taken for limit in (min, max))),
+        *(ahead[0], "95", *spans[0], ahead[1], *spans[1]),
+        *(str(find_epochs("cifar_fast")), *epochs),
+        *(str(find_epochs("cifar_strong")), *more, mean, *single),
+    ]
+
+
+def of_changes() -> list[str]:
+    name = "short_recipe/ladder"
+    points = {each: SHARE_FORMAT.difference(arm(each, name)["difference"]) for each in CHANGES}
+    assert {each["verdict"] for each in read(name)["arms"][1:]} == {"too few seeds"} and len(read(name)["seeds"]) == 3
+    above = [each for each in CHANGES if arm(each, name)["new_images"]["interval"][0] > 0]
+    assert above == ["muon", "reflected_borders"]  # "both intervals lie above zero"
+    muon, labels, flips, borders = points.values()
+    return [muon.strip("+"), borders.strip("+"), labels, flips, hours(name)]
+
+
+#: Steps of the short recipe's ladder.
+CHANGES = ("muon", "hard_labels", "alternating_flips", "reflected_borders")
 
 
 def count_collapsed(name: str) -> str:
@@ -322,7 +377,19 @@ def count_collapsed(name: str) -> str:
     return re.findall(r"(\d+) runs? of other arms collapsed", warning)[0]
 
 
-HELD_240: list[str] = []
+def count_unseen() -> list[str]:
+    """What the networks of the study of 240 photographs say of 1,000 others."""
+    study, unseen = read("few_images/240"), read("few_images/240_held_out")
+    inside = [row["interval"][0] <= row["held_out"] <= row["interval"][1] for row in unseen["effects"]]
+    (out,) = (row for row, is_inside in zip(unseen["effects"], inside, strict=True) if not is_inside)
+    assert out["factor"] == "without_head_first"
+    accuracy, before = (100 * values_of(tree["arms"][0]).mean() for tree in (unseen, study))
+    assert unseen["images"] == 5 * photographs.count("f240_unseen", "test")
+    return [
+        *(str(read_values(unseen).size), f"{unseen['images']:,}", str(sum(inside)), str(len(inside))),
+        *map(SHARE_FORMAT.difference, (out["held_out"], out["estimate"], *out["interval"])),
+        *(f"{accuracy:.2f}", f"{before - accuracy:.1f}", str(study["num_test"])),
+    ]
 
 
 def of_240() -> list[str]:
@@ -344,7 +411,7 @@ def of_240() -> list[str]:
         str(used["scale"]["long_epochs"]),
         SHARE_FORMAT.difference(high[1]).strip("+"),
         f"{100 * values_of(study['arms'][0]).std(ddof=1):.1f}",
-        *HELD_240,
+        *count_unseen(),
         hours("few_images/240"),
     ]
 
@@ -413,7 +480,9 @@ SECTIONS = {
     "Twelve regularizing techniques, all at once, in a short training": of_regularizers,
     "When does a technique begin to pay?": of_lengths,
     "Does tuning beat the recipe's own values?": of_tuning,
-    "What can five minutes of one core learn?": of_short_recipe,
+    "What can five minutes of one core learn? And thirty?": of_short_recipe,
+    "Beside the loops of torchvision and timm, in the same minutes": of_races,
+    "Which of the changes help?": of_changes,
     "What matters with 240 photographs?": of_240,
     "And with 1,000?": of_1000,
     "170 labels of 720": of_labels,
@@ -486,7 +555,7 @@ def test_what_the_page_says_of_tuning_is_recomputed_from_its_runs():
 def test_the_page_quotes_the_search_for_a_short_recipe_as_it_is() -> None:
     tree, text = read("short_recipe/sweep"), read_page()
     trials = sorted(tree["entries"], key=lambda each: -each["metrics"]["val/accuracy"])
-    *_, trial, before, after, _, taken = of_short_recipe()
+    *_, before, trial, after, _, taken = of_short_recipe()
     assert f"from {before} % on val, trial {trial} with the values of `recipe=small_images`, to {after} %" in text
     assert len(trials) == 16 and f"It took {taken} hours of a core" in text
     assert {each["knobs"]["optimizer"] for each in trials[:8]} == {"muon"} and trials[8]["knobs"]["optimizer"] != "muon"
@@ -630,3 +699,47 @@ def test_counts_in_words_are_those_of_the_files() -> None:
     assert "Twenty-one of thirty trials were pruned" in text and "the nine whole trials looked for another size" in text
     verdict = {each["name"]: each["verdict"] for each in read("few_images/1000")["arms"]}
     assert verdict["with_fixres"] == "hurts" and "is decided now, and hurts" in text
+
+
+def test_folders_of_photographs_are_cut_by_the_order_of_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PARTS, "small", {"train": [(1, 2), (5, 5)], "test": [(3, 4)]})
+    for name in ("cat/e", "cat/a", "cat/c", "cat/b", "cat/d", "dog/5", "dog/1", "dog/2", "dog/3", "dog/4"):
+        (tmp_path / "all" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "all" / name).write_text(name)
+    link(tmp_path / "all", "small", tmp_path / "cut")
+    found = {str(path.relative_to(tmp_path / "cut")): path.read_text() for path in (tmp_path / "cut").glob("*/*/*")}
+    kept = ["train/cat/a", "train/cat/b", "train/cat/e", "test/cat/c", "test/cat/d"]
+    kept += ["train/dog/1", "train/dog/2", "train/dog/5", "test/dog/3", "test/dog/4"]
+    assert found == {place: place.partition("/")[2] for place in kept}
+    with pytest.raises(SystemExit, match="has 5 files; race takes those up to the"):
+        link(tmp_path / "all", "race", tmp_path / "more")
+
+
+@each_row("recipe", ["cifar_fast", "cifar_strong"])
+def test_the_table_of_races_is_recomputed_from_its_trainings(recipe: str) -> None:
+    """Three seeds of ours; of the peers three in the five minutes, and one in the thirty."""
+    races = read_race(recipe)
+    seconds = [each["seconds"] for each in races["ours"]]
+    cells = [f"`{recipe}`", f"{min(seconds):,.0f} … {max(seconds):,.0f}"]
+    for loop, own in races.items():
+        several = recipe == "cifar_fast" or loop == "ours"
+        assert [each["seed"] for each in own] == ([0, 1, 2] if several else [0])
+        values = accuracies(own)
+        shown = f"{' ± '.join(moments(values))} %" if several else f"{SHARE_FORMAT.value(values[0])} %, one training"
+        epochs = find_epochs(recipe) if loop == "ours" else f"{np.mean([each['epochs'] for each in own]):.1f}"
+        cells.append(f"{shown}, {epochs} epochs")
+    assert f"| {' | '.join(cells)} |" in PAGE.read_text()
+    head = (ROOT / f"conf/recipe/{recipe}.yaml").read_text()
+    assert f"# Cost: {min(seconds):,.0f} to {max(seconds):,.0f} s of one core" in head
+    assert f"# Expected: {' ± '.join(moments(accuracies(races['ours'])))} % on 10,000 photographs" in head
+
+
+def test_the_table_of_changes_has_the_numbers_of_its_ladder() -> None:
+    study, text = read("short_recipe/ladder"), PAGE.read_text()
+    for arm in study["arms"]:
+        cells = [arm["label"].lower(), f"{' ± '.join(moments(values_of(arm)))} %", "", "", "reference"]
+        if arm["reference"]:
+            before = next(each for each in study["arms"] if each["name"] == arm["reference"])
+            points = SHARE_FORMAT.difference((values_of(arm) - values_of(before)).mean())
+            cells[2:] = [points, SHARE_FORMAT.span(*arm["new_images"]["interval"], " … "), arm["verdict"]]
+        assert " ".join(f"| {' | '.join(cells)} |".split()) in " ".join(text.split()), cells
