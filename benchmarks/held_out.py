@@ -79,7 +79,8 @@ def predict_new_trainings(
 ) -> tuple[int, int]:
     """How many effects of held-out seeds on unseen images lie in the 95 % prediction interval of the other seeds, of how many.
 
-    All ways to take half of the seeds (the larger half), for each effect of the design. values, again: accuracies
+    All ways to take half of the seeds (the larger half), for each effect of the design; they share trainings, so they are no
+    independent tests. values, again: accuracies
     [cells, seeds] on the study's and on unseen images. errors: of the draw of both parts' images, for each effect.
     """
     names, seeds = [str(place) for place in range(design.shape[1])], range(values.shape[1])

@@ -188,20 +188,23 @@ def of_lengths() -> list[str]:
         *(str(len(studies[4]["arms"])), last),
         *(str(number // 2) for number in (runs[4], runs[4], runs[36], runs[36])),
         *(f"{studies[4]['num_test']:,}", level, four, last),
+        *(four, last),
         *map(SHARE_FORMAT.difference, shown.values()),
         *(SHARE_FORMAT.difference(dropout), f"{100 * half:.2f}"),
-        *(twelve, four, last),
+        *(twelve, last, four, last),
         *(mixup[0][1], twelve, mixup[1][1], last, mixup[0][0], mixup[1][0]),
-        *(ema[0][0], decay[0][0], twelve, ema[0][1], decay[0][1]),
+        *(ema[0][0], decay[0][0], twelve, ema[0][1], decay[0][1], last),
+        *(ema[1][0], decay[1][0], ema[1][1], decay[1][1]),
         *(SHARE_FORMAT.difference(effect["dropout", 4]["estimate"]).strip("−"), four),
         SHARE_FORMAT.difference(effect["dropout", 36]["estimate"]).strip("−"),
         last,
         *(SHARE_FORMAT.difference(effect[name, 36]["estimate"]).strip("+−") for name in ("cutmix", "mixup")),
+        *(each.strip("−") for each in part["cutmix", "mixup", 36]),
         str(sum(runs.values())),
         f"{held_out:,}",
         *(f"{number:,}" for number in SPLIT["held out"]),
         *(str(effects), level, str(explained), str(effects), str(effects)),
-        *(str(ways), str(inside), f"{100 * inside / ways:.0f}", level),
+        *(str(ways), str(inside), f"{100 * inside / ways:.0f}", level, str(effects), str(ways)),
         thousands(names[0]),
         f"{count('train'):,}",
         hours(*names),
@@ -217,7 +220,10 @@ PARTED = [
     ("mixup", "cutmix", 12),
     ("mixup", "cutmix", 36),
     ("ema", "repeated_augmentation", 12),
+    ("ema", "repeated_augmentation", 36),
     ("weight_decay", "repeated_augmentation", 12),
+    ("weight_decay", "repeated_augmentation", 36),
+    ("cutmix", "mixup", 36),
 ]
 
 
@@ -383,11 +389,13 @@ def count_unseen() -> list[str]:
     inside = [row["interval"][0] <= row["held_out"] <= row["interval"][1] for row in unseen["effects"]]
     (out,) = (row for row, is_inside in zip(unseen["effects"], inside, strict=True) if not is_inside)
     assert out["factor"] == "without_head_first"
+    assert sum(row["held_out"] * row["estimate"] < 0 for row in unseen["effects"]) == 5  # "five of the fourteen"
+    (head,) = (row["held_out"] for row in unseen["effects"] if row["factor"] == "with_head_alone")
     accuracy, before = (100 * values_of(tree["arms"][0]).mean() for tree in (unseen, study))
     assert unseen["images"] == 5 * photographs.count("f240_unseen", "test")
     return [
         *(str(read_values(unseen).size), f"{unseen['images']:,}", str(sum(inside)), str(len(inside))),
-        *map(SHARE_FORMAT.difference, (out["held_out"], out["estimate"], *out["interval"])),
+        *map(SHARE_FORMAT.difference, (out["held_out"], out["estimate"], *out["interval"], head)),
         *(f"{accuracy:.2f}", f"{before - accuracy:.1f}", str(study["num_test"])),
     ]
 
@@ -418,12 +426,14 @@ def of_240() -> list[str]:
 
 def of_1000() -> list[str]:
     study, gain = read("few_images/1000"), f"{find_mean('1000', 'full') - find_mean('240', 'full'):.1f}"
+    unseen = 100 * values_of(read("few_images/240_held_out")["arms"][0]).mean()
     assert f"Four times the photographs and twice the steps give {gain} points" in read_page()
     fixres = compose_configuration(["augmentation/train_size=fixres"]).values["augmentation"]["train_size"]["ratio"]
     size = compose_few_flowers()["data"]["image_size"]
     return [
         *(f"{study['num_test']:,}", str(study["num_test"] // 5), word(study["command"], "scale.epochs")),
-        *(str(read("few_images/240")["num_test"]), gain),
+        *(str(read("few_images/240")["num_test"]), gain, str(read("few_images/240")["num_test"])),
+        f"{find_mean('1000', 'full') - unseen:.1f}",
         SHARE_FORMAT.difference(arm("without_transfer", "few_images/1000")["difference"]).strip("−"),
         *(count_collapsed("few_images/1000"), str(len(study["seeds"]))),
         *(str(4 * round(size / fixres / 4)), str(size)),
@@ -675,7 +685,7 @@ def test_the_readme_quotes_the_study_of_lengths_as_it_is() -> None:
     _, _, inside, ways = count_held_out()
     runs = sum(read_values(read(f"when_techniques_pay/{epochs}_epochs")).size for epochs in LENGTHS)
     parts = [f"{count(part):,}" for part in ("train", "held out")]
-    assert numbers == [*map(str, LENGTHS), parts[0], str(runs), "12", parts[1], str(inside), str(ways)]
+    assert numbers == [*map(str, LENGTHS), parts[0], str(runs), "4", "36", "12", parts[1], str(inside), str(ways)]
 
 
 COUNTS = ["No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten", "Eleven", "Twelve"]

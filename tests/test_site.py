@@ -95,7 +95,7 @@ def test_a_page_has_formula_paper_options_and_what_was_measured() -> None:
         "[1905.04899](https://arxiv.org/abs/1905.04899)",
         "**When it helps.**",
         "**Measured.**",
-        "half of eleven others, 4 epochs | −3.44 | −4.07 … −2.81 | hurts |",
+        "half of eleven others, 4 epochs; it halves mixup where that is on | −3.44 | −4.07 … −2.81 | hurts |",
         "| `augmentation.mix.alpha` | `cutmix` | `1.0` |",
     ):
         assert text in page, text

@@ -54,6 +54,9 @@ TECHNIQUES = {
 REMARKS = {
     ("twelve at once", "mixup"): "; it halves CutMix",
     ("three lengths", "mixup"): "; it halves CutMix where that is on",
+    ("twelve at once", "cutmix"): "; it halves mixup",
+    ("three lengths", "cutmix"): "; it halves mixup where that is on",
+    ("short ladder", "cutmix"): "; it halves mixup",
     ("240 photographs", "transfer_learning"): "; without it, runs stayed at chance level: no typical size",
     ("1,000 photographs", "transfer_learning"): "; without it, a run stayed at chance level",
     **{
