@@ -57,8 +57,8 @@ def list_compared(tree: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def read_values(tree: Mapping[str, Any]) -> NDArray[np.float64]:
-    """Accuracies [arms, seeds] of `study.json`, and of FILE, which has them in the same way."""
-    return np.array([list(arm["values"].values()) for arm in tree["arms"]])
+    """Accuracies [arms, seeds in their order] of `study.json`, and of FILE, which has them in the same way."""
+    return np.array([[arm["values"][seed] for seed in sorted(arm["values"], key=int)] for arm in tree["arms"]])
 
 
 def evaluate(run: Path, images: Path) -> None:
@@ -80,8 +80,8 @@ def predict_new_trainings(
     """How many effects of held-out seeds on unseen images lie in the 95 % prediction interval of the other seeds, of how many.
 
     All ways to take half of the seeds (the larger half), for each effect of the design; they share trainings, so they are no
-    independent tests. values, again: accuracies
-    [cells, seeds] on the study's and on unseen images. errors: of the draw of both parts' images, for each effect.
+    independent tests. values, again: accuracies [cells, seeds] on the study's and on unseen images. errors: of the draw of
+    both parts' images, for each effect.
     """
     names, seeds = [str(place) for place in range(design.shape[1])], range(values.shape[1])
     weights = compute_contrasts(names, design, compute_effects(names, design, values))

@@ -1,5 +1,6 @@
 """What the pages say of published studies: every number is computed from the files of docs/results."""
 
+import functools
 import json
 import re
 import shlex
@@ -17,6 +18,7 @@ from benchmarks.photographs import PARTS, link
 from sota_exp.config.overrides import compose_configuration
 from sota_exp.report.numbers import format_duration
 from sota_exp.statistics.effects import compute_effects
+from sota_exp.statistics.two_sources import adjust_p_values
 from sota_exp.statistics.units import SHARE_FORMAT
 from tests.options import ROOT
 from tests.rows import each_row
@@ -32,8 +34,7 @@ TUNED = {"default": "the recipe's own", "trial-22": "the best of thirty trials"}
 
 def count(part: str) -> int:
     """Photographs of a part of the split."""
-    first, last = SPLIT[part]
-    return 10 * (last - first + 1)
+    return 10 * photographs.count(*(("ten_unseen", "test") if part == "held out" else ("ten", part)))
 
 
 def read(name: str) -> dict[str, Any]:
@@ -235,11 +236,9 @@ def compute_changes(effect: dict[tuple[str, int], dict[str, Any]]) -> dict[str, 
         half = float(np.hypot(*((high - low) / 2 for low, high in spans)))
         change = effect[name, 36]["estimate"] - effect[name, 4]["estimate"]
         found[name] = (change, half, 2 * float(stats.norm.sf(1.96 * abs(change) / half)))
-    ranked = sorted(found, key=lambda name: found[name][2])
-    rejected = [found[name][2] * (len(ranked) - place) <= 0.05 for place, name in enumerate(ranked)]
-    shown = {name: all(rejected[: place + 1]) for place, name in enumerate(ranked)}
+    adjusted = dict(zip(found, adjust_p_values([p_value for _, _, p_value in found.values()]), strict=True))
     order = sorted(found, key=lambda name: -found[name][0])
-    return {name: (found[name][0], shown[name], found[name][1]) for name in order}
+    return {name: (found[name][0], adjusted[name] <= 0.05, found[name][1]) for name in order}
 
 
 def read_length(epochs: int) -> tuple[dict[str, Any], dict[str, Any], list[str], np.ndarray]:
@@ -260,6 +259,7 @@ def split_effect(name: str, other: str, epochs: int) -> list[str]:
     ]
 
 
+@functools.cache
 def count_held_out() -> tuple[int, int, int, int]:
     """Effects that the draw of images explains, of how many; prediction intervals of other trainings that hold, of how many."""
     explained, effects, inside, ways = 0, 0, 0, 0
@@ -286,10 +286,7 @@ def of_tuning() -> list[str]:
     seeds, points = re.findall(r"(\d+) seeds .* show the (\S+) points", confirm["next"][0])[0]
     experiment = yaml.safe_load((ROOT / "conf/experiment/tune_small_images.yaml").read_text())
     cut = experiment["data"]["crop_ratio"]
-    lengths = {
-        epochs: np.mean([values_of(each) for each in read(f"when_techniques_pay/{epochs}_epochs")["arms"]])
-        for epochs in (4, 12, 36)
-    }
+    lengths = {epochs: read_values(read(f"when_techniques_pay/{epochs}_epochs")).mean() for epochs in LENGTHS}
     four, twelve, last = map(str, lengths)
     first, middle, most = (f"{100 * mean:.1f}" for mean in lengths.values())
     shown = {place: SHARE_FORMAT.difference(differ(arms)) for place, arms in scores.items()}
@@ -582,21 +579,27 @@ def test_the_page_quotes_the_search_for_a_short_recipe_as_it_is() -> None:
     assert fast["optimizer"]["weight_decay"] == pytest.approx(found["optimizer"]["weight_decay"], rel=0.15)
 
 
-@each_row("name", ["240", "1000", "label_propagation", "distillation"])
-def test_the_tables_of_few_images_have_the_numbers_of_their_studies(name: str) -> None:
-    tree, text = read(f"few_images/{name}"), read_page()
-    for arm in tree["arms"]:
-        values = values_of(arm)
-        mean = f"{' ± '.join(moments(values))} %"
-        found = ["", "", "reference"]
-        if arm["reference"]:
-            base = np.array([tree["arms"][0]["values"][seed] for seed in arm["values"]])
-            interval = arm["new_images"] and arm["new_images"]["interval"]
+@each_row(
+    "name",
+    ["short_recipe/ladder", *(f"few_images/{each}" for each in ("240", "1000", "label_propagation", "distillation"))],
+)
+def test_tables_of_arms_have_the_numbers_of_their_studies(name: str) -> None:
+    tree, text = read(name), read_page()
+    values = dict(zip((each["name"] for each in tree["arms"]), read_values(tree), strict=True))
+    for each in tree["arms"]:
+        own, found = values[each["name"]], ["", "", "reference"]
+        if each["reference"]:
+            interval = each["new_images"] and each["new_images"]["interval"]
             span = SHARE_FORMAT.span(*interval, " … ") if interval else "–"
-            found = [SHARE_FORMAT.difference((values - base).mean()), span, arm["verdict"]]
-        label = arm["label"][0].lower() + arm["label"][1:]
-        cells = " ".join(" | ".join(["", label, mean, *found, ""]).split())
+            found = [SHARE_FORMAT.difference((own - values[each["reference"]]).mean()), span, each["verdict"]]
+        label = each["label"][0].lower() + each["label"][1:]
+        cells = " ".join(" | ".join(["", label, f"{' ± '.join(moments(own))} %", *found, ""]).split())
         assert cells in text, cells
+
+
+@each_row("name", ["240", "1000", "label_propagation", "distillation"])
+def test_studies_of_few_images_test_every_photograph_in_ten_runs(name: str) -> None:
+    tree = read(f"few_images/{name}")
     assert (len(tree["seeds"]), tree["arms"][0]["label"]) == (10, "Everything")
     assert tree["num_test"] == (1000 if name in ("1000", "label_propagation") else 240)
 
@@ -637,15 +640,11 @@ def test_the_table_of_regularizers_has_the_numbers_of_its_studies():
 
 def test_the_table_of_lengths_is_recomputed_from_its_trainings():
     """Effects from the accuracies of all trainings; what unseen images say, from the file of each length."""
-    techniques = yaml.safe_load((ROOT / "conf/study/techniques/regularizers.yaml").read_text())
     lines = PAGE.read_text().split("| technique | 4 epochs |")[1].split("\n\n")[0].splitlines()[2:]
     rows = {cells[0]: cells[1:] for cells in ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)}
-    for column, epochs in enumerate((4, 12, 36)):
-        study, held_out = (read(f"when_techniques_pay/{epochs}_{of}") for of in ("epochs", "held_out"))
-        names = [effect["factor"] for effect in study["effects"]]
-        design = build_design(techniques, study["arms"], names)
-        values = [[arm["values"][str(seed)] for seed in study["seeds"]] for arm in study["arms"]]
-        found = compute_effects(names, design, values)
+    for column, epochs in enumerate(LENGTHS):
+        study, held_out, names, design = read_length(epochs)
+        found = compute_effects(names, design, read_values(study))
         assert len(rows) == len(found) == 12
         inside = 0
         for effect, entry, again in zip(found, study["effects"], held_out["effects"], strict=True):
@@ -742,14 +741,3 @@ def test_the_table_of_races_is_recomputed_from_its_trainings(recipe: str) -> Non
     head = (ROOT / f"conf/recipe/{recipe}.yaml").read_text()
     assert f"# Cost: {min(seconds):,.0f} to {max(seconds):,.0f} s of one core" in head
     assert f"# Expected: {' ± '.join(moments(accuracies(races['ours'])))} % on 10,000 photographs" in head
-
-
-def test_the_table_of_changes_has_the_numbers_of_its_ladder() -> None:
-    study, text = read("short_recipe/ladder"), PAGE.read_text()
-    for arm in study["arms"]:
-        cells = [arm["label"].lower(), f"{' ± '.join(moments(values_of(arm)))} %", "", "", "reference"]
-        if arm["reference"]:
-            before = next(each for each in study["arms"] if each["name"] == arm["reference"])
-            points = SHARE_FORMAT.difference((values_of(arm) - values_of(before)).mean())
-            cells[2:] = [points, SHARE_FORMAT.span(*arm["new_images"]["interval"], " … "), arm["verdict"]]
-        assert " ".join(f"| {' | '.join(cells)} |".split()) in " ".join(text.split()), cells

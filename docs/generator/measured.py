@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from markdown.extensions.toc import slugify
+
 from sota_exp.statistics.units import SHARE_FORMAT
 
 DOCS = Path(__file__).resolve().parents[1]
@@ -129,7 +131,7 @@ def list_rows() -> dict[str, list[str]]:
             f"| [torchvision's ladder](../recipe.md) | ResNet-50 on ImageNet, best of three runs | {gain} | | |"
         ]
     for file, (study, setting) in STUDIES.items():
-        anchor = re.sub(r"[^\w\s-]", "", HEADINGS[study]).lower().replace(" ", "-")
+        anchor = slugify(HEADINGS[study], "-")
         for name, effect in read_effects(file).items():
             row = f"| [{study}](../results/index.md#{anchor}) | {setting}{REMARKS.get((study, name), '')} | {effect.format()} |"
             found.setdefault(name, []).append(row)

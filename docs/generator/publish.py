@@ -33,7 +33,7 @@ def write_page(folder: Path, place: Path) -> str:
     copy = place / folder.name
     shutil.copytree(folder, copy, ignore=LEFT_OUT)
     subprocess.run([sys.executable, "-m", "sota_exp", "report", str(copy)], check=True, stdout=subprocess.DEVNULL)
-    return (copy / "report.html").read_text().replace(str(place), "").replace("%2F".join(place.parts[1:]), "")
+    return (copy / "report.html").read_text()
 
 
 def hide(text: str, words: list[list[str]]) -> str:
@@ -58,6 +58,7 @@ def main(folder: Path, name: str, words: list[list[str]]) -> None:
     (source,) = [path for path in (folder / "study.json", folder / "sweep.json") if path.exists()]
     with tempfile.TemporaryDirectory() as place:
         page = share_script(write_page(folder.resolve(), Path(place)))
+    words = [*words, ["", f"{place}/"]]
     page = re.sub(r'<a href="runs/[^"]*">(.*?)</a>', r"\1", page)
     target = RESULTS / f"{name}.json"
     target.parent.mkdir(exist_ok=True)
